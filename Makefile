@@ -1,0 +1,57 @@
+# Every target does its own set-up in .venv; nothing is repeated when nothing changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO_REPOSITORY := build/demo
+DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
+CODE := cli client export server loadtest demo benchmarks tests model_repository
+SERVE_OPTIONS ?=
+
+.PHONY: help install demo test lint format serve bench train-demo clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(INSTALLED) ## Set up .venv
+
+# torch first and by itself: every later requirement then finds it, and no other build of it is fetched.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v < (3, 13) else f"Python {v[0]}.{v[1]} found; needs 3.10 to 3.12: make PYTHON=python3.11 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) $(shell find export model_repository -type f -not -name '*.pyc')
+	$(BIN)/triton-asr export demo/checkpoint --output $(DEMO_REPOSITORY)
+	@touch $@
+
+demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton, transcribe the samples
+	$(BIN)/python -m demo.run $(DEMO_REPOSITORY) demo/samples/manifest.tsv
+
+test: $(INSTALLED) ## Run all tests, against a real Triton where they need a server
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(INSTALLED) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and :8000 (HTTP)
+	$(BIN)/triton-asr serve $(DEMO_REPOSITORY) $(SERVE_OPTIONS)
+
+bench: $(DEMO_EXPORT) ## Measure the served model against a bare onnxruntime loop
+	$(BIN)/python -m benchmarks.serving $(DEMO_REPOSITORY) demo/samples/manifest.tsv
+
+train-demo: $(INSTALLED) ## Train the demo checkpoint again (needs the system package espeak-ng; an hour or two)
+	$(BIN)/python -m demo.train
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,43 @@
+"""HuggingFace speech checkpoint -> checked ONNX graph -> Triton model repository."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from asr_export.errors import CheckpointError, ExportError, GateError, RepositoryError, UnsupportedCheckpoint
+
+if TYPE_CHECKING:
+    from asr_export.gate import Parity
+    from asr_export.labels import Labels
+    from asr_export.pipeline import ExportOptions, ExportResult, export_checkpoint
+    from asr_export.repository import ModelNames
+
+__all__ = [
+    "CheckpointError",
+    "ExportError",
+    "ExportOptions",
+    "ExportResult",
+    "GateError",
+    "Labels",
+    "ModelNames",
+    "Parity",
+    "RepositoryError",
+    "UnsupportedCheckpoint",
+    "export_checkpoint",
+]
+
+_LAZY = {
+    "ExportOptions": "pipeline",
+    "ExportResult": "pipeline",
+    "Labels": "labels",
+    "ModelNames": "repository",
+    "Parity": "gate",
+    "export_checkpoint": "pipeline",
+}
+
+
+def __getattr__(name: str) -> object:
+    # torch and transformers take seconds to load: the command line's other subcommands must not wait for them, nor
+    # need them installed.
+    if name in _LAZY:
+        return getattr(import_module(f"asr_export.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

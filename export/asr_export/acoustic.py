@@ -1,0 +1,166 @@
+"""The acoustic graph: a ragged batch of waveforms -> CTC log-probs, exact whatever else is in the batch.
+
+transformers pads a batch and lets the padding leak: into the GroupNorm of the first convolution, through the
+positional convolution's batch norm, and into the strided convolutions of an adapter. Here every one of these sees the
+valid frames alone, so that an item's output does not depend on its neighbours.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from asr_export.families import Family
+
+# Added to the variance by transformers' Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
+_VARIANCE_FLOOR = 1e-7
+
+
+class RaggedCtc(nn.Module):
+    """One CTC checkpoint as a graph over a ragged batch.
+
+    Args of `forward`:
+        audio: float32 `[total]`, the waveforms of the batch one after the other.
+        audio_shape: int32 `[n, 1]`, samples of each.
+
+    Returns:
+        log_probs: float32 `[n, frames, vocab]`, padded to the longest item.
+        frames: int32 `[n, 1]`, how many frames of each item are real.
+    """
+
+    def __init__(self, model: Any, family: Family, normalize: bool) -> None:
+        super().__init__()
+        self.base = getattr(model, family.base)
+        self.lm_head = model.lm_head
+        self.config = model.config
+        self.normalize = normalize
+        for module in self.modules():
+            if parametrize.is_parametrized(module):  # weight norm: one constant is cheaper than its computation
+                parametrize.remove_parametrizations(module, "weight")
+
+    def forward(self, audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
+        waveforms, lengths = pad_ragged(audio, audio_shape)
+        if self.normalize:
+            waveforms = _normalize(waveforms, lengths)
+        hidden, lengths = self._extract_features(waveforms, lengths)
+        projected = self.base.feature_projection(hidden)
+        hidden = projected[0] if isinstance(projected, tuple) else projected
+        hidden = self._encode(hidden, _valid(hidden, lengths))
+        adapter = getattr(self.base, "adapter", None)
+        if adapter is not None:
+            hidden, lengths = _adapt(adapter, hidden, lengths, self.config.adapter_stride)
+        log_probs = torch.log_softmax(self.lm_head(hidden), dim=-1)
+        return log_probs, lengths.to(torch.int32)[:, None]
+
+    def _extract_features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """`[n, samples]` -> `[n, frames, channels]` and the number of valid frames `[n]`."""
+        hidden = waveforms[:, None]
+        for layer in self.base.feature_extractor.conv_layers:
+            lengths = _conv_length(lengths, layer.conv.kernel_size[0], layer.conv.stride[0])
+            norm = getattr(layer, "layer_norm", None)
+            if isinstance(norm, nn.GroupNorm):
+                hidden = layer.activation(_masked_channel_norm(layer.conv(hidden), lengths, norm))
+            else:
+                hidden = layer(hidden)
+        return hidden.transpose(1, 2), lengths
+
+    def _encode(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """transformers' encoder, less dropout and layer drop, with masks by `where`."""
+        encoder = self.base.encoder
+        hidden = torch.where(valid[:, :, None], hidden, 0.0)
+        hidden = hidden + _positions(encoder.pos_conv_embed, hidden, valid)
+        stable = self.config.do_stable_layer_norm
+        if not stable:
+            hidden = encoder.layer_norm(hidden)
+        mask = torch.where(valid, 0.0, torch.finfo(hidden.dtype).min)[:, None, None, :]
+        for layer in encoder.layers:
+            hidden = layer(hidden, attention_mask=mask)[0]
+        return encoder.layer_norm(hidden) if stable else hidden
+
+
+def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
+    """`[total]` and `[n, 1]` -> waveforms `[n, longest]`, zero beyond their end, and lengths int64 `[n]`."""
+    lengths = audio_shape[:, 0].to(torch.int64)
+    item = torch.arange(lengths.shape[0])
+    # Where each item starts: a masked sum, because TensorRT has no CumSum on integers.
+    starts = torch.where(item[None, :] < item[:, None], lengths[None, :], 0).sum(dim=1)
+    position = torch.arange(lengths.max())
+    valid = position[None, :] < lengths[:, None]
+    gathered = audio[torch.where(valid, starts[:, None] + position[None, :], 0)]
+    return torch.where(valid, gathered, 0.0), lengths
+
+
+def frame_count(config: Any, samples: int) -> int:
+    """Output frames of a recording of `samples` samples; 0 when it is shorter than the receptive field."""
+    length = samples
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        length = (length - kernel) // stride + 1
+        if length < 1:
+            return 0
+    for _ in range(config.num_adapter_layers if getattr(config, "add_adapter", False) else 0):
+        length = (length - 1) // config.adapter_stride + 1
+    return length
+
+
+def receptive_field(config: Any) -> tuple[int, int]:
+    """Samples that one frame of the feature extractor hears, and samples between two output frames."""
+    field, stride = 1, 1
+    for kernel, step in zip(config.conv_kernel, config.conv_stride, strict=True):
+        field += (kernel - 1) * stride
+        stride *= step
+    if getattr(config, "add_adapter", False):
+        stride *= config.adapter_stride**config.num_adapter_layers
+    return field, stride
+
+
+def _valid(hidden: Tensor, lengths: Tensor) -> Tensor:
+    """Which frames of `[n, frames, channels]` are real: bool `[n, frames]`."""
+    return torch.arange(hidden.shape[1])[None, :] < lengths[:, None]
+
+
+def _conv_length(lengths: Tensor, kernel: int, stride: int) -> Tensor:
+    # Never below one frame, so that an item which is too short cannot upset its neighbours. A maximum, not a clip:
+    # TensorRT's Clip has no INT64. What is divided is then never negative, and truncation equals floor.
+    return torch.div(torch.maximum(lengths - kernel, torch.zeros_like(lengths)), stride, rounding_mode="trunc") + 1
+
+
+def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Zero mean and unit variance over the valid samples; zero beyond them."""
+    valid = _valid(waveforms, lengths)
+    count = lengths[:, None].to(waveforms.dtype)
+    centred = torch.where(valid, waveforms - waveforms.sum(dim=1, keepdim=True) / count, 0.0)
+    variance = (centred * centred).sum(dim=1, keepdim=True) / count
+    return centred / torch.sqrt(variance + _VARIANCE_FLOOR)
+
+
+def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """A GroupNorm of one channel a group, its mean and variance taken over the valid frames of `[n, channels, frames]`."""
+    if norm.num_groups != norm.num_channels:
+        raise ValueError(f"GroupNorm with {norm.num_groups} groups of {norm.num_channels} channels; needs one channel each")
+    valid = (torch.arange(hidden.shape[2])[None, :] < lengths[:, None])[:, None, :]
+    count = lengths[:, None, None].to(hidden.dtype)
+    mean = torch.where(valid, hidden, 0.0).sum(dim=2, keepdim=True) / count
+    centred = torch.where(valid, hidden - mean, 0.0)
+    variance = (centred * centred).sum(dim=2, keepdim=True) / count
+    return centred * (torch.rsqrt(variance + norm.eps) * norm.weight[:, None]) + norm.bias[:, None]
+
+
+def _positions(embed: Any, hidden: Tensor, valid: Tensor) -> Tensor:
+    """The convolutional position embedding, `[n, frames, channels]`; its padding is zero as it is without neighbours."""
+    batch_norm = getattr(embed, "batch_norm", None)
+    if batch_norm is None:
+        return embed(hidden)
+    normed = torch.where(valid[:, None, :], batch_norm(hidden.transpose(1, 2)), 0.0)
+    return embed.activation(embed.padding(embed.conv(normed))).transpose(1, 2)
+
+
+def _adapt(adapter: Any, hidden: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """The strided convolutions between encoder and head; each pads by one frame, which must be zero."""
+    if adapter.proj is not None:
+        hidden = adapter.proj_layer_norm(adapter.proj(hidden))
+    for layer in adapter.layers:
+        hidden = torch.where(_valid(hidden, lengths)[:, :, None], hidden, 0.0)
+        hidden = layer(hidden.transpose(1, 2)).transpose(1, 2)
+        lengths = _conv_length(lengths, 1, stride)
+    return hidden, lengths

@@ -1,0 +1,34 @@
+"""`triton-asr export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    checkpoint: Annotated[str, typer.Argument(help="A hub id (facebook/wav2vec2-base-960h) or a checkpoint folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The Triton model repository to write into.")],
+    name: Annotated[str, typer.Option(help="What clients call the model.")] = "asr",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
+    max_batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Recordings in one run of the model.")] = 16,
+    max_audio_seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="Longest recording that is accepted, in seconds.")
+    ] = 40,
+) -> None:
+    """Turn a HuggingFace CTC checkpoint into a Triton model repository, checked against PyTorch."""
+    from asr_export import ExportError, ExportOptions, export_checkpoint
+
+    options = ExportOptions(name, revision, max_batch_size, max_audio_seconds)
+    try:
+        result = export_checkpoint(checkpoint, output, options, lambda step: typer.echo(f"{step} …", err=True))
+    except ExportError as error:
+        typer.echo(f"triton-asr: error: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(
+        f"{result.output}: {', '.join(vars(result.models).values())}\n"
+        f"{len(result.labels.labels)} labels, {result.labels.sampling_rate} Hz, "
+        f"frame every {1000 * result.labels.stride_samples / result.labels.sampling_rate:g} ms\n"
+        f"parity with PyTorch over {result.parity.recordings} recordings: max |Δ| "
+        f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}"
+    )

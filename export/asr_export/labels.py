@@ -1,0 +1,56 @@
+"""A checkpoint's tokenizer -> `labels.json`, which tells the decode step what the columns of the log-probs mean."""
+
+from dataclasses import dataclass
+
+from asr_export.acoustic import receptive_field
+from asr_export.checkpoint import Checkpoint
+from asr_export.errors import UnsupportedCheckpoint
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The content of `labels.json`; its reader is `model_repository/ctc_decode/1/labels.py`."""
+
+    labels: list[str]  # one per column of the log-probs
+    blank: int  # column of the CTC blank
+    delimiter: int | None  # column that separates words; None where every label is a word
+    lowercase: bool  # the tokenizer lowers what the labels spell
+    clean_up_spaces: bool  # the tokenizer removes spaces before punctuation
+    sampling_rate: int  # Hz
+    stride_samples: int  # between two frames
+    receptive_field_samples: int  # heard by one frame
+
+
+def read_labels(checkpoint: Checkpoint) -> Labels:
+    """Labels, blank and word delimiter of a checkpoint.
+
+    Raises:
+        UnsupportedCheckpoint: the tokenizer has no blank, or a vocabulary that the model's head has no columns for.
+    """
+    tokenizer, config = checkpoint.tokenizer, checkpoint.model.config
+    name = checkpoint.source.name
+    size = checkpoint.model.lm_head.out_features
+    columns = {column: token for token, column in tokenizer.get_vocab().items()}
+    blank = tokenizer.pad_token_id
+    if blank is None or not 0 <= blank < size:
+        raise UnsupportedCheckpoint(
+            f"{name}: the tokenizer's padding token, which is the CTC blank, is {tokenizer.pad_token!r} "
+            f"(column {blank}); needs one of the model's {size} columns"
+        )
+    own = getattr(tokenizer, "encoder", columns)
+    if len(own) > size:
+        raise UnsupportedCheckpoint(f"{name}: the tokenizer has {len(own)} labels, the model only {size} columns")
+    delimiter_token = getattr(tokenizer, "word_delimiter_token", None) or "|"
+    by_token = {token: column for column, token in columns.items() if column < size}
+    field, stride = receptive_field(config)
+    return Labels(
+        # transformers writes a column that the tokenizer does not know as its unknown token.
+        labels=[columns.get(column, tokenizer.unk_token or "") for column in range(size)],
+        blank=blank,
+        delimiter=by_token.get(delimiter_token, by_token.get(" ")),
+        lowercase=bool(getattr(tokenizer, "do_lower_case", False)),
+        clean_up_spaces=bool(tokenizer.clean_up_tokenization_spaces),
+        sampling_rate=checkpoint.feature_extractor.sampling_rate,
+        stride_samples=stride,
+        receptive_field_samples=field,
+    )

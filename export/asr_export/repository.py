@@ -1,0 +1,226 @@
+"""A checked graph and its labels -> models in a Triton repository, all of them or none."""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from asr_export.errors import RepositoryError
+from asr_export.labels import Labels
+
+DEFAULT_NAME = "asr"
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_RESERVED = ("preprocess", "acoustic", "ctc_decode")
+
+
+@dataclass(frozen=True)
+class ModelNames:
+    """What one export calls its models."""
+
+    ensemble: str
+    preprocess: str
+    acoustic: str
+    ctc_decode: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What the configurations say, beyond the template."""
+
+    max_batch_size: int  # recordings in one run of the acoustic model
+    max_audio_seconds: float  # the longest recording; bounds memory together with max_batch_size
+    min_samples: int  # the shortest recording: one frame's receptive field
+    labels: Labels
+
+
+def template_folder() -> Path:
+    """The checked-in models: inside the package when installed from a wheel, at the top of a checkout otherwise."""
+    packaged = Path(__file__).parent / "model_repository"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "model_repository"
+
+
+def read_config(model: Path) -> Any:
+    """The configuration of a model folder, as protobuf.
+
+    Raises:
+        RepositoryError: no config.pbtxt, or not a valid one.
+    """
+    path = model / "config.pbtxt"
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise RepositoryError(f"cannot read {path}: {error}") from error
+
+
+def check_output(output: Path, name: str) -> None:
+    """Refuse early what the last step would have to refuse.
+
+    Raises:
+        RepositoryError: a name that Triton or the kit cannot take, an output that is a file, or a model of that name
+            which no export wrote.
+    """
+    if not _MODEL_NAME.fullmatch(name) or name in _RESERVED:
+        raise RepositoryError(
+            f"--name is {name!r}; needs letters, digits, '_', '-' or '.', and not {', '.join(_RESERVED)}"
+        )
+    if output.exists() and not output.is_dir():
+        raise RepositoryError(f"--output {output} is not a folder")
+    names = model_names(name, "preprocess")
+    taken = [model for model in (names.ensemble, names.acoustic, names.ctc_decode) if (output / model).exists()]
+    if taken and not (output / name / "export.json").is_file():
+        raise RepositoryError(
+            f"{output} already holds {', '.join(taken)}, which no export called {name!r} wrote: choose another --name"
+        )
+
+
+def model_names(name: str, preprocess: str) -> ModelNames:
+    """The names of an export: the template's own for the default name, prefixed for every other."""
+    prefix = "" if name == DEFAULT_NAME else f"{name}_"
+    return ModelNames(name, preprocess, f"{prefix}acoustic", f"{prefix}ctc_decode")
+
+
+def write_models(output: Path, name: str, graph: Path, deployment: Deployment, report: dict[str, Any]) -> ModelNames:
+    """Put one export into a repository; other models there stay as they are.
+
+    Args:
+        output: the repository; made when absent.
+        name: of the ensemble. An earlier export of that name is replaced.
+        graph: folder with `model.onnx` and, for a large model, its data file.
+        deployment: what the configurations have to say.
+        report: the content of `export.json`, to which the names of the models are added.
+
+    Raises:
+        RepositoryError: see `check_output`.
+    """
+    check_output(output, name)
+    names = model_names(name, _choose_preprocess(output, name, deployment))
+    with _staging(output) as staged:
+        _stage_preprocess(staged / names.preprocess, deployment)
+        _stage_acoustic(staged / names.acoustic, graph, deployment)
+        _stage_ctc_decode(staged / names.ctc_decode, deployment)
+        _stage_ensemble(staged / names.ensemble, names, deployment, report)
+        _swap_in(staged, output)
+    return names
+
+
+def _choose_preprocess(output: Path, name: str, deployment: Deployment) -> str:
+    """`preprocess`, shared by every model that agrees on it; a model that does not gets its own."""
+    shared = output / "preprocess"
+    if not shared.exists():
+        return "preprocess"
+    config = read_config(shared)
+    if config.max_batch_size >= deployment.max_batch_size and _settings(config) == _preprocess_settings(deployment):
+        return "preprocess"
+    others = [path for path in output.iterdir() if path.name != name and (path / "config.pbtxt").is_file()]
+    used = any(
+        step.model_name == "preprocess" for path in others for step in read_config(path).ensemble_scheduling.step
+    )
+    return f"{name}_preprocess" if used else "preprocess"
+
+
+def _preprocess_settings(deployment: Deployment) -> dict[str, str]:
+    return {
+        "sampling_rate": str(deployment.labels.sampling_rate),
+        "min_samples": str(deployment.min_samples),
+        "max_audio_seconds": f"{deployment.max_audio_seconds:g}",
+    }
+
+
+def _settings(config: Any) -> dict[str, str]:
+    return {key: value.string_value for key, value in config.parameters.items()}
+
+
+def _stage_preprocess(target: Path, deployment: Deployment) -> None:
+    config = _stage_template("preprocess", target)
+    config.max_batch_size = max(config.max_batch_size, deployment.max_batch_size)
+    for key, value in _preprocess_settings(deployment).items():
+        config.parameters[key].string_value = value
+    _write_config(target, config)
+
+
+def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
+    config = _stage_template("acoustic", target)
+    config.max_batch_size = deployment.max_batch_size
+    _tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
+    for warmup in config.model_warmup:
+        warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.min_samples)
+    _write_config(target, config)
+    shutil.copytree(graph, target / "1", dirs_exist_ok=True)
+
+
+def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:
+    config = _stage_template("ctc_decode", target)
+    config.max_batch_size = deployment.max_batch_size
+    _tensor(config.input, "log_probs").dims[-1] = len(deployment.labels.labels)
+    _write_config(target, config)
+    _write_json(target / "labels.json", asdict(deployment.labels))
+
+
+def _stage_ensemble(target: Path, names: ModelNames, deployment: Deployment, report: dict[str, Any]) -> None:
+    config = _stage_template("asr", target)
+    config.max_batch_size = deployment.max_batch_size
+    for step in config.ensemble_scheduling.step:
+        step.model_name = getattr(names, step.model_name)
+    _write_config(target, config)
+    (target / "1").mkdir(exist_ok=True)  # Triton asks for a version, though an ensemble has no file in it
+    (target / "1" / ".keep").touch()
+    _write_json(target / "export.json", {**report, "models": asdict(names)})
+
+
+def _stage_template(model: str, target: Path) -> Any:
+    source = template_folder() / model
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.onnx*", "labels.json"))
+    config = read_config(source)
+    config.name = target.name
+    return config
+
+
+def _tensor(tensors: Any, name: str) -> Any:
+    return next(tensor for tensor in tensors if tensor.name == name)
+
+
+def _write_config(target: Path, config: Any) -> None:
+    text = text_format.MessageToString(config)
+    (target / "config.pbtxt").write_text(f"# Written by triton-asr export.\n{text}", encoding="utf-8")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _staging(output: Path) -> Iterator[Path]:
+    """A folder on the same file system as `output`, so that a rename moves a whole model at once."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as staging:
+        staged = Path(staging) / "new"
+        staged.mkdir()
+        yield staged
+
+
+def _swap_in(staged: Path, output: Path) -> None:
+    """Move every staged model into place; on an error put back what was there."""
+    replaced = staged.parent / "old"
+    replaced.mkdir()
+    output.mkdir(exist_ok=True)
+    moved: list[str] = []
+    try:
+        for model in sorted(path.name for path in staged.iterdir()):
+            if (output / model).exists():
+                (output / model).rename(replaced / model)
+            (staged / model).rename(output / model)
+            moved.append(model)
+    except OSError as error:
+        for model in moved:
+            (output / model).rename(staged / model)
+        for path in replaced.iterdir():
+            path.rename(output / path.name)
+        raise RepositoryError(f"cannot write to {output}: {error}") from error

@@ -1,0 +1,110 @@
+"""Greedy (best-path) CTC decoding, vectorised over a batch whose items differ in length.
+
+Best path: the most likely label of every frame, repeats merged, blanks dropped (Graves et al. 2006, section 3.2).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from labels import Labels
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word and where it was heard."""
+
+    word: str
+    start: float  # seconds from the start of the recording
+    end: float  # seconds
+    confidence: float  # 0 to 1, mean posterior of its labels
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What was heard in one recording."""
+
+    text: str
+    confidence: float  # 0 to 1, mean posterior of the emitted labels; of the blank where none was emitted
+    words: list[Word]
+
+
+@dataclass(frozen=True)
+class _Emission:
+    """Runs of one label on the best path of one item; arrays `[runs]`."""
+
+    columns: np.ndarray  # int64, column of the label
+    starts: np.ndarray  # int64, first frame
+    ends: np.ndarray  # int64, the frame after the last
+    posteriors: np.ndarray  # float32, mean over the run
+
+
+def decode(log_probs: list[np.ndarray], frames: list[int], labels: Labels) -> list[Hypothesis]:
+    """Decode a batch.
+
+    Args:
+        log_probs: one float32 `[width, vocab]` an item; widths may differ and exceed `frames` (padding).
+        frames: how many frames of each item are real, at least 1.
+        labels: the vocabulary.
+
+    An item whose log-probs hold NaN comes back with confidence NaN and no text; its neighbours are not touched.
+
+    Raises:
+        ValueError: a width, a vocabulary size or a frame count that does not fit.
+    """
+    for item, count in zip(log_probs, frames, strict=True):
+        if item.ndim != 2 or item.shape[1] != len(labels.labels) or not 1 <= count <= len(item):
+            raise ValueError(
+                f"log_probs of shape {list(item.shape)} with {count} frames; needs [frames or more, {len(labels.labels)}]"
+            )
+    emissions = _best_path([item[:count] for item, count in zip(log_probs, frames, strict=True)])
+    return [_hypothesis(emission, labels) for emission in emissions]
+
+
+def _best_path(items: list[np.ndarray]) -> list[_Emission]:
+    """The runs of equal labels on each item's best path, all items at once as one flat row of frames."""
+    best = np.concatenate([item.argmax(axis=1) for item in items])
+    scores = np.concatenate([item.max(axis=1) for item in items])
+    posteriors = np.exp(scores)
+    counts = np.array([len(item) for item in items])
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    is_start = np.ones(len(best), dtype=bool)
+    is_start[1:] = best[1:] != best[:-1]
+    is_start[offsets[:-1]] = True  # a run never reaches over into the next item
+    starts = np.flatnonzero(is_start)
+    ends = np.append(starts[1:], len(best))
+    means = np.add.reduceat(posteriors, starts) / (ends - starts)
+    bounds = np.searchsorted(starts, offsets)
+    return [
+        _Emission(best[starts[a:b]], starts[a:b] - offset, ends[a:b] - offset, means[a:b])
+        for a, b, offset in zip(bounds[:-1], bounds[1:], offsets[:-1], strict=True)
+    ]
+
+
+def _hypothesis(emission: _Emission, labels: Labels) -> Hypothesis:
+    if np.isnan(emission.posteriors).any():
+        return Hypothesis("", float("nan"), [])
+    spoken = emission.columns != labels.blank
+    if not spoken.any():
+        lengths = emission.ends - emission.starts
+        return Hypothesis("", float(np.average(emission.posteriors, weights=lengths)), [])
+    columns = emission.columns[spoken].tolist()
+    starts, ends = emission.starts[spoken], emission.ends[spoken]
+    posteriors = emission.posteriors[spoken]
+    words = [
+        Word(
+            word=labels.text(columns[a:b]),
+            start=round(labels.seconds(starts[a]), 3),
+            end=round(labels.seconds(ends[b - 1]), 3),
+            confidence=round(float(posteriors[a:b].mean()), 4),
+        )
+        for a, b in _word_spans(columns, labels.delimiter)
+    ]
+    return Hypothesis(labels.text(columns), float(posteriors.mean()), words)
+
+
+def _word_spans(columns: list[int], delimiter: int | None) -> list[tuple[int, int]]:
+    """Index ranges of `columns` that make a word."""
+    if delimiter is None:
+        return [(i, i + 1) for i in range(len(columns))]
+    cuts = [-1, *(i for i, column in enumerate(columns) if column == delimiter), len(columns)]
+    return [(a + 1, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a + 1]

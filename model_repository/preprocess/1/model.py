@@ -1,0 +1,46 @@
+"""Triton adapter of the preprocess step: unpack, `audio.load`, pack."""
+
+import json
+
+import audio
+import numpy as np
+import request as request_parameters
+import triton_python_backend_utils as pb_utils
+
+SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
+
+
+class TritonPythonModel:
+    """One AUDIO element per request -> `audio` FP32 [1, samples] and `duration` FP32 [1, 1] in seconds."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the limits from the model's configuration; Triton itself would ignore a misspelt key."""
+        settings = {key: item["string_value"] for key, item in json.loads(args["model_config"])["parameters"].items()}
+        if settings.keys() != SETTINGS:
+            raise pb_utils.TritonModelException(f"parameters are {sorted(settings)}; needs {sorted(SETTINGS)}")
+        self.limits = audio.Limits(
+            sampling_rate=int(settings["sampling_rate"]),
+            min_samples=int(settings["min_samples"]),
+            max_seconds=float(settings["max_audio_seconds"]),
+        )
+
+    def execute(self, requests: list) -> list:
+        """Answer each request for itself: a bad one does not touch its neighbours."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: "pb_utils.InferenceRequest") -> "pb_utils.InferenceResponse":
+        try:
+            elements = pb_utils.get_input_tensor_by_name(request, "AUDIO").as_numpy()
+            if elements.shape != (1, 1):
+                raise audio.AudioError(f"AUDIO has shape {list(elements.shape)}; needs [1, 1]: one recording a request")
+            pcm = request_parameters.pcm_format(json.loads(request.parameters() or "{}"))
+            waveform, seconds = audio.load(elements[0, 0], self.limits, pcm)
+        except (audio.AudioError, request_parameters.ParameterError) as refused:
+            error = pb_utils.TritonError(str(refused), pb_utils.TritonError.INVALID_ARG)
+            return pb_utils.InferenceResponse(error=error)
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor("audio", waveform[None]),
+                pb_utils.Tensor("duration", np.array([[seconds]], dtype=np.float32)),
+            ]
+        )

@@ -1,0 +1,68 @@
+"""Checkpoints of every supported kind, with random weights and a shape that exports in a second."""
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import (
+    HubertConfig,
+    HubertForCTC,
+    Wav2Vec2Config,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
+)
+
+ALPHABET = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
+# Weights ten times larger than a fresh model's: log-probs then spread over several nats, so that a slip in the graph
+# shows, and the best path visits many labels.
+_SHAPE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+    "vocab_size": len(ALPHABET),
+    "pad_token_id": 0,
+    "initializer_range": 0.2,
+}
+_LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+_KINDS = {
+    "wav2vec2-group-norm": (Wav2Vec2ForCTC, Wav2Vec2Config, {}),
+    "wav2vec2-layer-norm": (Wav2Vec2ForCTC, Wav2Vec2Config, _LAYER_NORM),
+    "wav2vec2-adapter": (Wav2Vec2ForCTC, Wav2Vec2Config, {**_LAYER_NORM, "add_adapter": True, "num_adapter_layers": 2}),
+    "hubert-group-norm": (HubertForCTC, HubertConfig, {}),
+    "hubert-layer-norm": (HubertForCTC, HubertConfig, _LAYER_NORM),
+    "hubert-batch-norm": (HubertForCTC, HubertConfig, {"conv_pos_batch_norm": True}),
+}
+KINDS = tuple(_KINDS)
+
+
+def write(kind: str, folder: Path) -> Path:
+    """Write a checkpoint of one of KINDS in HuggingFace format, the same one every time."""
+    model_class, config_class, changes = _KINDS[kind]
+    with torch.random.fork_rng():
+        torch.manual_seed(KINDS.index(kind))
+        model = model_class(config_class(**_SHAPE, **changes)).eval()
+        if kind == "hubert-batch-norm":  # fresh statistics are those of the identity, which would hide a leak
+            norm = model.hubert.encoder.pos_conv_embed.batch_norm
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+            norm.bias.data.normal_()
+        with torch.no_grad():
+            model.lm_head.weight.mul_(4)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    write_tokenizer(folder, ALPHABET)
+    normalized_with_mask = changes.get("feat_extract_norm") == "layer"
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=normalized_with_mask).save_pretrained(folder)
+    return folder
+
+
+def write_tokenizer(folder: Path, labels: list[str], **options: object) -> None:
+    """Write vocab.json and tokenizer_config.json for labels in column order."""
+    vocabulary = folder / "vocab.json"
+    vocabulary.write_text(json.dumps({label: column for column, label in enumerate(labels)}), encoding="utf-8")
+    Wav2Vec2CTCTokenizer(str(vocabulary), **options).save_pretrained(folder)
