@@ -1,1 +1,51 @@
-"""Triton ASR Kit."""
+"""Client of Triton speech recognition services made by this kit: `Client`, `AsyncClient` and what they take and give.
+
+Importing it is quick: numpy and tritonclient come in with the first request.
+"""
+
+from asr_client._audio import Audio
+from asr_client._client import AsyncClient, Client
+from asr_client._errors import (
+    AccessDenied,
+    AsrError,
+    ClientClosed,
+    DeadlineExceeded,
+    InvalidAudio,
+    InvalidManifest,
+    InvalidOption,
+    InvalidRequest,
+    MessageTooLarge,
+    ModelMismatch,
+    ModelNotFound,
+    QueueFull,
+    ServerError,
+    ServerUnavailable,
+)
+from asr_client._options import DecodeOptions, RetryPolicy, Tls
+from asr_client._results import Outcome, Transcription, Word
+
+__all__ = [
+    "AccessDenied",
+    "AsrError",
+    "AsyncClient",
+    "Audio",
+    "Client",
+    "ClientClosed",
+    "DeadlineExceeded",
+    "DecodeOptions",
+    "InvalidAudio",
+    "InvalidManifest",
+    "InvalidOption",
+    "InvalidRequest",
+    "MessageTooLarge",
+    "ModelMismatch",
+    "ModelNotFound",
+    "Outcome",
+    "QueueFull",
+    "RetryPolicy",
+    "ServerError",
+    "ServerUnavailable",
+    "Tls",
+    "Transcription",
+    "Word",
+]

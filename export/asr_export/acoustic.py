@@ -5,7 +5,7 @@ positional convolution's batch norm, and into the strided convolutions of an ada
 valid frames alone, so that an item's output does not depend on its neighbours.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +85,7 @@ def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
     item = torch.arange(lengths.shape[0])
     # Where each item starts: a masked sum, because TensorRT has no CumSum on integers.
     starts = torch.where(item[None, :] < item[:, None], lengths[None, :], 0).sum(dim=1)
-    position = torch.arange(lengths.max())
+    position = torch.arange(cast(int, lengths.max()))  # a tensor on purpose: the graph's length must stay dynamic
     valid = position[None, :] < lengths[:, None]
     gathered = audio[torch.where(valid, starts[:, None] + position[None, :], 0)]
     return torch.where(valid, gathered, 0.0), lengths
@@ -135,9 +135,11 @@ def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
-    """A GroupNorm of one channel a group, its mean and variance taken over the valid frames of `[n, channels, frames]`."""
+    """A GroupNorm of one channel a group over `[n, channels, frames]`; mean and variance of the valid frames alone."""
     if norm.num_groups != norm.num_channels:
-        raise ValueError(f"GroupNorm with {norm.num_groups} groups of {norm.num_channels} channels; needs one channel each")
+        raise ValueError(
+            f"GroupNorm with {norm.num_groups} groups of {norm.num_channels} channels; needs one channel each"
+        )
     valid = (torch.arange(hidden.shape[2])[None, :] < lengths[:, None])[:, None, :]
     count = lengths[:, None, None].to(hidden.dtype)
     mean = torch.where(valid, hidden, 0.0).sum(dim=2, keepdim=True) / count
@@ -147,12 +149,12 @@ def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) ->
 
 
 def _positions(embed: Any, hidden: Tensor, valid: Tensor) -> Tensor:
-    """The convolutional position embedding, `[n, frames, channels]`; its padding is zero as it is without neighbours."""
+    """The convolutional position embedding, `[n, frames, channels]`; what pads an item is zero, as it is alone."""
     batch_norm = getattr(embed, "batch_norm", None)
     if batch_norm is None:
-        return embed(hidden)
+        return cast(Tensor, embed(hidden))
     normed = torch.where(valid[:, None, :], batch_norm(hidden.transpose(1, 2)), 0.0)
-    return embed.activation(embed.padding(embed.conv(normed))).transpose(1, 2)
+    return cast(Tensor, embed.activation(embed.padding(embed.conv(normed))).transpose(1, 2))
 
 
 def _adapt(adapter: Any, hidden: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 
 from asr_export.acoustic import frame_count
 from asr_export.checkpoint import Checkpoint
@@ -22,22 +23,23 @@ RELATIVE_TOLERANCE = 1e-5
 # Operators of the graph that TensorRT 10 takes, from the operator table of onnx-tensorrt. Left out on purpose, though
 # the table has some of them under conditions: CumSum (no integers), NonZero and Compress (shapes that depend on data),
 # ScatterND and ScatterElements, If, Loop, Scan and Sequence*.
-TENSORRT_OPERATORS = frozenset(
-    """Abs Add And BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos Div Einsum
+_OPERATORS = """
+    Abs Add And BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos Div Einsum
     Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements Gelu Gemm GlobalAveragePool Greater GreaterOrEqual
     HardSigmoid Identity InstanceNormalization LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max
     MaxPool Mean Min Mod Mul Neg Not Or PRelu Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin
     ReduceProd ReduceSum Relu Reshape Round Selu Shape Sigmoid Sign Sin Slice Softmax Softplus Split Sqrt Squeeze Sub
-    Sum Tanh Tile Transpose Unsqueeze Where Xor""".split()
-)
+    Sum Tanh Tile Transpose Unsqueeze Where Xor
+"""
+TENSORRT_OPERATORS = frozenset(_OPERATORS.split())
 
 
 @dataclass(frozen=True)
 class Probe:
     """Recordings on which the graph is compared, and what PyTorch says of each one alone."""
 
-    batches: list[list[np.ndarray]]  # float32 waveforms `[samples]`, batches of mixed lengths
-    references: list[list[np.ndarray]]  # float32 log-probs `[frames, vocab]`, one per waveform
+    batches: list[list[NDArray[np.float32]]]  # float32 waveforms `[samples]`, batches of mixed lengths
+    references: list[list[NDArray[np.float32]]]  # float32 log-probs `[frames, vocab]`, one per waveform
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def check_graph(path: Path) -> None:
     opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if opset > MAX_OPSET or model.ir_version > MAX_IR_VERSION:
         raise GateError(
-            f"the graph has opset {opset} and IR {model.ir_version}; Triton 24.10 takes {MAX_OPSET} and {MAX_IR_VERSION}"
+            f"the graph has opset {opset} and IR {model.ir_version}; "
+            f"Triton 24.10 takes {MAX_OPSET} and {MAX_IR_VERSION}"
         )
     foreign = sorted({node.op_type for node in model.graph.node} - TENSORRT_OPERATORS)
     if foreign:
@@ -127,14 +130,14 @@ def check_parity(path: Path, probe: Probe) -> Parity:
     )
 
 
-def run_ragged(session: Any, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """Log-probs `[frames, vocab]` of each waveform, from one run over the batch."""
     shape = np.array([[len(wave)] for wave in batch], dtype=np.int32)
     log_probs, frames = session.run(None, {"audio": np.concatenate(batch), "audio_shape": shape})
     return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
 
 
-def _waveform(random: np.random.Generator, length: int, rate: int) -> np.ndarray:
+def _waveform(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
     """A voiced-like sweep in noise at speech level: noise alone drives some encoders into saturation."""
     time = np.arange(length) / rate
     pitch = random.uniform(80, 250)
@@ -142,10 +145,11 @@ def _waveform(random: np.random.Generator, length: int, rate: int) -> np.ndarray
     envelope = 0.5 + 0.5 * np.sin(2 * np.pi * random.uniform(2, 5) * time)
     noise = random.normal(size=length)
     # The offset is what a cheap sound card adds, and what the normalisation has to remove.
-    return (0.05 * envelope * tone + 0.02 * noise + 0.01).astype(np.float32)
+    wave: NDArray[np.float32] = (0.05 * envelope * tone + 0.02 * noise + 0.01).astype(np.float32)
+    return wave
 
 
-def _reference(checkpoint: Checkpoint, wave: np.ndarray) -> np.ndarray:
+def _reference(checkpoint: Checkpoint, wave: NDArray[np.float32]) -> NDArray[np.float32]:
     extractor = checkpoint.feature_extractor
     values = extractor(wave, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_values
     with torch.inference_mode():
@@ -154,16 +158,14 @@ def _reference(checkpoint: Checkpoint, wave: np.ndarray) -> np.ndarray:
     return np.asarray(log_probs, dtype=np.float32)
 
 
-def _require_finite(values: np.ndarray, what: str) -> None:
+def _require_finite(values: NDArray[np.float32], what: str) -> None:
     # Explicitly: Python's max() and most comparisons let NaN pass.
     if not np.isfinite(values).all():
         raise GateError(f"{what} holds NaN or Inf")
 
 
-def _difference(answer: np.ndarray, expected: np.ndarray, what: str) -> float:
+def _difference(answer: NDArray[np.float32], expected: NDArray[np.float32], what: str) -> float:
     gap = np.abs(answer - expected)
     if not (gap <= ABSOLUTE_TOLERANCE + RELATIVE_TOLERANCE * np.abs(expected)).all():
-        raise GateError(
-            f"log-probs differ by {gap.max():.2e} from {what}; needs {ABSOLUTE_TOLERANCE:.0e} or less"
-        )
+        raise GateError(f"log-probs differ by {gap.max():.2e} from {what}; needs {ABSOLUTE_TOLERANCE:.0e} or less")
     return float(gap.max())

@@ -26,7 +26,7 @@ def write_graph(module: RaggedCtc, path: Path) -> None:
     lengths = [field + 40 * stride, field + 25 * stride]
     audio = torch.randn(sum(lengths), generator=torch.Generator().manual_seed(0))
     shape = torch.tensor(lengths, dtype=torch.int32)[:, None]
-    with torch.inference_mode(), _quiet():
+    with torch.inference_mode(), _Quiet():
         torch.onnx.export(
             module,
             (audio, shape),
@@ -56,11 +56,11 @@ def _finish(path: Path) -> None:
     onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data" if large else None)
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801 - reads as a function, like the class that it narrows
+class _Quiet(warnings.catch_warnings):
     """The tracer warns of every Python condition; the parity gate is what tells whether one of them mattered."""
 
     def __enter__(self) -> None:
         super().__enter__()
-        for category in (torch.jit.TracerWarning, DeprecationWarning, UserWarning):
+        for category in (torch.jit._trace.TracerWarning, DeprecationWarning, UserWarning):
             warnings.simplefilter("ignore", category)
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)

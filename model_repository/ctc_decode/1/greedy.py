@@ -3,6 +3,7 @@
 Best path: the most likely label of every frame, repeats merged, blanks dropped (Graves et al. 2006, section 3.2).
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,8 @@ def decode(log_probs: list[np.ndarray], frames: list[int], labels: Labels) -> li
     for item, count in zip(log_probs, frames, strict=True):
         if item.ndim != 2 or item.shape[1] != len(labels.labels) or not 1 <= count <= len(item):
             raise ValueError(
-                f"log_probs of shape {list(item.shape)} with {count} frames; needs [frames or more, {len(labels.labels)}]"
+                f"log_probs of shape {list(item.shape)} with {count} frames; "
+                f"needs [frames or more, {len(labels.labels)}]"
             )
     emissions = _best_path([item[:count] for item, count in zip(log_probs, frames, strict=True)])
     return [_hypothesis(emission, labels) for emission in emissions]
@@ -107,4 +109,4 @@ def _word_spans(columns: list[int], delimiter: int | None) -> list[tuple[int, in
     if delimiter is None:
         return [(i, i + 1) for i in range(len(columns))]
     cuts = [-1, *(i for i, column in enumerate(columns) if column == delimiter), len(columns)]
-    return [(a + 1, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a + 1]
+    return [(a + 1, b) for a, b in itertools.pairwise(cuts) if b > a + 1]

@@ -77,7 +77,9 @@ def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[np.
     mono = samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
     peak = float(np.abs(mono).max())
     if not peak <= MAX_AMPLITUDE:  # false for NaN too
-        raise AudioError(f"audio holds NaN, Inf or samples beyond ±{MAX_AMPLITUDE:g} (peak {peak}); needs finite samples")
+        raise AudioError(
+            f"audio holds NaN, Inf or samples beyond ±{MAX_AMPLITUDE:g} (peak {peak}); needs finite samples"
+        )
     if rate != limits.sampling_rate:
         mono = soxr.resample(mono, rate, limits.sampling_rate, quality="HQ")
     if len(mono) < limits.min_samples:

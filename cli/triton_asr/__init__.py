@@ -1,0 +1,1 @@
+"""Triton ASR Kit."""

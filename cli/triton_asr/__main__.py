@@ -1,0 +1,6 @@
+"""`python -m triton_asr`."""
+
+from triton_asr.main import main
+
+if __name__ == "__main__":
+    main()

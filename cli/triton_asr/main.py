@@ -1,0 +1,92 @@
+"""The command `triton-asr`: its subcommands, and how their failures end.
+
+Each subcommand lives in the package that does the work, in a module whose imports cost nothing: what an extra brings is
+imported when the subcommand runs.
+"""
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import asr_export.command
+import asr_server.command
+import typer
+from asr_client.commands.evaluate import evaluate
+from asr_client.commands.transcribe import transcribe
+
+DISTRIBUTION = "triton-asr-kit"
+DEBUG_VARIABLE = "TRITON_ASR_DEBUG"
+# Subcommand -> the extra that brings what it imports; None: the base installation does.
+EXTRAS: dict[str, str | None] = {
+    "export": "export",
+    "serve": "server",
+    "transcribe": None,
+    "evaluate": "evaluate",
+}
+OUR_PACKAGES = frozenset(("asr_client", "asr_export", "asr_loadtest", "asr_server", "triton_asr"))
+
+app = typer.Typer(
+    name="triton-asr",
+    help="Put a HuggingFace speech recognition model on Triton: export, serve, transcribe, evaluate.",
+    epilog=f"{DEBUG_VARIABLE}=1 shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain text: errors stay on one line, and pipes and logs can hold them.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("export")(asr_export.command.export)
+app.command("serve")(asr_server.command.serve)
+app.command("transcribe")(transcribe)
+app.command("evaluate")(evaluate)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"triton-asr {version(DISTRIBUTION)}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the console command. Exit code: 0 all good, 1 something failed, 2 wrong usage."""
+    arguments = sys.argv[1:]
+    try:
+        app(arguments, prog_name="triton-asr")
+    except Exception as error:
+        message = explain(error, arguments)
+        if message is None or os.environ.get(DEBUG_VARIABLE):
+            raise
+        typer.echo(f"triton-asr: error: {message}", err=True)
+        sys.exit(1)
+
+
+def explain(error: Exception, arguments: list[str]) -> str | None:
+    """One line for a failure that the user can do something about; None for a bug, which needs its traceback."""
+    if isinstance(error, ModuleNotFoundError):
+        return _missing_extra(error, arguments)
+    # Every package has an error tree of its own, made for the user's eyes.
+    if any(cls.__module__.partition(".")[0] in OUR_PACKAGES for cls in type(error).__mro__):
+        return str(error)
+    return None
+
+
+def _missing_extra(error: ModuleNotFoundError, arguments: list[str]) -> str | None:
+    module = (error.name or "").partition(".")[0]
+    if not module or module in OUR_PACKAGES:
+        return None
+    # The options before the subcommand take no values, so that the first word is its name.
+    subcommand = next((argument for argument in arguments if not argument.startswith("-")), "")
+    extra = EXTRAS.get(subcommand)
+    requirement = f"{DISTRIBUTION}[{extra}]" if extra else DISTRIBUTION
+    return f'`triton-asr {subcommand}` needs the package {module}, which is missing: pip install "{requirement}"'

@@ -1,0 +1,220 @@
+"""A recording in any of the forms that callers hold it in -> the bytes to send and how they are encoded.
+
+Nothing is decoded here: files travel as they are, and the server reads them.
+"""
+
+import io
+import operator
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, Union, get_args
+
+from asr_client._errors import AsrError, InvalidAudio, MessageTooLarge
+from asr_client._options import ParameterValue
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Encoding = Literal["file", "pcm_s16le", "pcm_f32le"]
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+AudioSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes], "np.ndarray[Any, Any]"]
+MAX_CHANNELS = 64  # as in the server's preprocess step
+# Room in a message for the model's name, the parameters and the tensor headers.
+MESSAGE_OVERHEAD_BYTES = 4096
+
+_CHUNK_BYTES = 2**20
+_ACCEPTED = "a path, bytes, a binary file object, a numpy array or asr_client.Audio"
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A recording together with its format, for what cannot tell its format itself: arrays and raw PCM.
+
+    A numpy array is `[samples]` or `[samples, channels]` (at most 64 channels; `[channels, samples]` is refused):
+    floats within ±1 (sent as float32), int16, or, as WAV readers give them, uint8 (8 bit) and int32 (24 and 32 bit,
+    full scale). It needs `sampling_rate`, and nothing else.
+
+    Paths, bytes and file objects hold an audio file (WAV, FLAC, OGG/Opus, MP3, M4A …), whose header tells its format.
+    Should they hold raw PCM, say so by `encoding` and give the `sampling_rate`.
+    """
+
+    source: AudioSource
+    sampling_rate: int | None = None  # Hz
+    encoding: Encoding | None = None  # None: an array's own, else "file"
+    channels: int | None = None  # of raw PCM, interleaved; None: an array's own, else 1
+
+    @property
+    def name(self) -> str | None:
+        """The path, or None for audio without one."""
+        if isinstance(self.source, str | os.PathLike):
+            return os.fspath(self.source)
+        name = getattr(self.source, "name", None)  # of a file object; an int when it was opened by descriptor
+        return name if isinstance(name, str) else None
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What travels."""
+
+    data: bytes
+    encoding: Encoding
+    sampling_rate: int | None = None  # Hz; None for a file
+    channels: int | None = None  # None for a file
+
+    def parameters(self) -> dict[str, ParameterValue]:
+        """Request parameters; none for a file, which is the server's default."""
+        if self.sampling_rate is None or self.channels is None:
+            return {}
+        return {"encoding": self.encoding, "sample_rate": self.sampling_rate, "channels": self.channels}
+
+
+def load(audio: Audio, max_message_bytes: int) -> Payload:
+    """Read and, for an array, convert a recording. Blocks while it reads.
+
+    Raises:
+        InvalidAudio: it cannot be read, is empty, or its format is missing, contradictory or not supported.
+        MessageTooLarge: it does not fit `max_message_bytes`; a file is not read further than that.
+    """
+    limit = max_message_bytes - MESSAGE_OVERHEAD_BYTES
+    source = audio.source
+    if isinstance(source, str | os.PathLike):
+        payload = _described(audio, lambda: _read_path(Path(source), limit))
+    elif isinstance(source, bytes | bytearray | memoryview):
+        payload = _described(audio, lambda: bytes(source))
+    elif callable(getattr(source, "read", None)):
+        payload = _described(audio, lambda: _read_file(source, limit))  # type: ignore[arg-type]
+    else:
+        payload = _from_array(audio)
+    if not payload.data:
+        raise InvalidAudio(f"{audio.name or 'audio'} is empty: 0 bytes")
+    if len(payload.data) > limit:
+        raise too_large(len(payload.data), limit + MESSAGE_OVERHEAD_BYTES)
+    return payload
+
+
+def too_large(size_bytes: int | None, limit_bytes: int) -> MessageTooLarge:
+    """The error that says what was got, the limit, and the ways out."""
+    got = "more" if size_bytes is None else f"{size_bytes:,} bytes"
+    return MessageTooLarge(
+        f"audio of {got} does not fit the message limit of {limit_bytes:,} bytes: send FLAC or Opus instead of WAV, "
+        "cut the recording, or raise the limit with Client(max_message_bytes=…) (a server or proxy may have its own)",
+        size_bytes=size_bytes,
+        limit_bytes=limit_bytes,
+    )
+
+
+def _described(audio: Audio, read: Callable[[], bytes]) -> Payload:
+    """Bytes with the format that the caller gave; wrong formats are refused before anything is read."""
+    encoding = audio.encoding or "file"
+    if encoding not in ENCODINGS:
+        raise InvalidAudio(f"encoding is {audio.encoding!r}; needs one of {', '.join(ENCODINGS)}")
+    if encoding == "file":
+        for name in ("sampling_rate", "channels"):
+            if getattr(audio, name) is not None:
+                raise InvalidAudio(
+                    f"{name} is given for an audio file, whose own header tells it; "
+                    "if these are raw samples, say encoding='pcm_s16le' or 'pcm_f32le'"
+                )
+        return Payload(read(), encoding)
+    if audio.sampling_rate is None:
+        raise InvalidAudio(f"encoding={encoding!r} needs sampling_rate, in Hz")
+    rate = _whole("sampling_rate", audio.sampling_rate)
+    channels = 1 if audio.channels is None else _whole("channels", audio.channels)
+    return Payload(read(), encoding, rate, channels)
+
+
+def _read_path(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise too_large(size, limit + MESSAGE_OVERHEAD_BYTES)
+            return _read_file(file, limit)
+    except OSError as error:
+        raise InvalidAudio(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the path
+        raise InvalidAudio(f"cannot read {str(path)!r}: {error}") from error
+
+
+def _read_file(file: IO[bytes], limit: int) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        while chunk := file.read(_CHUNK_BYTES):
+            if not isinstance(chunk, bytes | bytearray):
+                raise InvalidAudio(f"the file object gives {type(chunk).__name__}; needs bytes: open it with mode 'rb'")
+            buffer.write(chunk)
+            if buffer.tell() > limit:
+                raise too_large(None, limit + MESSAGE_OVERHEAD_BYTES)
+    except AsrError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: the file object is closed
+        raise InvalidAudio(f"cannot read the file object: {error}") from error
+    return buffer.getvalue()
+
+
+def _from_array(audio: Audio) -> Payload:
+    import numpy as np
+
+    array = audio.source
+    if not isinstance(array, np.ndarray):
+        hint = ": convert it with np.asarray(…)" if hasattr(array, "__array__") or isinstance(array, list) else ""
+        raise InvalidAudio(f"audio is {type(array).__name__}; needs {_ACCEPTED}{hint}")
+    if audio.sampling_rate is None:
+        raise InvalidAudio(
+            "a numpy array does not tell its sampling rate: give sampling_rate, in Hz "
+            "(in transcribe_many: Audio(array, sampling_rate=…))"
+        )
+    for name in ("encoding", "channels"):
+        if getattr(audio, name) is not None:
+            raise InvalidAudio(f"{name} is given for a numpy array, whose dtype and shape tell it: leave it out")
+    rate = _whole("sampling_rate", audio.sampling_rate)
+    channels = _channels(array.shape)
+    if array.dtype == np.int16:
+        return Payload(array.astype("<i2", copy=False).tobytes(), "pcm_s16le", rate, channels)
+    return Payload(_as_float(array).tobytes(), "pcm_f32le", rate, channels)
+
+
+def _channels(shape: tuple[int, ...]) -> int:
+    if len(shape) not in (1, 2):
+        raise InvalidAudio(f"array has shape {list(shape)}; needs [samples] or [samples, channels]")
+    if 0 in shape:
+        raise InvalidAudio(f"array has shape {list(shape)}: 0 samples")
+    channels = shape[1] if len(shape) == 2 else 1
+    if channels > shape[0]:
+        raise InvalidAudio(
+            f"array has shape {list(shape)}: more channels than samples; needs [samples, channels]: pass array.T"
+        )
+    if channels > MAX_CHANNELS:
+        raise InvalidAudio(f"array has {channels} channels (shape {list(shape)}); needs at most {MAX_CHANNELS}")
+    return channels
+
+
+def _as_float(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Little-endian float32 of the same shape; integers by the full scale that their type has in WAV files."""
+    import numpy as np
+
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # becomes Inf, which the server refuses by name
+            return array.astype("<f4", copy=False)
+    if array.dtype == np.int32:
+        return (array / 2.0**31).astype("<f4")
+    if array.dtype == np.uint8:
+        return ((array.astype(np.float32) - 128) / 128).astype("<f4")
+    raise InvalidAudio(
+        f"array has dtype {array.dtype}; needs a float type (±1), int16, int32 (full scale) or uint8 (offset 128)"
+    )
+
+
+def _whole(name: str, value: object) -> int:
+    """`value` as a positive int; takes numpy integers and 16000.0 too, for rates often come out of a division."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(value, bool):
+        raise InvalidAudio(f"{name} is {value!r}; needs a whole number, 1 or more")
+    return number

@@ -1,0 +1,124 @@
+"""Many recordings at once: bounded concurrency, results in the order of the items, memory that does not grow."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from asr_client._errors import InvalidOption
+from asr_client._results import Outcome
+
+Item = TypeVar("Item")
+OnProgress = Callable[[Outcome], None]
+
+# How many outcomes (texts, not audio) may wait for a slow one before them.
+MAX_WAITING = 1024
+
+
+class _InOrder:
+    """Gives outcomes on in the order of their index."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Outcome] = {}
+        self._next = 0
+
+    def add(self, outcome: Outcome) -> None:
+        self._waiting[outcome.index] = outcome
+
+    def pop(self) -> Iterator[Outcome]:
+        while self._next in self._waiting:
+            self._next += 1
+            yield self._waiting.pop(self._next - 1)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) >= MAX_WAITING
+
+
+def check(items: object, concurrency: int) -> None:
+    """Raise InvalidOption for a single recording in place of many, or a concurrency below 1."""
+    if isinstance(items, str | bytes | bytearray) or not isinstance(items, Iterable | AsyncIterable):
+        raise InvalidOption(f"items is {type(items).__name__}; needs an iterable of recordings: for one, [recording]")
+    if concurrency < 1:
+        raise InvalidOption(f"concurrency is {concurrency}; needs 1 or more")
+
+
+def in_threads(
+    items: Iterable[Item],
+    work: Callable[[int, Item], Outcome],
+    concurrency: int,
+    on_progress: OnProgress | None,
+) -> Iterator[Outcome]:
+    """Outcomes of `work(index, item)` in the order of the items.
+
+    Items are taken as places become free, in the caller's thread, where `on_progress` is called too, with each outcome
+    as it comes. Stopping early leaves the requests under way to themselves.
+    """
+    numbered = enumerate(items)
+    in_order = _InOrder()
+    running: set[Future[Outcome]] = set()
+    executor = ThreadPoolExecutor(concurrency, thread_name_prefix="asr-client")
+    try:
+        exhausted = False
+        while running or not exhausted:
+            while not exhausted and len(running) < concurrency and not in_order.is_full:
+                entry = next(numbered, None)
+                if entry is None:
+                    exhausted = True
+                else:
+                    running.add(executor.submit(work, *entry))
+                    del entry  # the next item may take long to come: do not hold this one's audio meanwhile
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for outcome in (future.result() for future in done):
+                if on_progress:
+                    on_progress(outcome)
+                in_order.add(outcome)
+            yield from in_order.pop()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def in_tasks(
+    items: Iterable[Item] | AsyncIterable[Item],
+    work: Callable[[int, Item], Awaitable[Outcome]],
+    concurrency: int,
+    on_progress: OnProgress | None,
+) -> AsyncIterator[Outcome]:
+    """The same in tasks of the running event loop; stopping early cancels the requests under way."""
+    stream = _stream(items)
+    in_order = _InOrder()
+    running: set[asyncio.Future[Outcome]] = set()
+    index = 0
+    try:
+        exhausted = False
+        while running or not exhausted:
+            while not exhausted and len(running) < concurrency and not in_order.is_full:
+                try:
+                    item = await anext(stream)
+                except StopAsyncIteration:
+                    exhausted = True
+                else:
+                    running.add(asyncio.ensure_future(work(index, item)))
+                    index += 1
+                    del item
+            if running:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for outcome in (future.result() for future in done):
+                    if on_progress:
+                        on_progress(outcome)
+                    in_order.add(outcome)
+            for outcome in in_order.pop():
+                yield outcome
+    finally:
+        for future in running:
+            future.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _stream(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

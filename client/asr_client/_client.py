@@ -1,0 +1,297 @@
+"""The clients: the steps of `_core`, done by blocking or by awaiting."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from types import TracebackType
+from typing import Any
+
+from asr_client import _batch
+from asr_client._audio import Audio, AudioSource, Encoding
+from asr_client._core import DEFAULT_OPTIONS, READY_TIMEOUT_S, Core, decode_options, recording
+from asr_client._errors import AsrError
+from asr_client._options import DEFAULT_CONCURRENCY, DecodeOptions
+from asr_client._results import Outcome, Transcription
+from asr_client._steps import Pause, Read, Result, Step, Steps
+from asr_client._transports.base import AsyncTransport, Transport, open_async_transport, open_transport
+
+
+class Client(Core[Transport]):
+    """Transcribes recordings by a server; safe to share between threads.
+
+    with Client("localhost:8001") as client:
+        print(client.transcribe("speech.wav").text)
+    """
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def transcribe(
+        self,
+        audio: AudioSource | Audio,
+        *,
+        sampling_rate: int | None = None,
+        encoding: Encoding | None = None,
+        channels: int | None = None,
+        word_timestamps: bool = False,
+        options: DecodeOptions = DEFAULT_OPTIONS,
+        timeout_s: float | None = None,
+    ) -> Transcription:
+        """The transcript of one recording.
+
+        Args:
+            audio: path, bytes or binary file object of an audio file; or a numpy array `[samples]` or
+                `[samples, channels]` of floats within ±1, int16, int32 (full scale) or uint8 (offset 128).
+            sampling_rate: in Hz; needed by arrays and raw PCM, refused for files, whose header tells it.
+            encoding: "pcm_s16le" or "pcm_f32le" when a path, bytes or a file object hold raw PCM.
+            channels: of raw PCM, interleaved; 1 by default.
+            word_timestamps: fill `words`; short for `options=DecodeOptions(word_timestamps=True)`.
+            options: how the server is to decode.
+            timeout_s: seconds from the first attempt, retries included; by default the client's.
+
+        Raises:
+            InvalidAudio: the recording cannot be sent.
+            InvalidRequest: the server refuses it.
+            AsrError: another branch of the error tree.
+        """
+        audio = recording(audio, sampling_rate, encoding, channels)
+        return self._run(self._transcription(audio, decode_options(options, word_timestamps), timeout_s))
+
+    def transcribe_iter(
+        self,
+        items: Iterable[AudioSource | Audio],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        on_progress: _batch.OnProgress | None = None,
+        word_timestamps: bool = False,
+        options: DecodeOptions = DEFAULT_OPTIONS,
+        timeout_s: float | None = None,
+    ) -> Iterator[Outcome]:
+        """The transcripts of any number of recordings, one at a time and in their order.
+
+        An item that fails has its error in its outcome; the others go on.
+
+        Args:
+            items: paths and whatever else `transcribe` takes; wrap arrays and raw PCM in `Audio`, which holds their
+                format. Read as requests become free: at most `concurrency` recordings are in memory.
+            concurrency: requests under way at a time; twice the server's largest batch keeps it busy.
+            on_progress: called in this thread with each outcome as it comes, which may be out of order.
+            word_timestamps: as in `transcribe`.
+            options: as in `transcribe`.
+            timeout_s: for each item, from its own first attempt.
+
+        Raises:
+            InvalidOption: `items` is a single recording, or `concurrency` is below 1.
+            ClientClosed: the client was closed meanwhile.
+        """
+        _batch.check(items, concurrency)
+        decode = decode_options(options, word_timestamps)
+        return _batch.in_threads(
+            items,
+            lambda index, item: self._run(self._outcome(index, item, decode, timeout_s)),
+            concurrency,
+            on_progress,
+        )
+
+    def transcribe_many(
+        self,
+        items: Iterable[AudioSource | Audio],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        on_progress: _batch.OnProgress | None = None,
+        word_timestamps: bool = False,
+        options: DecodeOptions = DEFAULT_OPTIONS,
+        timeout_s: float | None = None,
+    ) -> list[Outcome]:
+        """`transcribe_iter` as a list."""
+        return list(
+            self.transcribe_iter(
+                items,
+                concurrency=concurrency,
+                on_progress=on_progress,
+                word_timestamps=word_timestamps,
+                options=options,
+                timeout_s=timeout_s,
+            )
+        )
+
+    def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
+        """Whether the server takes requests; False, too, when nobody answers within `timeout_s` seconds."""
+        return self._run(self._server_readiness(timeout_s))
+
+    def model_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
+        """Whether the client's model takes requests; False, too, when nobody answers within `timeout_s` seconds."""
+        return self._run(self._model_readiness(timeout_s))
+
+    def check_model(self, *, timeout_s: float | None = None) -> None:
+        """Make sure that the model has the inputs and outputs of this kit's ensemble.
+
+        Raises:
+            ModelMismatch: it has not; the message names every difference.
+            ModelNotFound: there is no such model.
+            AsrError: another branch of the error tree.
+        """
+        self._run(self._model_check(timeout_s))
+
+    def close(self) -> None:
+        """Close the connections; requests under way in other threads fail with ClientClosed."""
+        self._closing.set()
+        with self._lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+    def _run(self, steps: Steps[Result]) -> Result:
+        """Do the steps, one after the other, in this thread."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    value = self._do(step)
+                except AsrError as error:
+                    step = steps.throw(self._closed_error() if self._closing.is_set() else error)
+                else:
+                    step = steps.send(value)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+    def _do(self, step: Step) -> Any:
+        if isinstance(step, Read):
+            return step.function()
+        if isinstance(step, Pause):
+            self._closing.wait(step.seconds)
+            return None
+        return self._opened().send(step.operation, step.timeout_s)
+
+    def _opened(self) -> Transport:
+        with self._lock:
+            if self._closing.is_set():
+                raise self._closed_error()
+            if self._transport is None:
+                self._transport = open_transport(self._endpoint)
+            return self._transport
+
+
+class AsyncClient(Core[AsyncTransport]):
+    """`Client` for asyncio: the same methods, to be awaited, in one event loop.
+
+    async with AsyncClient("localhost:8001") as client:
+        print((await client.transcribe("speech.wav")).text)
+    """
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def transcribe(
+        self,
+        audio: AudioSource | Audio,
+        *,
+        sampling_rate: int | None = None,
+        encoding: Encoding | None = None,
+        channels: int | None = None,
+        word_timestamps: bool = False,
+        options: DecodeOptions = DEFAULT_OPTIONS,
+        timeout_s: float | None = None,
+    ) -> Transcription:
+        """See `Client.transcribe`. Files are read in a thread."""
+        audio = recording(audio, sampling_rate, encoding, channels)
+        return await self._run(self._transcription(audio, decode_options(options, word_timestamps), timeout_s))
+
+    def transcribe_iter(
+        self,
+        items: Iterable[AudioSource | Audio] | AsyncIterable[AudioSource | Audio],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        on_progress: _batch.OnProgress | None = None,
+        word_timestamps: bool = False,
+        options: DecodeOptions = DEFAULT_OPTIONS,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Outcome]:
+        """See `Client.transcribe_iter`; for `async for`, and of async iterables too."""
+        _batch.check(items, concurrency)
+        decode = decode_options(options, word_timestamps)
+        return _batch.in_tasks(
+            items,
+            lambda index, item: self._run(self._outcome(index, item, decode, timeout_s)),
+            concurrency,
+            on_progress,
+        )
+
+    async def transcribe_many(
+        self,
+        items: Iterable[AudioSource | Audio] | AsyncIterable[AudioSource | Audio],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        on_progress: _batch.OnProgress | None = None,
+        word_timestamps: bool = False,
+        options: DecodeOptions = DEFAULT_OPTIONS,
+        timeout_s: float | None = None,
+    ) -> list[Outcome]:
+        """`transcribe_iter` as a list."""
+        outcomes = self.transcribe_iter(
+            items,
+            concurrency=concurrency,
+            on_progress=on_progress,
+            word_timestamps=word_timestamps,
+            options=options,
+            timeout_s=timeout_s,
+        )
+        return [outcome async for outcome in outcomes]
+
+    async def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
+        """See `Client.server_ready`."""
+        return await self._run(self._server_readiness(timeout_s))
+
+    async def model_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
+        """See `Client.model_ready`."""
+        return await self._run(self._model_readiness(timeout_s))
+
+    async def check_model(self, *, timeout_s: float | None = None) -> None:
+        """See `Client.check_model`."""
+        await self._run(self._model_check(timeout_s))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        self._closing.set()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+
+    async def _run(self, steps: Steps[Result]) -> Result:
+        """Do the steps, one after the other, in this task."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    value = await self._do(step)
+                except AsrError as error:
+                    step = steps.throw(self._closed_error() if self._closing.is_set() else error)
+                else:
+                    step = steps.send(value)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+
+    async def _do(self, step: Step) -> Any:
+        if isinstance(step, Read):
+            return await asyncio.to_thread(step.function)
+        if isinstance(step, Pause):
+            return await asyncio.sleep(step.seconds)
+        return await self._opened().send(step.operation, step.timeout_s)
+
+    def _opened(self) -> AsyncTransport:
+        if self._closing.is_set():
+            raise self._closed_error()
+        if self._transport is None:
+            self._transport = open_async_transport(self._endpoint)
+        return self._transport

@@ -1,0 +1,179 @@
+"""What both clients are made of: every request as steps, knowing neither threads nor event loops."""
+
+import dataclasses
+import math
+import threading
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from asr_client import _audio, _options, _protocol, _retry
+from asr_client._audio import Audio, AudioSource, Encoding
+from asr_client._errors import AsrError, ClientClosed, DeadlineExceeded, InvalidAudio, InvalidOption, ServerUnavailable
+from asr_client._options import DecodeOptions, RetryPolicy, Tls
+from asr_client._protocol import DescribeModel, ModelReady, Operation, ServerReady
+from asr_client._results import Outcome, Transcription
+from asr_client._steps import Read, Steps
+from asr_client._transports.base import AsyncTransport, Endpoint, Transport
+
+READY_TIMEOUT_S = 5.0  # a server that needs longer to say so is not ready
+DEFAULT_ADDRESSES: dict[_options.Protocol, str] = {"grpc": "127.0.0.1:8001", "http": "127.0.0.1:8000"}
+DEFAULT_RETRY = RetryPolicy()
+DEFAULT_OPTIONS = DecodeOptions()
+
+_NO_RETRY = RetryPolicy(max_attempts=1)
+
+AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
+
+
+class Core(Generic[AnyTransport]):
+    """The settings of a client, and the steps of all that it does."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        protocol: _options.Protocol = "grpc",
+        model: str = _options.DEFAULT_MODEL,
+        model_version: str = "",
+        timeout_s: float = _options.DEFAULT_TIMEOUT_S,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        tls: Tls | bool = False,
+        headers: Mapping[str, str] | None = None,
+        max_message_bytes: int = _options.DEFAULT_MAX_MESSAGE_BYTES,
+        transport: AnyTransport | None = None,
+    ) -> None:
+        """Prepare a client; it connects with the first request.
+
+        Args:
+            url: HOST:PORT, without a scheme; by default 127.0.0.1 and Triton's port for the protocol (8001, 8000).
+            protocol: "grpc" or "http".
+            model: name of the ensemble, as in `triton-asr export --name`.
+            model_version: a version of it; "" leaves the choice to the server.
+            timeout_s: seconds that a request may take, retries included; `math.inf` for no limit.
+            retry: when to send a request again.
+            tls: True for an encrypted connection that trusts the system's authorities, or a `Tls`.
+            headers: sent with every request (as metadata by gRPC), for authentication and tracing.
+            max_message_bytes: largest message in either direction; a longer recording is refused before it is sent.
+            transport: takes the place of the network in tests; see `asr_client.testing`.
+
+        Raises:
+            InvalidOption: an argument is not valid.
+        """
+        if protocol not in _options.PROTOCOLS:
+            raise InvalidOption(f"protocol is {protocol!r}; needs one of {', '.join(_options.PROTOCOLS)}")
+        if not _audio.MESSAGE_OVERHEAD_BYTES < max_message_bytes < 2**31:
+            raise InvalidOption(
+                f"max_message_bytes is {max_message_bytes}; needs more than {_audio.MESSAGE_OVERHEAD_BYTES} and less "
+                "than 2 GiB, where gRPC and Triton end"
+            )
+        self._endpoint = Endpoint(
+            address=_address(url, protocol),
+            protocol=protocol,
+            tls=Tls() if tls is True else tls or None,
+            headers=dict(headers or {}),
+            max_message_bytes=max_message_bytes,
+        )
+        self._model = model
+        self._model_version = model_version
+        self._timeout_s = _seconds(timeout_s)
+        self._retry = retry
+        self._budget = _retry.RetryBudget(retry.budget)
+        self._transport: AnyTransport | None = transport
+        self._lock = threading.Lock()  # for the opening and closing of the transport
+        self._closing = threading.Event()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closing.is_set() else "open"
+        return f"<{type(self).__name__} {state}: model {self._model!r} of the {self._endpoint}>"
+
+    def _transcription(self, audio: Audio, options: DecodeOptions, timeout_s: float | None) -> Steps[Transcription]:
+        payload = yield Read(lambda: _audio.load(audio, self._endpoint.max_message_bytes))
+        request = _protocol.infer(self._model, self._model_version, payload, options)
+        tensors = yield from self._ask(request, timeout_s)
+        return _protocol.transcription(request, tensors)
+
+    def _outcome(
+        self, index: int, item: AudioSource | Audio, options: DecodeOptions, timeout_s: float | None
+    ) -> Steps[Outcome]:
+        audio = recording(item)
+        source = audio.name or f"item {index}"
+        try:
+            transcription = yield from self._transcription(audio, options, timeout_s)
+        except (ClientClosed, InvalidOption):
+            raise  # the fault of the run, not of this item
+        except AsrError as error:
+            return Outcome(index, source, error=_without_tracebacks(error))
+        return Outcome(index, source, transcription)
+
+    def _readiness(self, operation: Operation[bool], timeout_s: float) -> Steps[bool]:
+        try:
+            ready: bool = yield from _retry.ask(operation, _NO_RETRY, self._budget, _seconds(timeout_s))
+        except (ServerUnavailable, DeadlineExceeded):
+            return False
+        return ready
+
+    def _server_readiness(self, timeout_s: float) -> Steps[bool]:
+        return self._readiness(ServerReady(), timeout_s)
+
+    def _model_readiness(self, timeout_s: float) -> Steps[bool]:
+        return self._readiness(ModelReady(self._model, self._model_version), timeout_s)
+
+    def _model_check(self, timeout_s: float | None) -> Steps[None]:
+        description = yield from self._ask(DescribeModel(self._model, self._model_version), timeout_s)
+        _protocol.check_description(self._model, description)
+
+    def _ask(self, operation: Operation[_protocol.Answer], timeout_s: float | None) -> Steps[_protocol.Answer]:
+        timeout_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
+        return _retry.ask(operation, self._retry, self._budget, timeout_s)
+
+    def _closed_error(self) -> ClientClosed:
+        return ClientClosed("the client is closed: make a new one, or stay inside its `with` block")
+
+
+def recording(
+    audio: AudioSource | Audio,
+    sampling_rate: int | None = None,
+    encoding: Encoding | None = None,
+    channels: int | None = None,
+) -> Audio:
+    """The audio with its format."""
+    if not isinstance(audio, Audio):
+        return Audio(audio, sampling_rate, encoding, channels)
+    if (sampling_rate, encoding, channels) != (None, None, None):
+        raise InvalidAudio("the format is given twice: in the Audio and beside it; leave it in the Audio")
+    return audio
+
+
+def decode_options(options: DecodeOptions, word_timestamps: bool) -> DecodeOptions:
+    """The options with the shorthand in them."""
+    return dataclasses.replace(options, word_timestamps=True) if word_timestamps else options
+
+
+def _address(url: str | None, protocol: _options.Protocol) -> str:
+    if url is None:
+        return DEFAULT_ADDRESSES[protocol]
+    scheme, separator, rest = url.partition("://")
+    if separator:
+        secure = ", tls=True" if scheme in ("https", "grpcs") else ""
+        other = "http" if scheme.startswith("http") else "grpc"
+        call = f"Client({rest.rstrip('/')!r}, protocol={other!r}{secure})"
+        raise InvalidOption(f"url is {url!r}; needs HOST:PORT without a scheme: {call}")
+    if not url or any(character.isspace() for character in url):
+        raise InvalidOption(f"url is {url!r}; needs HOST:PORT")
+    return url
+
+
+def _seconds(timeout_s: float) -> float:
+    if not timeout_s > 0 or math.isnan(timeout_s):
+        raise InvalidOption(f"timeout_s is {timeout_s!r}; needs seconds above 0, or math.inf for no limit")
+    return float(timeout_s)
+
+
+def _without_tracebacks(error: AsrError) -> AsrError:
+    """The error for keeping: the frames of a traceback would hold the audio of every item that failed."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link.__context__ = None if link.__cause__ is None else link.__cause__
+        link = link.__cause__
+    return error

@@ -1,0 +1,81 @@
+"""What a caller can choose: decoding, retries, TLS."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from asr_client._errors import InvalidOption
+
+Protocol = Literal["grpc", "http"]
+PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http")
+DEFAULT_MODEL = "asr"
+DEFAULT_TIMEOUT_S = 60.0
+DEFAULT_CONCURRENCY = 8
+# Triton's own gRPC limit is 2 GiB; one request of that size would be a mistake, not a recording.
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
+
+ParameterValue = str | bool | int | float
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How the server is to decode. Every field is a request parameter of the same name."""
+
+    word_timestamps: bool = False  # fill `Transcription.words`; off because most callers read the text alone
+
+    def parameters(self) -> dict[str, ParameterValue]:
+        """Request parameters; defaults stay at home, so that an older server need not know newer options."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """When and how often a request is sent again, always within the one deadline of `timeout_s`.
+
+    Retried are `ServerUnavailable` and `QueueFull` only: the server has done no work then. The pause before retry n is
+    random between 0 and `min(max_backoff_s, first_backoff_s * 2**(n - 1))` ("full jitter"), so that clients that
+    failed together do not come back together.
+    """
+
+    max_attempts: int = 5  # the first one included; 1 switches retries off
+    first_backoff_s: float = 0.1  # about the time that a full queue needs to move
+    max_backoff_s: float = 5.0  # longer pauses only waste the deadline
+    # A client may spend this many retries that nothing pays back; every success pays a fifth of one back. A dead server
+    # thus gets a bounded number of extra requests, and a struggling one at most 20 % more.
+    budget: int = 100
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise InvalidOption(f"max_attempts is {self.max_attempts}; needs 1 (no retries) or more")
+        if not 0 <= self.first_backoff_s <= self.max_backoff_s:
+            raise InvalidOption(
+                f"first_backoff_s is {self.first_backoff_s} and max_backoff_s {self.max_backoff_s}; "
+                "needs 0 <= first_backoff_s <= max_backoff_s"
+            )
+        if self.budget < 0:
+            raise InvalidOption(f"budget is {self.budget}; needs 0 or more retries")
+
+    def ceiling_s(self, attempt: int) -> float:
+        """Longest pause, in seconds, after failed attempt number `attempt` (from 1)."""
+        # The exponent is bounded so that a large max_attempts does not overflow a float.
+        return min(self.max_backoff_s, self.first_backoff_s * 2.0 ** min(attempt - 1, 60))
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files (PEM) of an encrypted connection; `Tls()` trusts the system's certificate authorities."""
+
+    ca_file: str | Path | None = None  # authorities to trust instead of the system's
+    cert_file: str | Path | None = None  # certificate of this client, where the server asks for one
+    key_file: str | Path | None = None  # its private key
+
+    def __post_init__(self) -> None:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise InvalidOption("a client certificate needs both cert_file and key_file")
+        for file in (self.ca_file, self.cert_file, self.key_file):
+            if file is not None and not Path(file).is_file():
+                raise InvalidOption(f"TLS file not found: {file}")

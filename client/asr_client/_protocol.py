@@ -1,0 +1,137 @@
+"""The service's contract, without any network: what to send, and what an answer means.
+
+An `Operation` is one question to the server; a transport takes it there (`_transports`).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from asr_client._audio import Payload
+from asr_client._errors import ModelMismatch, ServerError
+from asr_client._options import DecodeOptions, ParameterValue
+from asr_client._results import Transcription, Word
+
+if TYPE_CHECKING:
+    import numpy as np
+
+INPUTS = {"AUDIO": "BYTES"}
+OUTPUTS = {"TRANSCRIPT": "BYTES", "CONFIDENCE": "FP32", "DURATION": "FP32", "WORDS": "BYTES"}
+WORDS = "WORDS"
+
+Answer = TypeVar("Answer")
+Tensors = Mapping[str, "np.ndarray[Any, Any] | None"]
+
+
+class Operation(Generic[Answer]):
+    """One question to the server; the type parameter is the type of its answer."""
+
+
+@dataclass(frozen=True)
+class ServerReady(Operation[bool]):
+    """Is the server ready to take requests?"""
+
+
+@dataclass(frozen=True)
+class ModelReady(Operation[bool]):
+    """Is this model ready?"""
+
+    model: str
+    version: str
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """The tensors of a model: name -> Triton data type."""
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class DescribeModel(Operation[ModelDescription]):
+    """What are this model's inputs and outputs?"""
+
+    model: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Infer(Operation[Tensors]):
+    """What is said in this recording?"""
+
+    model: str
+    version: str  # "" leaves the choice to the server
+    audio: bytes  # the one element of AUDIO, wire shape [1, 1]
+    parameters: Mapping[str, ParameterValue]
+    outputs: tuple[str, ...]  # names of the tensors wanted
+
+
+def infer(model: str, version: str, payload: Payload, options: DecodeOptions) -> Infer:
+    """The request for one transcript."""
+    outputs = tuple(name for name in OUTPUTS if name != WORDS or options.word_timestamps)
+    return Infer(model, version, payload.data, {**payload.parameters(), **options.parameters()}, outputs)
+
+
+def transcription(request: Infer, tensors: Tensors) -> Transcription:
+    """The transcript in an answer.
+
+    Args:
+        request: what was asked.
+        tensors: of the names in `request.outputs`: each one element, whatever its shape.
+
+    Raises:
+        ServerError: an output is missing, empty or malformed.
+    """
+    elements = {name: _element(request.model, name, tensors.get(name)) for name in request.outputs}
+    try:
+        return Transcription(
+            text=elements["TRANSCRIPT"].decode(),
+            confidence=float(elements["CONFIDENCE"]),
+            duration=float(elements["DURATION"]),
+            words=_words(elements[WORDS]) if WORDS in elements else (),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ServerError(f"model {request.model!r} gave a malformed answer: {error!r}") from error
+
+
+def check_description(model: str, description: ModelDescription) -> None:
+    """Raise ModelMismatch, which names every difference, unless this is a speech recognition ensemble."""
+    differences = []
+    for kind, expected, found in (
+        ("input", INPUTS, description.inputs),
+        ("output", OUTPUTS, description.outputs),
+    ):
+        for name, datatype in expected.items():
+            if name not in found:
+                differences.append(f"no {kind} {name} (it has {', '.join(found) or 'none'})")
+            elif found[name] != datatype:
+                differences.append(f"{kind} {name} is {found[name]}, not {datatype}")
+    # An output more is another version's; an input more would have to be filled.
+    differences += [f"unknown input {name}" for name in description.inputs if name not in INPUTS]
+    if differences:
+        raise ModelMismatch(
+            f"model {model!r} is not a speech recognition ensemble of this kit: {'; '.join(differences)}. "
+            "Give the name of the ensemble (as in export --name), not of one of its steps"
+        )
+
+
+def _element(model: str, name: str, tensor: "np.ndarray[Any, Any] | None") -> Any:
+    if tensor is None:
+        raise ServerError(f"model {model!r} gave no output {name}; needs {', '.join(OUTPUTS)}")
+    if tensor.size != 1:
+        hint = (
+            " (a sign of numpy 2 in the server's Python, which Triton 24.10 does not support)"
+            if not tensor.size
+            else ""
+        )
+        raise ServerError(f"model {model!r} gave {name} of shape {list(tensor.shape)}; needs one element{hint}")
+    return tensor.reshape(-1)[0]
+
+
+def _words(data: bytes) -> tuple[Word, ...]:
+    return tuple(
+        Word(str(word["word"]), float(word["start"]), float(word["end"]), float(word["confidence"]))
+        for word in json.loads(data)
+    )

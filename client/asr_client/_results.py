@@ -1,0 +1,50 @@
+"""What comes back."""
+
+from dataclasses import dataclass
+
+from asr_client._errors import AsrError
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a transcript."""
+
+    word: str
+    start: float  # seconds from the beginning of the recording
+    end: float  # seconds
+    confidence: float  # 0 to 1
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """What was said in one recording."""
+
+    text: str
+    confidence: float  # 0 to 1: mean posterior of the emitted tokens
+    duration: float  # seconds of audio that the server heard
+    words: tuple[Word, ...] = ()  # in order of time; empty unless `word_timestamps` was asked for
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One slot of `transcribe_many`: either `transcription` or `error`. The audio itself is not kept."""
+
+    index: int  # place among the items, from 0
+    source: str  # the path as it was given, or "item N" (from 0) for audio without a name
+    transcription: Transcription | None = None
+    error: AsrError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a transcription."""
+        return self.error is None
+
+    def unwrap(self) -> Transcription:
+        """The transcription.
+
+        Raises:
+            AsrError: this item's error.
+        """
+        if self.transcription is None:
+            raise self.error or AsrError(f"{self.source} has neither a transcription nor an error")
+        return self.transcription

@@ -1,0 +1,131 @@
+"""The one place where exceptions of tritonclient, grpc, aiohttp and the system become ours.
+
+How Triton answers, read in its sources and seen on release 24.10 (gRPC status, HTTP status):
+
+    refused input        INVALID_ARGUMENT    400
+    unknown model        NOT_FOUND           404   "Request for unknown model: 'x' is not found"
+    model not loaded     UNAVAILABLE         503   "Request for unknown model: 'x' has no available versions"
+    queue full           UNAVAILABLE         503   "Exceeds maximum queue size"
+    expired in queue     UNAVAILABLE         503   "Request timeout expired"
+    backend failed       INTERNAL            500
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from asr_client import _errors
+from asr_client._transports.base import PROTOCOL_NAMES, Endpoint
+
+_CODE_OF_HTTP_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_ERROR_OF_CODE: dict[str, type[_errors.AsrError]] = {
+    "INVALID_ARGUMENT": _errors.InvalidRequest,
+    "NOT_FOUND": _errors.ModelNotFound,
+    "UNAVAILABLE": _errors.ServerUnavailable,
+    "RESOURCE_EXHAUSTED": _errors.QueueFull,  # of a proxy; Triton says UNAVAILABLE
+    "DEADLINE_EXCEEDED": _errors.DeadlineExceeded,
+    "UNAUTHENTICATED": _errors.AccessDenied,
+    "PERMISSION_DENIED": _errors.AccessDenied,
+    "CANCELLED": _errors.ClientClosed,
+}
+# Where the words say more than the code does.
+_ERROR_OF_WORDS: tuple[tuple[re.Pattern[str], type[_errors.AsrError]], ...] = (
+    (re.compile(r"maximum queue size", re.IGNORECASE), _errors.QueueFull),
+    (re.compile(r"request timeout expired", re.IGNORECASE), _errors.DeadlineExceeded),
+    (re.compile(r"unknown model: .* is not found", re.IGNORECASE), _errors.ModelNotFound),
+    (re.compile(r"message larger than max|too large|exceeds the maximum", re.IGNORECASE), _errors.MessageTooLarge),
+)
+_GRPC_SIZES = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")
+# Triton's own prefixes: of no use to the person who sent a recording.
+_NOISE = re.compile(r"^(\[request id: [^\]]*\] |in ensemble '[^']*', |\[StatusCode\.\w+\] )+")
+
+
+@contextmanager
+def our_errors(endpoint: Endpoint, timeout_s: float | None = None) -> Iterator[None]:
+    """Let AsrErrors pass, and turn every exception of the layers below into one, with the original as its cause."""
+    try:
+        yield
+    except _errors.AsrError:
+        raise
+    except Exception as error:
+        raise translate(error, endpoint, timeout_s) from error
+
+
+def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = None) -> _errors.AsrError:
+    """Our error for an exception that an attempt of `timeout_s` seconds met."""
+    in_time = "in time" if timeout_s is None else f"within {timeout_s:.3g} s"
+    if status := _status(error):
+        return _of_status(status, str(error), _message(error), endpoint, in_time)
+    if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
+        return _errors.DeadlineExceeded(f"no answer from the {endpoint} {in_time}")
+    if isinstance(error, OSError) or type(error).__module__.startswith("aiohttp"):
+        detail = str(error) or type(error).__name__
+        return _errors.ServerUnavailable(f"cannot talk to the {endpoint}: {detail}{_hint(endpoint)}")
+    if isinstance(error, ValueError | RuntimeError) and "closed" in str(error).lower():
+        return _errors.ClientClosed(f"the connection to the {endpoint} is closed")
+    return _errors.ServerError(f"the request to the {endpoint} failed: {error!r}")
+
+
+def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_time: str) -> _errors.AsrError:
+    code = _CODE_OF_HTTP_STATUS.get(int(status), "INTERNAL") if status.isdigit() else status.rpartition(".")[2]
+    kind = _ERROR_OF_CODE.get(code, _errors.ServerError)
+    for words, better in _ERROR_OF_WORDS:
+        # What the server refuses by INVALID_ARGUMENT is about the recording, whatever its words.
+        if words.search(whole) and (code != "INVALID_ARGUMENT" or better is _errors.ModelNotFound):
+            kind = better
+            break
+    if status == "413" or kind is _errors.MessageTooLarge:
+        return _too_large(message, endpoint)
+    if kind is _errors.InvalidRequest:
+        return kind(message)
+    if kind is _errors.DeadlineExceeded:
+        return kind(f"no answer from the {endpoint} {in_time}: {message}")
+    if kind is _errors.ClientClosed:
+        return kind(f"the request to the {endpoint} was cancelled: {message}")
+    if kind is _errors.ModelNotFound:
+        return kind(f"the {endpoint} has no such model: {message}")
+    hint = _hint(endpoint) if kind is _errors.ServerUnavailable and "connect" in message.lower() else ""
+    return kind(f"{endpoint}: {message}{hint}")
+
+
+def _too_large(message: str, endpoint: Endpoint) -> _errors.MessageTooLarge:
+    sizes = _GRPC_SIZES.search(message)
+    size, limit = (int(sizes[1]), int(sizes[2])) if sizes else (None, None)
+    return _errors.MessageTooLarge(
+        f"{endpoint}: {message}. This client's limit is {endpoint.max_message_bytes:,} bytes "
+        "(Client(max_message_bytes=…)); if the server or a proxy refused, raise its own limit or send less: FLAC or "
+        "Opus instead of WAV, or shorter recordings",
+        size_bytes=size,
+        limit_bytes=limit,
+    )
+
+
+def _hint(endpoint: Endpoint) -> str:
+    port = "8001" if endpoint.protocol == "grpc" else "8000"
+    return f" (is the server running, and is this its {PROTOCOL_NAMES[endpoint.protocol]} port? Triton's default is {port})"
+
+
+def _status(error: Exception) -> str | None:
+    """The status of a tritonclient exception, "StatusCode.UNAVAILABLE" or "503"; None for other exceptions."""
+    status = getattr(error, "status", None)
+    value = status() if callable(status) else None
+    return value if isinstance(value, str) else None
+
+
+def _message(error: Exception) -> str:
+    message = getattr(error, "message", None)
+    text = str(message() if callable(message) else error)
+    return _NOISE.sub("", text.strip()) or "no details given"

@@ -1,0 +1,114 @@
+"""HTTP, by tritonclient's asyncio client, for sync callers too.
+
+tritonclient's sync HTTP client is built on gevent: by its own documentation none of its methods is thread-safe, its
+sockets belong to the thread that opened them, and its timeout starts anew with every packet. So the sync transport
+runs the asyncio client in one event loop on a thread of its own: any number of threads share its connections, and a
+deadline is a deadline.
+"""
+
+import asyncio
+import concurrent.futures
+import ssl
+import threading
+import weakref
+
+import tritonclient.http as triton_http
+import tritonclient.http.aio as triton_http_aio
+
+from asr_client._errors import ClientClosed
+from asr_client._options import Tls
+from asr_client._protocol import Answer, Operation
+from asr_client._transports.base import Endpoint
+from asr_client._transports.errors import our_errors
+from asr_client._transports.triton import Calls
+
+
+def _ssl_context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if tls.cert_file and tls.key_file:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context
+
+
+class AsyncHttpTransport:
+    """A pool of connections in the running event loop."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._calls = Calls(triton_http, endpoint)
+        with our_errors(endpoint):
+            self._client = triton_http_aio.InferenceServerClient(
+                endpoint.address,
+                ssl=endpoint.tls is not None,
+                ssl_context=_ssl_context(endpoint.tls) if endpoint.tls else True,
+                conn_limit=0,  # the caller bounds concurrency; a limit here would make requests wait unseen
+                conn_timeout=None,  # `send` keeps the deadline of each request
+            )
+
+    async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
+        """One attempt."""
+        with our_errors(self._endpoint, timeout_s):
+            call = self._calls.call(operation, timeout_s)
+            result = await asyncio.wait_for(getattr(self._client, call.method)(**call.arguments), timeout_s)
+            return self._calls.answer(operation, result)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+
+class HttpTransport:
+    """The same for any number of threads."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._lock = threading.Lock()  # so that no request is handed to a loop that is about to stop
+        self._loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._loop.run_forever, name="asr-client-http", daemon=True)
+        thread.start()
+        try:
+            self._transport = asyncio.run_coroutine_threadsafe(_open(endpoint), self._loop).result()
+        except BaseException:
+            _stop(self._loop, thread, None)
+            raise
+        # Also run when the transport is forgotten, and at the interpreter's exit.
+        self._shut_down = weakref.finalize(self, _stop, self._loop, thread, self._transport)
+
+    def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
+        """One attempt."""
+        with self._lock:
+            if not self._shut_down.alive:
+                raise ClientClosed(f"the connection to the {self._endpoint} is closed")
+            future = asyncio.run_coroutine_threadsafe(self._transport.send(operation, timeout_s), self._loop)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError as error:
+            raise ClientClosed(f"the connection to the {self._endpoint} was closed during a request") from error
+        except BaseException:  # KeyboardInterrupt: nobody waits for the answer any more
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Close all connections; requests under way are cancelled."""
+        with self._lock:
+            self._shut_down()
+
+
+async def _open(endpoint: Endpoint) -> AsyncHttpTransport:
+    return AsyncHttpTransport(endpoint)
+
+
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, transport: AsyncHttpTransport | None) -> None:
+    if transport is not None:
+        asyncio.run_coroutine_threadsafe(_close(transport), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+async def _close(transport: AsyncHttpTransport) -> None:
+    requests = asyncio.all_tasks() - {asyncio.current_task()}
+    for request in requests:
+        request.cancel()
+    await asyncio.gather(*requests, return_exceptions=True)
+    await transport.aclose()

@@ -1,0 +1,1 @@
+"""`triton-asr transcribe` and `triton-asr evaluate`."""

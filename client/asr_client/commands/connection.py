@@ -1,0 +1,80 @@
+"""The options by which a command finds its server, and the words in which it reports failures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asr_client import _options
+
+if TYPE_CHECKING:
+    from asr_client import Client
+
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", "-u", metavar="HOST:PORT", help="The server; by default 127.0.0.1:8001 (8000 by HTTP)."),
+]
+Protocol = Annotated[_options.Protocol, typer.Option("--protocol", "-i", help="How to talk to it.")]
+Model = Annotated[str, typer.Option("--model", "-m", help="Name of the model, as in export --name.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Longest wait for one recording.")
+]
+Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Requests under way at a time.")]
+UseTls = Annotated[bool, typer.Option("--tls", help="Encrypt the connection.")]
+TlsCa = Annotated[Path | None, typer.Option("--tls-ca", help="Authorities to trust (PEM); implies --tls.")]
+TlsCert = Annotated[Path | None, typer.Option("--tls-cert", help="Certificate of this client (PEM).")]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="Its private key (PEM).")]
+Headers = Annotated[
+    list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="Send a header; may be repeated.")
+]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the server is, as the command line has it."""
+
+    url: str | None
+    protocol: _options.Protocol
+    model: str
+    timeout_s: float
+    tls: bool
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    headers: tuple[str, ...]
+
+    def client(self) -> "Client":
+        """A client of it.
+
+        Raises:
+            typer.BadParameter: the options make no client.
+        """
+        from asr_client import Client, InvalidOption, Tls
+
+        try:
+            with_tls = self.tls or any((self.tls_ca, self.tls_cert, self.tls_key))
+            return Client(
+                self.url,
+                protocol=self.protocol,
+                model=self.model,
+                timeout_s=self.timeout_s,
+                tls=Tls(self.tls_ca, self.tls_cert, self.tls_key) if with_tls else False,
+                headers=dict(map(_header, self.headers)),
+            )
+        except InvalidOption as error:
+            raise typer.BadParameter(str(error)) from error
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not name.strip():
+        raise typer.BadParameter(f"header is {line!r}; needs 'NAME: VALUE'")
+    return name.strip(), value.strip()
+
+
+def failure(source: str, error: Exception) -> str:
+    """The line on stderr for one recording that failed."""
+    message = str(error)
+    return f"triton-asr: error: {message if source in message else f'{source}: {message}'}"

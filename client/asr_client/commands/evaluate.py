@@ -1,0 +1,112 @@
+"""`triton-asr evaluate`: how good the transcripts of a manifest's recordings are."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr_client import manifest as manifests
+from asr_client import scoring
+from asr_client.commands import connection
+from asr_client.commands.report import Item, Report
+from asr_client.commands.transcribe import progress_bar
+
+if TYPE_CHECKING:
+    from asr_client import Client, Outcome
+
+TABLE_WIDTHS = (60, 160)  # characters, whatever the terminal says
+
+
+def evaluate(
+    manifest: Annotated[
+        Path,
+        typer.Argument(help="TSV with the header audio<TAB>text, or JSON lines with these keys; paths relative to it."),
+    ],
+    url: connection.Url = None,
+    protocol: connection.Protocol = "grpc",
+    model: connection.Model = "asr",
+    normalize: Annotated[
+        bool,
+        typer.Option(
+            "--normalize/--no-normalize",
+            help="Compare without case and punctuation (apostrophes within words stay), or as it is.",
+        ),
+    ] = True,
+    worst: Annotated[int, typer.Option(min=0, metavar="N", help="Show the N worst transcripts.")] = 5,
+    table: Annotated[bool, typer.Option("--table", help="Show all transcripts instead.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write figures and all transcripts to this file.")
+    ] = None,
+    concurrency: connection.Concurrency = 8,
+    timeout: connection.Timeout = 60.0,
+    tls: connection.UseTls = False,
+    tls_ca: connection.TlsCa = None,
+    tls_cert: connection.TlsCert = None,
+    tls_key: connection.TlsKey = None,
+    header: connection.Headers = None,
+) -> None:
+    """Transcribe the recordings of a manifest and measure the word and character error rate.
+
+    Recordings that fail are reported on standard error, left out of the rates, and make the exit code 1.
+    """
+    import jiwer  # noqa: F401 (missing? say so now, not after an hour of transcribing)
+
+    entries = manifests.read(manifest)
+    server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
+    with server.client() as client:
+        client.check_model()
+        report = _run(client, entries, concurrency, normalize)
+    for item in report.failed:
+        typer.echo(connection.failure(item.audio, Exception(item.error)), err=True)
+    if json_file is not None:
+        _write_json(json_file, {"model": model, "normalized": normalize, **report.to_json()})
+    _show(report, worst, table)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _run(client: "Client", entries: list[manifests.Entry], concurrency: int, normalize: bool) -> Report:
+    """Transcribe and score all entries."""
+    with progress_bar(len(entries)) as bar:
+        begin = time.monotonic()
+        outcomes = client.transcribe_many(
+            (entry.path for entry in entries), concurrency=concurrency, on_progress=lambda _: bar.update()
+        )
+        wall_s = time.monotonic() - begin
+    pairs = zip(entries, outcomes, strict=True)
+    return Report([_item(entry, outcome, normalize) for entry, outcome in pairs], wall_s)
+
+
+def _item(entry: manifests.Entry, outcome: "Outcome", normalize: bool) -> Item:
+    prepare = scoring.normalize if normalize else str.strip
+    reference = prepare(entry.text)
+    result = outcome.transcription
+    if result is None:
+        return Item(entry.audio, reference, error=str(outcome.error))
+    transcript = prepare(result.text)
+    score = scoring.score(reference, transcript)
+    return Item(entry.audio, reference, transcript, score, result.confidence, result.duration)
+
+
+def _show(report: Report, worst: int, table: bool) -> None:
+    low, high = TABLE_WIDTHS
+    if table:
+        width = max(low, min(high, shutil.get_terminal_size((100, 24)).columns))
+        lines = [*report.table(width), ""]
+    elif worst_lines := report.worst_lines(worst):
+        lines = [f"worst {min(worst, len(report.worst(worst)))}:", *worst_lines, ""]
+    else:
+        lines = []
+    typer.echo("\n".join([*lines, *report.summary()]))
+
+
+def _write_json(path: Path, report: dict[str, Any]) -> None:
+    from asr_client import AsrError
+
+    try:
+        path.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise AsrError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,167 @@
+"""`triton-asr transcribe`: recordings in, text or subtitles out."""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr_client import formats
+from asr_client._audio import Encoding
+from asr_client.commands import connection
+
+if TYPE_CHECKING:
+    from asr_client import Audio, Outcome, Transcription
+
+STDIN = "-"
+
+
+def transcribe(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Recordings; - is standard input.")],
+    url: connection.Url = None,
+    protocol: connection.Protocol = "grpc",
+    model: connection.Model = "asr",
+    format: Annotated[
+        formats.Format,
+        typer.Option("--format", "-f", help="What to write; srt, vtt, tsv and ctm imply --word-timestamps."),
+    ] = "txt",
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output-dir", "-o", metavar="DIR", help="Write one file for each recording into this folder."),
+    ] = None,
+    word_timestamps: Annotated[
+        bool, typer.Option("--word-timestamps", help="Ask when each word was said (shown by -f json).")
+    ] = False,
+    concurrency: connection.Concurrency = 8,
+    timeout: connection.Timeout = 60.0,
+    encoding: Annotated[Encoding, typer.Option(help="What the recordings hold: audio files, or raw samples.")] = "file",
+    sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Of raw samples.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, help="Of raw samples, interleaved; 1 by default.")] = None,
+    tls: connection.UseTls = False,
+    tls_ca: connection.TlsCa = None,
+    tls_cert: connection.TlsCert = None,
+    tls_key: connection.TlsKey = None,
+    header: connection.Headers = None,
+) -> None:
+    """Transcribe recordings.
+
+    One recording: its text. Several, to standard output: FILE<TAB>TEXT lines, or one JSON object a line, or one CTM;
+    srt, vtt and tsv hold one recording each and need -o. With -o, each recording gets a file of its name, and a number
+    where two would have the same.
+
+    A recording that fails is reported on standard error and does not stop the others. Exit code: 0 all transcribed,
+    1 some failed, 2 wrong usage.
+    """
+    _check_usage(files, format, output_dir, encoding, sampling_rate, channels)
+    server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
+    write = _writer(files, format, output_dir)
+    recordings = [_recording(file, encoding, sampling_rate, channels) for file in files]
+    failed = 0
+    with server.client() as client, progress_bar(len(files)) as bar:
+        client.check_model()
+        for outcome in client.transcribe_iter(
+            recordings,
+            concurrency=concurrency,
+            on_progress=lambda _: bar.update(),
+            word_timestamps=word_timestamps or format in formats.TIMED_FORMATS,
+        ):
+            if outcome.transcription is not None:
+                write(outcome.index, outcome.transcription)
+            else:
+                failed += 1
+                report_failure(files[outcome.index], outcome)
+    if failed:
+        raise typer.Exit(1)
+
+
+def output_stems(files: Sequence[str]) -> list[str]:
+    """A name without suffix for each file's output, all different on any file system.
+
+    The first file of a stem has it; the others get the next free number.
+    """
+    stems = ["stdin" if file == STDIN else Path(file).stem for file in files]
+    taken = {stem.casefold() for stem in stems}
+    seen: set[str] = set()
+    names = []
+    for stem in stems:
+        name = stem
+        number = 2
+        if stem.casefold() in seen:
+            while (name := f"{stem}-{number}").casefold() in taken:
+                number += 1
+            taken.add(name.casefold())
+        seen.add(stem.casefold())
+        names.append(name)
+    return names
+
+
+def progress_bar(total: int) -> AbstractContextManager[Any]:
+    """A progress bar on standard error; none for a single item, nor where standard error is not a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit="file", file=sys.stderr, disable=True if total == 1 else None, leave=False)
+
+
+def report_failure(source: str, outcome: "Outcome") -> None:
+    """One line on standard error."""
+    if outcome.error is not None:
+        _emit(connection.failure(source, outcome.error) + "\n", error=True)
+
+
+def _check_usage(
+    files: Sequence[str],
+    format: formats.Format,
+    output_dir: Path | None,
+    encoding: Encoding,
+    sampling_rate: int | None,
+    channels: int | None,
+) -> None:
+    if files.count(STDIN) > 1:
+        raise typer.BadParameter("- (standard input) is given more than once")
+    if len(files) > 1 and output_dir is None and format not in formats.JOINABLE_FORMATS:
+        raise typer.BadParameter(f"{format} holds one recording: give -o DIR for a file each")
+    if encoding == "file" and (sampling_rate or channels):
+        raise typer.BadParameter("--sampling-rate and --channels are for raw samples: give --encoding pcm_s16le, too")
+    if encoding != "file" and not sampling_rate:
+        raise typer.BadParameter(f"--encoding {encoding} needs --sampling-rate")
+
+
+def _recording(file: str, encoding: Encoding, sampling_rate: int | None, channels: int | None) -> "Audio":
+    from asr_client import Audio
+
+    source = sys.stdin.buffer if file == STDIN else file
+    return Audio(source, sampling_rate, encoding, channels)
+
+
+def _writer(
+    files: Sequence[str], format: formats.Format, output_dir: Path | None
+) -> Callable[[int, "Transcription"], None]:
+    """The function that writes the transcription of file number n to where it belongs."""
+    from asr_client import AsrError
+
+    stems = output_stems(files)
+    names = stems if format == "ctm" else files
+    if output_dir is None:
+        prefixes = [f"{name}\t" if format == "txt" and len(files) > 1 else "" for name in names]
+        return lambda index, result: _emit(prefixes[index] + formats.render(result, format, name=names[index]))
+
+    folder = output_dir
+
+    def write(index: int, result: "Transcription") -> None:
+        path = folder / f"{stems[index]}.{format}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(formats.render(result, format, name=names[index]), encoding="utf-8")
+        except OSError as error:
+            raise AsrError(f"cannot write {path}: {error.strerror or error}") from error
+
+    return write
+
+
+def _emit(text: str, *, error: bool = False) -> None:
+    """Write beside the progress bar, not through it."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr if error else sys.stdout, end="")

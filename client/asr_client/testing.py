@@ -1,0 +1,64 @@
+"""A transport without a network, for the tests of what is built on this client."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import cast
+
+import numpy as np
+
+from asr_client._protocol import INPUTS, OUTPUTS, Answer, DescribeModel, Infer, ModelDescription, Operation, Tensors
+from asr_client._results import Transcription
+
+
+class MockTransport:
+    """Answers every request by calling `handler`, which returns a Transcription or raises an AsrError.
+
+    Serves `Client(transport=…)` and, wrapped by `asynchronous()`, `AsyncClient(transport=…)`. The server and its model
+    are always ready.
+    """
+
+    def __init__(self, handler: Callable[[Infer], Transcription]) -> None:
+        self._handler = handler
+
+    def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
+        """Call the handler; a timeout is the handler's own business."""
+        del timeout_s
+        match operation:
+            case Infer():
+                return cast("Answer", _tensors(self._handler(operation)))
+            case DescribeModel():
+                return cast("Answer", ModelDescription(INPUTS, OUTPUTS))
+            case _:
+                return cast("Answer", True)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def asynchronous(self) -> "AsyncMockTransport":
+        """The same for `AsyncClient`."""
+        return AsyncMockTransport(self)
+
+
+class AsyncMockTransport:
+    """A MockTransport for `AsyncClient`."""
+
+    def __init__(self, transport: MockTransport) -> None:
+        self._transport = transport
+
+    async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
+        """Call the handler."""
+        return self._transport.send(operation, timeout_s)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+def _tensors(result: Transcription) -> Tensors:
+    words = json.dumps([asdict(word) for word in result.words])
+    return {
+        "TRANSCRIPT": np.array([[result.text.encode()]], dtype=np.object_),
+        "CONFIDENCE": np.array([[result.confidence]], dtype=np.float32),
+        "DURATION": np.array([[result.duration]], dtype=np.float32),
+        "WORDS": np.array([[words.encode()]], dtype=np.object_),
+    }

@@ -1,0 +1,84 @@
+"""The folder of backends for the pip-installed Triton: its Python backend with our Python's stub, and the stand-in.
+
+Made once in the user's cache folder. Copies, not links: Triton may chmod the stub, and must not do that to the package.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+_STAND_IN = Path(__file__).parent / "backends" / "onnxruntime"
+_STAND_IN_FILES = ("model.py", "onnx_batch.py")
+
+
+def prepare(*, python_backend: Path, stub: Path, scratch: Path) -> Path:
+    """Return the folder for --backend-directory; made in `scratch` when the cache folder cannot hold it.
+
+    Its name carries the versions and a hash of the contents, so that an upgrade makes a new one, and a running server
+    keeps the one that it started with.
+    """
+    sources = _sources(python_backend, stub)
+    name = _name(sources, stub.parent.name)
+    for parent in (_cache_folder(), scratch):
+        folder = parent / name
+        try:
+            if not _is_complete(folder, sources):
+                _make(folder, sources)
+        except OSError:
+            continue  # e.g. a read-only home
+        if _is_complete(folder, sources):  # false on a file system mounted noexec
+            return folder
+    raise OSError(f"neither {_cache_folder()} nor {scratch} can hold Triton's backends (read-only, full, or noexec)")
+
+
+def _sources(python_backend: Path, stub: Path) -> dict[Path, Path]:
+    """Return what the folder consists of: path within it -> file to copy."""
+    python = {Path("python") / name: python_backend / name for name in _PYTHON_FILES}
+    stand_in = {Path("onnxruntime") / name: _STAND_IN / name for name in _STAND_IN_FILES}
+    return {**python, Path("python") / stub.name: stub, **stand_in}
+
+
+_PYTHON_FILES = ("libtriton_python.so", "triton_python_backend_utils.py")
+
+
+def _name(sources: dict[Path, Path], python_version: str) -> str:
+    digest = hashlib.sha256()
+    for source in sources.values():
+        digest.update(hashlib.sha256(source.read_bytes()).digest())
+    return f"backends-{metadata.version('nvidia-pytriton')}-python{python_version}-{digest.hexdigest()[:12]}"
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(base).absolute() / "triton-asr-kit"
+
+
+def _is_complete(folder: Path, sources: dict[Path, Path]) -> bool:
+    """True when every file is there in full size, and executable where its source is (tidiers remove single files)."""
+    for relative, source in sources.items():
+        copy = folder / relative
+        if not copy.is_file() or copy.stat().st_size != source.stat().st_size:
+            return False
+        if os.access(source, os.X_OK) and not os.access(copy, os.X_OK | os.R_OK):
+            return False
+    return True
+
+
+def _make(folder: Path, sources: dict[Path, Path]) -> None:
+    """Fill a folder beside it and rename that, so that another process sees all of it or nothing."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
+        for relative, source in sources.items():
+            copy = Path(new) / "backends" / relative
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, copy)
+        if folder.exists():  # incomplete
+            folder.rename(Path(new) / "incomplete")
+        try:
+            (Path(new) / "backends").rename(folder)
+        except OSError:
+            if not _is_complete(folder, sources):  # else another process was faster, with the same contents
+                raise

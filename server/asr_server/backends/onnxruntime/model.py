@@ -1,0 +1,99 @@
+"""A stand-in for Triton's ONNX Runtime backend, for the pip-installed Triton, which has none.
+
+Triton loads it for every model with `backend: "onnxruntime"`; the model repository is the same for both. It runs on the
+CPU, in one process per instance. What it takes and refuses is in `onnx_batch.py` beside it.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx_batch as batch  # type: ignore[import-not-found]  # Triton puts this folder on the path
+import triton_python_backend_utils as pb_utils  # exists only inside Triton
+
+# `optimization { graph { level } }` of the model configuration; Triton's default is everything.
+_GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 0: "ORT_ENABLE_ALL", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
+
+
+class TritonPythonModel:
+    """One instance of one model: an ONNX Runtime session."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the graph and check the configuration against it."""
+        import onnxruntime as ort  # here: Triton imports this file once more, to look for an auto_complete_config
+
+        config = json.loads(args["model_config"])
+        batch.check_fields(config)
+        if args["model_instance_kind"] == "GPU":
+            pb_utils.Logger.log_warn(
+                f"{args['model_name']}: the stand-in ONNX Runtime backend uses the CPU, not the GPU"
+            )
+        self._session = ort.InferenceSession(
+            _model_file(args, config), _session_options(ort, config), providers=["CPUExecutionProvider"]
+        )
+        self._run_options = ort.RunOptions()
+        if shrinkage := batch.parameter(config, "memory.enable_memory_arena_shrinkage"):
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", shrinkage)
+        self._plan = batch.plan(config, _graph(self._session.get_inputs()), _graph(self._session.get_outputs()))
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer all requests with one call of the graph; a failure of that call is the answer to each of them."""
+        if not self._plan.batching and len(requests) > 1:
+            return [response for request in requests for response in self.execute([request])]
+        try:
+            return self._answers(requests)
+        except Exception as error:  # noqa: BLE001  (whatever ONNX Runtime raises; Triton would drop the error's kind)
+            failure = pb_utils.TritonError(f"onnx runtime error: {error}", pb_utils.TritonError.INTERNAL)
+            return [pb_utils.InferenceResponse(error=failure) for _ in requests]
+
+    def _answers(self, requests: list[Any]) -> list[Any]:
+        inputs = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
+        asked = [set(request.requested_output_names()) for request in requests]
+        names = [name for name in self._plan.outputs if any(name in wanted for wanted in asked)]
+        arrays = self._session.run(names, batch.assemble(self._plan, inputs), self._run_options)
+        outputs = dict(zip(names, arrays, strict=True))
+        parts = batch.split(outputs, batch.row_counts(self._plan, inputs)) if self._plan.batching else [outputs]
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor(name, part[name]) for name in names if name in wanted])
+            for part, wanted in zip(parts, asked, strict=True)
+        ]
+
+
+def _model_file(args: dict[str, str], config: batch.Config) -> str:
+    """Return the path of the graph; a folder of that name holds a model.onnx."""
+    path = Path(args["model_repository"], args["model_version"], config.get("default_model_filename") or "model.onnx")
+    path = path / "model.onnx" if path.is_dir() else path
+    if not path.is_file():
+        raise pb_utils.TritonModelException(
+            f"there is no {path}; `triton-asr export` makes a repository with its graphs"
+        )
+    return str(path)
+
+
+def _session_options(ort: Any, config: batch.Config) -> Any:
+    options = ort.SessionOptions()
+    # 0 leaves the choice to ONNX Runtime, in both backends.
+    options.intra_op_num_threads = batch.integer_parameter(config, "intra_op_thread_count", range(1024))
+    options.inter_op_num_threads = batch.integer_parameter(config, "inter_op_thread_count", range(1024))
+    if batch.integer_parameter(config, "execution_mode", range(2)):
+        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _GRAPH_LEVELS.get(level, "ORT_ENABLE_ALL"))
+    if (arena := batch.bool_parameter(config, "enable_mem_arena")) is not None:
+        options.enable_cpu_mem_arena = arena
+    if (pattern := batch.bool_parameter(config, "enable_mem_pattern")) is not None:
+        options.enable_mem_pattern = pattern
+    if initializers := batch.parameter(config, key := "session.use_device_allocator_for_initializers"):
+        options.add_session_config_entry(key, initializers)
+    return options
+
+
+def _graph(tensors: Sequence[Any]) -> dict[str, batch.GraphTensor]:
+    """Describe ONNX Runtime's inputs or outputs; it writes dynamic dimensions as names or None."""
+    return {
+        tensor.name: batch.GraphTensor(
+            tensor.type, tuple(size if isinstance(size, int) else -1 for size in tensor.shape)
+        )
+        for tensor in tensors
+    }

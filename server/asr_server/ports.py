@@ -1,0 +1,66 @@
+"""Choosing and checking the three ports before tritonserver starts: its own message names neither flag nor cure."""
+
+import contextlib
+import errno
+import socket
+from dataclasses import dataclass, replace
+
+from asr_server.errors import PortInUseError, ServerError
+
+_FLAGS = {"http": "--http-port", "grpc": "--grpc-port", "metrics": "--metrics-port"}
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The three ports of a server; 0 means: any free one."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+    @property
+    def has_free_choice(self) -> bool:
+        """True when another attempt may find other ports."""
+        return 0 in (self.http, self.grpc, self.metrics)
+
+
+def reserve(host: str, wanted: Ports) -> Ports:
+    """Return `wanted` with each 0 replaced by a free port, after checking that all three can be bound.
+
+    The ports are free again on return, since only tritonserver can bind them for itself; a caller that asked for 0 must
+    be ready to try again.
+
+    Raises:
+        PortInUseError: a port is taken, or given twice.
+        ServerError: the host is not an address of this machine.
+    """
+    chosen: dict[str, int] = {}
+    with contextlib.ExitStack() as held:  # all three are held at once, else the system could hand out one of them twice
+        for name, flag in _FLAGS.items():
+            port = getattr(wanted, name)
+            if port and port in chosen.values():
+                raise PortInUseError(f"port {port} is given twice; choose another one with {flag}")
+            listener = held.enter_context(_bind(host, port, flag))
+            chosen[name] = listener.getsockname()[1]
+    return replace(wanted, **chosen)
+
+
+def _bind(host: str, port: int, flag: str) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise ServerError(f"cannot listen on {host}:{port} ({flag}): {error}") from error
+    # As tritonserver does: connections of an earlier server that linger in TIME_WAIT do not count as "in use".
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen()  # with SO_REUSEADDR, bind alone succeeds beside a bound socket that does not listen yet
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(
+                f"port {port} on {host} is already in use; stop what uses it or choose another one with {flag}"
+            ) from error
+        raise ServerError(f"cannot listen on {host}:{port} ({flag}): {error.strerror}") from error
+    return listener

@@ -1,0 +1,327 @@
+"""A running Triton server as a context manager."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from asr_server import guard, installation
+from asr_server.errors import (
+    OptionError,
+    PortInUseError,
+    RepositoryError,
+    ServerDiedError,
+    ServerError,
+    StartTimeoutError,
+)
+from asr_server.log import LogHook, LogReader, errors, model_failures, says_port_taken, to_stderr
+from asr_server.ports import Ports, reserve
+
+_BIND_ATTEMPTS = 5
+# Options of tritonserver that this package sets; setting them a second time would leave our attributes wrong.
+_OURS = {
+    "--model-repository": "the first argument",
+    "--model-store": "the first argument",
+    "--http-address": "--host",
+    "--grpc-address": "--host",
+    "--metrics-address": "--host",
+    "--http-port": "--http-port",
+    "--grpc-port": "--grpc-port",
+    "--metrics-port": "--metrics-port",
+    "--exit-timeout-secs": "drain_timeout_s in Python",
+}
+
+
+class TritonServer:
+    """A Triton server for one model repository: ready inside the `with` block, gone after it.
+
+        with TritonServer("repository", http_port=0, grpc_port=0, metrics_port=0) as server:
+            client = asr_client.Client(server.grpc_url)
+
+    Args:
+        repository: the folder that holds the model folders.
+        host: the address to listen on; the default is reachable from this machine only.
+        http_port, grpc_port, metrics_port: 0 chooses a free one.
+        tritonserver: the program to run; default: one on PATH, else the pip-installed one.
+        verbose: pass on all of Triton's log, at its verbose level.
+        extra_args: further options for tritonserver.
+        ready_timeout_s: how long all models together may take to load.
+        drain_timeout_s: how long running requests may take to finish when the server stops.
+        log: called with each line of Triton's log, from another thread; default: write to stderr.
+
+    Attributes (valid inside the `with` block):
+        grpc_url, http_url, metrics_url: "HOST:PORT", as tritonclient takes them.
+        models: the names of the models that are ready.
+        pid: the process id of tritonserver.
+
+    Raises (on entering): the errors of `asr_server.errors`.
+    """
+
+    grpc_url: str
+    http_url: str
+    metrics_url: str
+    models: tuple[str, ...]
+    pid: int
+
+    def __init__(
+        self,
+        repository: str | os.PathLike[str],
+        *,
+        host: str = "127.0.0.1",
+        http_port: int = 8000,
+        grpc_port: int = 8001,
+        metrics_port: int = 8002,
+        tritonserver: str | os.PathLike[str] | None = None,
+        verbose: bool = False,
+        extra_args: Sequence[str] = (),
+        ready_timeout_s: float = 300.0,
+        drain_timeout_s: float = 30.0,
+        log: LogHook = to_stderr,
+    ) -> None:
+        self._repository = Path(repository)
+        self._host = host
+        self._wanted_ports = Ports(http_port, grpc_port, metrics_port)
+        self._tritonserver = tritonserver
+        self._verbose = verbose
+        self._extra_args = tuple(extra_args)
+        self._ready_timeout_s = ready_timeout_s
+        self._drain_timeout_s = drain_timeout_s
+        self._log_hook = log
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "TritonServer":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server and return when all models are ready."""
+        if self._guard is not None:
+            raise ServerError("this server is already started")
+        check_repository(self._repository)
+        check_options(self._extra_args)
+        for attempt in range(1, _BIND_ATTEMPTS + 1):
+            try:
+                self._start_once()
+                return
+            except PortInUseError:
+                # Another process may take a free port between our choice and tritonserver's start.
+                if attempt == _BIND_ATTEMPTS or not self._wanted_ports.has_free_choice:
+                    raise
+
+    def stop(self) -> None:
+        """Let running requests finish, end the server, and return when nothing of it is left."""
+        if self._guard is None:
+            return
+        self._tell(guard.STOP)
+        try:
+            self._guard.wait(self._drain_timeout_s + 15)
+        except subprocess.TimeoutExpired:  # tritonserver is bound to die with its guard
+            self._guard.kill()
+            self._guard.wait()
+        finally:
+            self._control.close()
+            self._guard = None
+            self._log.join(timeout_s=2)
+
+    def kill(self) -> None:
+        """End the server at once, without waiting for running requests."""
+        if self._guard is not None:
+            self._tell(guard.KILL)
+
+    def wait(self) -> None:
+        """Return never, or with a ServerDiedError: when tritonserver has ended by itself."""
+        if self._guard is None:
+            raise ServerError("this server is not started")
+        status = self._guard.wait()
+        self._log.join(timeout_s=2)
+        raise ServerDiedError(f"tritonserver ended with status {status}:\n" + _indented(errors(self._log.lines)))
+
+    def _tell(self, what: bytes) -> None:
+        with contextlib.suppress(OSError):  # the guard has ended already
+            self._control.send(what)
+
+    def _start_once(self) -> None:
+        ports = reserve(self._host, self._wanted_ports)
+        scratch = Path(tempfile.mkdtemp(prefix="triton-asr-"))
+        try:
+            command, environment, shm_prefix = self._command(ports, scratch)
+            self._spawn(command, environment, shm_prefix, scratch)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        try:
+            self._set_urls(ports)
+            self._wait_until_ready(ports)
+            self.models = _ready_models(self._address(ports.http))
+        except BaseException:
+            self.kill()  # there are no requests to wait for, and Triton would first finish loading
+            self.stop()
+            raise
+
+    def _command(self, ports: Ports, scratch: Path) -> tuple[list[str], dict[str, str], str]:
+        """Return the command line, its environment and the prefix of its shared-memory files."""
+        try:
+            found = installation.find(self._tritonserver, scratch)
+        except OSError as error:
+            raise ServerError(str(error)) from error
+        shm_prefix = f"triton-asr-{os.getpid()}-{secrets.token_hex(4)}-"
+        command = [
+            str(found.binary),
+            f"--model-repository={_shell_safe(self._repository.absolute(), scratch / 'repository')}",
+            *(f"--{service}-address={self._host}" for service in ("http", "grpc", "metrics")),
+            f"--http-port={ports.http}",
+            f"--grpc-port={ports.grpc}",
+            f"--metrics-port={ports.metrics}",
+            f"--exit-timeout-secs={max(1, round(self._drain_timeout_s))}",
+            f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+            *found.options,
+            *(["--log-verbose=1"] if self._verbose else []),
+            *self._extra_args,
+        ]
+        return command, {**os.environ, **found.environment}, shm_prefix
+
+    def _spawn(self, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path) -> None:
+        self._control, theirs = socket.socketpair()
+        settings = {
+            "command": command,
+            # Triton gives up draining by itself at drain_timeout_s and then still unloads the models.
+            "drain_timeout_s": self._drain_timeout_s + 10,
+            "shm_prefix": shm_prefix,
+            "scratch": str(scratch),
+        }
+        with theirs:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", guard.__file__, str(theirs.fileno()), json.dumps(settings)],
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal reaches us alone, and we stop the server in order
+            )
+        assert self._guard.stdout is not None
+        self._log = LogReader(self._guard.stdout, self._log_hook, show_harmless=self._verbose)
+        self._control.settimeout(30)
+        with contextlib.suppress(OSError, ValueError):  # a guard that cannot start is seen by _wait_until_ready
+            self.pid = int(self._control.recv(32))
+
+    def _wait_until_ready(self, ports: Ports) -> None:
+        assert self._guard is not None
+        deadline = time.monotonic() + self._ready_timeout_s
+        while time.monotonic() < deadline:
+            if self._guard.poll() is not None:
+                self._log.join(timeout_s=2)
+                raise start_failure(self._guard.returncode, self._log.lines)
+            if self._is_ready(ports):
+                return
+            if self._log.is_stuck:
+                raise start_failure(0, self._log.lines)
+            time.sleep(0.05)
+        detail = _indented(_reasons(self._log.lines))
+        raise StartTimeoutError(f"the models were not ready after {self._ready_timeout_s:g} s; the log says:\n{detail}")
+
+    def _is_ready(self, ports: Ports) -> bool:
+        # HTTP starts after gRPC and before metrics, so that these two stand for all three.
+        if not _answers(self._address(ports.http), "/v2/health/ready"):
+            return False
+        return "--allow-metrics=false" in self._extra_args or _answers(self._address(ports.metrics), "/metrics")
+
+    def _address(self, port: int) -> tuple[str, int]:
+        """Return where a client on this machine reaches the port: "all addresses" is none to connect to."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host), port
+
+    def _set_urls(self, ports: Ports) -> None:
+        self.grpc_url, self.http_url, self.metrics_url = (
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            for host, port in map(self._address, (ports.grpc, ports.http, ports.metrics))
+        )
+
+
+def check_repository(repository: Path) -> None:
+    """Raise RepositoryError unless this is a folder of model folders."""
+    if not repository.is_dir():
+        problem = "is a file" if repository.exists() else "does not exist"
+        raise RepositoryError(f"the model repository {repository} {problem}; `triton-asr export` makes one")
+    if (repository / "config.pbtxt").is_file():
+        parent = repository.absolute().parent
+        raise RepositoryError(f"{repository} is a single model; give the folder that holds it: {parent}")
+    if not any(entry.is_dir() for entry in repository.iterdir()):
+        raise RepositoryError(f"there are no models in {repository}; `triton-asr export` puts them there")
+
+
+def check_options(extra_args: Sequence[str]) -> None:
+    """Raise OptionError for an extra option that this package sets itself."""
+    for argument in extra_args:
+        name = argument.split("=")[0]
+        if name in _OURS:
+            raise OptionError(f"{name} cannot be passed on to tritonserver; use {_OURS[name]}")
+        if argument.replace(" ", "=") == "--allow-http=false":
+            raise OptionError("--allow-http=false cannot be passed on: readiness is read over HTTP")
+
+
+def start_failure(status: int, lines: list[str]) -> ServerError:
+    """Return the error that says why tritonserver ended before it was ready."""
+    detail = _indented(_reasons(lines))
+    if model_failures(lines):
+        return RepositoryError(f"not all models could be loaded:\n{detail}")
+    if says_port_taken(lines):
+        return PortInUseError(f"tritonserver could not bind its ports:\n{detail}")
+    return ServerDiedError(f"tritonserver ended with status {status} before it was ready:\n{detail}")
+
+
+def _reasons(lines: list[str]) -> list[str]:
+    """Return what went wrong with each model, else the last errors in the log."""
+    return [f"{model}: {reason}" for model, reason in model_failures(lines).items()] or errors(lines)
+
+
+def _indented(lines: list[str]) -> str:
+    return "\n".join("  " + line.strip().replace("\n", "\n    ") for line in lines)
+
+
+def _shell_safe(folder: Path, link: Path) -> Path:
+    """Return the folder, or a link to it when its path is not plain.
+
+    Triton starts the processes of Python models with an unquoted shell command: a space in the path ends the server.
+    """
+    if re.fullmatch(r"[\w@%+=:,./-]+", str(folder), re.ASCII):
+        return folder
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder, target_is_directory=True)
+    return link
+
+
+def _answers(address: tuple[str, int], path: str) -> bool:
+    connection = http.client.HTTPConnection(*address, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _ready_models(address: tuple[str, int]) -> tuple[str, ...]:
+    connection = http.client.HTTPConnection(*address, timeout=30)
+    try:
+        connection.request("POST", "/v2/repository/index", body='{"ready": true}')
+        index = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return tuple(sorted({entry["name"] for entry in index}))

@@ -1,0 +1,19 @@
+"""Checkpoints and repositories that several folders of tests use; made once a session, on first use."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder with a random checkpoint of one of `tiny_checkpoints.KINDS`. Copy it before you change it."""
+    import tiny_checkpoints  # torch: only for the tests that need it
+
+    root = tmp_path_factory.mktemp("checkpoints")
+
+    def get(kind: str) -> Path:
+        return root / kind if (root / kind).exists() else tiny_checkpoints.write(kind, root / kind)
+
+    return get

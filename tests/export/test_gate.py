@@ -1,0 +1,121 @@
+"""The gate refuses a graph that is not what the checkpoint means, and then nothing is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from asr_export import ExportError, ExportResult, GateError, export_checkpoint, pipeline
+from asr_export.checkpoint import load, locate
+from asr_export.gate import TENSORRT_OPERATORS, Probe, check_graph, check_parity, make_probe
+from onnx import TensorProto, helper, numpy_helper
+
+
+@pytest.fixture
+def graph(exported: ExportResult, tmp_path: Path) -> Path:
+    """A private copy of a sound graph."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes((exported.output / "acoustic" / "1" / "model.onnx").read_bytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def probe(tiny_checkpoint: Callable[[str], Path]) -> Probe:
+    return make_probe(load(locate(str(tiny_checkpoint("wav2vec2-group-norm")))))
+
+
+def change(path: Path, edit: Callable[[onnx.ModelProto], None]) -> None:
+    model = onnx.load(path)
+    edit(model)
+    onnx.save(model, path)
+
+
+def scale_weights(factor: float) -> Callable[[onnx.ModelProto], None]:
+    def edit(model: onnx.ModelProto) -> None:
+        weight = next(w for w in model.graph.initializer if list(w.dims) == [32, 64])  # a feed-forward layer
+        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(factor), weight.name))
+
+    return edit
+
+
+def test_a_sound_graph_passes(graph: Path, probe: Probe) -> None:
+    check_graph(graph)
+    assert check_parity(graph, probe).argmax_agreement == 1
+
+
+def test_the_graph_is_within_the_limits_of_triton_24_10(graph: Path) -> None:
+    model = onnx.load(graph)
+    assert model.ir_version <= 10
+    assert {(entry.domain, entry.version <= 21) for entry in model.opset_import} == {("", True)}
+    assert {node.op_type for node in model.graph.node} <= TENSORRT_OPERATORS
+
+
+def test_the_graphs_tensors_are_those_of_the_configuration(graph: Path) -> None:
+    model = onnx.load(graph).graph
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*model.input, *model.output)
+    }
+    assert shapes == {"audio": ["total"], "audio_shape": ["n", 1], "log_probs": ["n", "frames", 32], "frames": ["n", 1]}
+
+
+def test_a_slightly_wrong_weight_is_found(graph: Path, probe: Probe) -> None:
+    change(graph, scale_weights(1.001))
+    with pytest.raises(GateError, match="log-probs differ by .* from PyTorch"):
+        check_parity(graph, probe)
+
+
+def test_nan_at_run_time_is_found(graph: Path, probe: Probe) -> None:
+    change(graph, scale_weights(3e38))
+    with pytest.raises(GateError, match="NaN or Inf"):
+        check_parity(graph, probe)
+
+
+def test_nan_in_a_weight_is_found(graph: Path) -> None:
+    change(graph, scale_weights(np.nan))
+    with pytest.raises(GateError, match="the weight .* holds NaN or Inf"):
+        check_graph(graph)
+
+
+def test_an_operator_outside_the_list_is_found(graph: Path) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        model.graph.node.append(helper.make_node("NonZero", ["audio"], ["where"]))
+        model.graph.output.append(helper.make_tensor_value_info("where", TensorProto.INT64, [1, None]))
+
+    change(graph, edit)
+    with pytest.raises(GateError, match="does not take: NonZero"):
+        check_graph(graph)
+
+
+def test_a_newer_ir_than_tritons_is_found(graph: Path) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        model.ir_version = 11
+
+    change(graph, edit)
+    with pytest.raises(GateError, match="IR 11; Triton 24.10 takes 21 and 10"):
+        check_graph(graph)
+
+
+def test_a_broken_graph_is_found(graph: Path) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        model.graph.node[3].input[0] = "nowhere"
+
+    change(graph, edit)
+    with pytest.raises(GateError, match="checker"):
+        check_graph(graph)
+
+
+def test_a_failed_gate_writes_nothing(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = pipeline.write_graph
+
+    def slip(module: object, path: Path) -> None:
+        real(module, path)  # type: ignore[arg-type]
+        change(path, scale_weights(1.01))
+
+    monkeypatch.setattr(pipeline, "write_graph", slip)
+    with pytest.raises(ExportError, match="differ"):
+        export_checkpoint(str(tiny_checkpoint("wav2vec2-group-norm")), tmp_path / "models")
+    assert list(tmp_path.iterdir()) == []

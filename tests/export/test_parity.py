@@ -1,0 +1,59 @@
+"""What the graph computes is what the checkpoint means, for every supported kind, alone and among neighbours."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import tiny_checkpoints
+import torch
+from asr_export import ExportOptions, export_checkpoint
+from asr_export.gate import run_ragged
+from transformers import AutoModelForCTC, AutoProcessor
+
+DEMO = Path(__file__).parents[2] / "demo" / "checkpoint"
+# 16 kHz samples: from one frame's receptive field to eight seconds, no two alike.
+LENGTHS = [400, 131_072, 16_000, 719, 48_001, 25_600]
+
+
+def speech_like(samples: int, seed: int) -> np.ndarray:
+    """Noise with a syllable's rhythm and a spectrum that falls, as that of speech does."""
+    noise = np.random.default_rng(seed).normal(size=samples)
+    coloured = noise + 0.9 * np.roll(noise, 1) + 0.5 * np.roll(noise, 2)
+    return (0.1 * coloured * (1.1 + np.sin(np.arange(samples) / 900)) + 0.02).astype(np.float32)
+
+
+def checkpoints() -> list[str]:
+    return [*tiny_checkpoints.KINDS, "demo"]
+
+
+@pytest.mark.parametrize("kind", checkpoints())
+def test_batched_onnx_equals_solo_pytorch(kind: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = DEMO if kind == "demo" else tiny_checkpoint(kind)
+    result = export_checkpoint(str(folder), tmp_path / "models", ExportOptions(name="m"))
+    assert result.parity.shapes >= 4
+    assert result.parity.max_abs_difference <= 1e-4
+    assert result.parity.max_abs_batch_difference <= 1e-4
+
+    waves = [speech_like(length, seed) for seed, length in enumerate(LENGTHS)]
+    session = onnxruntime.InferenceSession(tmp_path / "models" / "m_acoustic" / "1" / "model.onnx")
+    processor = AutoProcessor.from_pretrained(folder)
+    model = AutoModelForCTC.from_pretrained(folder, attn_implementation="sdpa").eval()
+    for wave, batched in zip(waves, run_ragged(session, waves), strict=True):
+        inputs = processor(wave, sampling_rate=16_000, return_tensors="pt").input_values
+        with torch.inference_mode():
+            reference = torch.log_softmax(model(inputs).logits[0], dim=-1).numpy()
+        assert np.isfinite(batched).all()
+        np.testing.assert_allclose(batched, reference, atol=1e-4, rtol=0)
+        np.testing.assert_allclose(batched, run_ragged(session, [wave])[0], atol=1e-4, rtol=0)
+
+
+def test_one_item_too_short_does_not_upset_its_neighbours(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    export_checkpoint(str(tiny_checkpoint("hubert-group-norm")), tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "acoustic" / "1" / "model.onnx")
+    wave = speech_like(9_000, 1)
+    together = run_ragged(session, [speech_like(10, 2), wave])[1]
+    np.testing.assert_allclose(together, run_ragged(session, [wave])[0], atol=1e-4)

@@ -1,0 +1,158 @@
+"""The preprocess step's pure part: bytes -> waveform."""
+
+import io
+import struct
+
+import audio
+import av
+import numpy as np
+import pytest
+import soundfile
+from audio import AudioError, Limits, PcmFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+LIMITS = Limits(sampling_rate=16_000, min_samples=400, max_seconds=20)
+
+
+def tone(seconds: float, rate: int, channels: int = 1, hertz: float = 440) -> np.ndarray:
+    wave = 0.3 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)
+    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
+
+
+def encode(samples: np.ndarray, rate: int, container: str, subtype: str | None = None) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=container, subtype=subtype)
+    return buffer.getvalue()
+
+
+def encode_aac(samples: np.ndarray, rate: int) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples.T.copy(), format="fltp", layout="mono")
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def frequency(wave: np.ndarray) -> float:
+    """Hz of the strongest component at 16 kHz."""
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave))))
+    return float(spectrum.argmax() * 16_000 / len(wave))
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_rate_comes_out_at_the_models_rate(rate: int, channels: int) -> None:
+    wave, seconds = audio.load(encode(tone(1.5, rate, channels), rate, "WAV"), LIMITS)
+    assert wave.dtype == np.float32
+    assert wave.ndim == 1
+    assert seconds == pytest.approx(1.5, abs=1e-3)
+    assert len(wave) == pytest.approx(24_000, abs=2)
+    assert frequency(wave) == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("container", "subtype"),
+    [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("FLAC", None), ("OGG", "VORBIS"), ("OGG", "OPUS"),
+     ("MP3", None), ("AIFF", None), ("WAV", "ULAW")],
+)  # fmt: skip
+def test_every_container_sounds_the_same(container: str, subtype: str | None) -> None:
+    rate = 48_000
+    wave, seconds = audio.load(encode(tone(2, rate), rate, container, subtype), LIMITS)
+    assert seconds == pytest.approx(2, abs=0.06)  # lossy codecs add a frame
+    assert frequency(wave) == pytest.approx(440, abs=1)
+    assert np.abs(wave[8_000:16_000]).max() == pytest.approx(0.3, abs=0.03)
+
+
+def test_what_libsndfile_does_not_read_goes_to_ffmpeg() -> None:
+    wave, seconds = audio.load(encode_aac(tone(2, 44_100), 44_100), LIMITS)
+    assert seconds == pytest.approx(2, abs=0.1)
+    assert frequency(wave) == pytest.approx(440, abs=1)
+
+
+def test_16_bit_pcm_equals_the_file_it_came_from() -> None:
+    samples = (tone(1, 16_000)[:, 0] * 32767).astype("<i2")
+    from_file, _ = audio.load(encode(samples, 16_000, "WAV"), LIMITS)
+    from_pcm, _ = audio.load(samples.tobytes(), LIMITS, PcmFormat("pcm_s16le", 16_000, 1))
+    np.testing.assert_array_equal(from_file, from_pcm)
+
+
+def test_float_pcm_is_interleaved_and_downmixed() -> None:
+    stereo = np.stack([tone(1, 16_000)[:, 0], np.zeros(16_000, np.float32)], axis=1)
+    wave, _ = audio.load(stereo.tobytes(), LIMITS, PcmFormat("pcm_f32le", 16_000, 2))
+    np.testing.assert_allclose(wave, stereo[:, 0] / 2, atol=1e-7)
+
+
+def test_resampling_removes_what_the_lower_rate_cannot_hold() -> None:
+    wave, _ = audio.load(encode(tone(1, 48_000, hertz=12_000), 48_000, "WAV"), LIMITS)
+    assert np.abs(wave[1_000:-1_000]).max() < 1e-3
+
+
+def whole_wav() -> bytes:
+    return encode(tone(1, 16_000), 16_000, "WAV")
+
+
+def claiming_4_gb() -> bytes:
+    data = whole_wav()
+    at = data.index(b"data") + 4
+    return data[:at] + struct.pack("<I", 0xFFFFFFFF) + data[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty"),
+        (b"hello, this is text and not a recording at all", "cannot read this as audio.*WAV, FLAC"),
+        (whole_wav()[:20_000], "cut short.*claims 32000 bytes.*19956 are here"),
+        (whole_wav()[:30], "cut short"),
+        (claiming_4_gb(), "claims 4294967295 bytes"),
+        (encode(tone(1, 16_000), 16_000, "FLAC")[:3_000], "cut short|cannot read"),
+        (encode(np.zeros((0, 1), np.float32), 16_000, "WAV"), "0 samples"),
+        (encode(tone(0.024, 16_000), 16_000, "WAV"), "too short: 24.0 ms.*25.0 ms"),
+        (encode(tone(20.5, 8_000), 8_000, "WAV"), "too long: 20.* up to 20 s"),
+        (encode(np.full((800, 1), np.nan, np.float32), 16_000, "WAV", "FLOAT"), "NaN"),
+        (encode(np.full((800, 1), np.inf, np.float32), 16_000, "WAV", "FLOAT"), "NaN, Inf"),
+        (encode(tone(1, 2_000), 2_000, "WAV"), "sampling rate is 2000 Hz"),
+        (b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n", "cannot read this as audio"),
+    ],
+)  # fmt: skip
+def test_what_is_not_a_recording_is_refused_with_a_reason(data: bytes, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        audio.load(data, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("data", "pcm", "message"),
+    [
+        (b"\0" * 3201, PcmFormat("pcm_s16le", 16_000, 1), "whole number of 2-byte frames"),
+        (b"\0" * 3202, PcmFormat("pcm_s16le", 16_000, 2), "whole number of 4-byte frames"),
+        (np.array([0.1] * 999 + [np.nan], "<f4").tobytes(), PcmFormat("pcm_f32le", 16_000, 1), "NaN"),
+        (np.array([3e38] * 1000, "<f4").tobytes(), PcmFormat("pcm_f32le", 16_000, 1), "beyond"),
+    ],
+)
+def test_bad_pcm_is_refused_with_a_reason(data: bytes, pcm: PcmFormat, message: str) -> None:
+    with pytest.raises(AudioError, match=message):
+        audio.load(data, LIMITS, pcm)
+
+
+def test_silence_is_a_recording() -> None:
+    wave, seconds = audio.load(encode(np.zeros((16_000, 1), np.float32), 16_000, "WAV"), LIMITS)
+    assert (seconds, wave.any()) == (1, False)
+
+
+def test_a_chunk_after_the_samples_is_no_fault() -> None:
+    data = whole_wav() + b"LIST" + struct.pack("<I", 4) + b"INFO"
+    assert audio.load(data, LIMITS)[1] == 1
+
+
+@given(st.binary(max_size=300), st.integers(0, 44))
+def test_any_bytes_give_audio_or_an_audio_error(noise: bytes, keep: int) -> None:
+    data = whole_wav()[:keep] + noise
+    try:
+        wave, _ = audio.load(data, LIMITS)
+    except AudioError:
+        return
+    assert np.isfinite(wave).all()
