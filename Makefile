@@ -29,7 +29,7 @@ $(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) $(shell find export m
 	@touch $@
 
 demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton, transcribe the samples
-	$(BIN)/python -m demo.run $(DEMO_REPOSITORY) demo/samples/manifest.tsv
+	$(BIN)/python demo/run.py $(DEMO_REPOSITORY) demo/samples/manifest.tsv
 
 test: $(INSTALLED) ## Run all tests, against a real Triton where they need a server
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
@@ -47,10 +47,10 @@ serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and 
 	$(BIN)/triton-asr serve $(DEMO_REPOSITORY) $(SERVE_OPTIONS)
 
 bench: $(DEMO_EXPORT) ## Measure the served model against a bare onnxruntime loop
-	$(BIN)/python -m benchmarks.serving $(DEMO_REPOSITORY) demo/samples/manifest.tsv
+	$(BIN)/python benchmarks/serving.py $(DEMO_REPOSITORY) demo/samples/manifest.tsv
 
 train-demo: $(INSTALLED) ## Train the demo checkpoint again (needs the system package espeak-ng; an hour or two)
-	$(BIN)/python -m demo.train
+	$(BIN)/python demo/train.py
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -8,6 +8,7 @@ Nothing here listens to the model: sentences, voices and conditions follow from 
 from __future__ import annotations
 
 import argparse
+import io
 import random
 import sys
 from dataclasses import dataclass
@@ -43,19 +44,19 @@ RECORDINGS = (
     Recording("radio.wav", 22_050, 1, (LONG,), "PCM_16"),
     Recording("short_stereo.wav", 44_100, 2, (SHORT,), "PCM_16"),
     Recording("studio_24bit.wav", 48_000, 1, (MEDIUM,), "PCM_24"),
-    Recording("float.wav", 16_000, 1, (MEDIUM,), "FLOAT"),
+    Recording("float.wav", 16_000, 1, (MEDIUM,), "pcm_f32le"),
     Recording("plain.flac", 16_000, 1, (LONG,), "PCM_16"),
     Recording("stereo.flac", 44_100, 2, (MEDIUM,), "PCM_16"),
     Recording("studio.flac", 48_000, 1, (MEDIUM,), "PCM_16", noise_db=-30),
     Recording("stereo.mp3", 44_100, 2, (LONG,), "libmp3lame"),
-    Recording("long.mp3", 22_050, 1, (LONG, LONG, LONG), "libmp3lame"),
+    Recording("long.mp3", 22_050, 1, (LONG,) * 5, "libmp3lame"),
     Recording("voice_message.opus", 48_000, 1, (LONG, LONG), "libopus"),
     Recording("stereo_opus.ogg", 48_000, 2, (MEDIUM,), "libopus", noise_db=-25),
     Recording("vorbis.ogg", 44_100, 2, (LONG,), "VORBIS"),
     Recording("phone_memo.m4a", 48_000, 1, (LONG,), "aac"),
     Recording("memo.mp3", 16_000, 1, (MEDIUM,), "libmp3lame"),
 )
-PYAV_CONTAINERS = {".mp3": "mp3", ".opus": "ogg", ".ogg": "ogg", ".m4a": "ipod"}
+PYAV_CONTAINERS = {".wav": "wav", ".mp3": "mp3", ".opus": "ogg", ".ogg": "ogg", ".m4a": "ipod"}
 
 
 def sentences(recording: Recording, rng: random.Random) -> list[str]:
@@ -76,12 +77,15 @@ def record(recording: Recording, voice: Voice, texts: list[str], noise: np.rando
     level = float(mono.std()) * 10 ** (recording.noise_db / 20)
     mono = mono + level * noise.standard_normal(len(mono)).astype(np.float32)
     # The second channel is fainter, as when a speaker stands to one side.
-    return np.stack([mono, mono * np.float32(0.6)][: recording.channels], axis=1).astype(np.float32)
+    sides = np.stack([mono, mono * np.float32(0.6)][: recording.channels], axis=1)
+    return np.asarray(sides, np.float32)
 
 
 def write(path: Path, samples: Audio, rate: int, subtype: str) -> None:
     if subtype.islower():
         _encode(path, samples, rate, subtype)
+    elif subtype == "VORBIS":
+        _vorbis(path, samples, rate)
     else:
         soundfile.write(path, samples, rate, subtype=subtype)
 
@@ -92,11 +96,26 @@ def _encode(path: Path, samples: Audio, rate: int, codec: str) -> None:
     pcm = np.ascontiguousarray((samples * 32767).round().astype(np.int16).reshape(1, -1))
     with av.open(str(path), "w", format=PYAV_CONTAINERS[path.suffix], options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream(codec, rate=rate, layout=layout, options={"flags": "+bitexact"})
+        assert isinstance(stream, av.AudioStream)
         stream.bit_rate = 32_000 * samples.shape[1] if codec != "libmp3lame" else 64_000
         frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout=layout)
         frame.sample_rate = rate
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
+
+
+def _vorbis(path: Path, samples: Audio, rate: int) -> None:
+    """By libsndfile, whose encoder is better than PyAV's own, then without its random serial number."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="OGG", subtype="VORBIS")
+    buffer.seek(0)
+    target = av.open(str(path), "w", format="ogg", options={"fflags": "+bitexact"})
+    with av.open(buffer, "r") as source, target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
 
 
 def main() -> None:

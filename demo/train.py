@@ -2,8 +2,9 @@
 
     python demo/train.py --work-dir build/demo-train --output demo/checkpoint
 
-No clip is ever heard twice: with a fixed set of clips this model learns the set and not the words. Every batch is a
-pure function of the seed and the step, so a run that was killed goes on exactly where its last state file stands.
+No clip is ever heard twice: with a fixed set of clips this model learns the set and not the words. What is said in a
+batch, by whom and how well recorded follows from the seed and the step alone, so a run that was killed goes on where
+its last state file stands.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import jiwer
 import numpy as np
 import torch
 import torch.nn.functional as F
+from acoustic_model import BLANK, BlockConvolutions, build_model, encode, export, frame_counts, greedy, padded
 from grammar import held_out_sentence, training_sentence
-from model import BLANK, BlockConvolutions, build_model, encode, export, greedy, padded
 from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, TRAINING_VOICES, Audio, Augmentation, Voice, augment, synthesise
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -150,7 +151,7 @@ class HeldOut:
         self.clips = [augment(samples, noise, Augmentation()) for samples in speech]
 
     def word_error_rate(self, model: Wav2Vec2ForCTC) -> float:
-        model.eval()
+        model.train(False)
         hypotheses = greedy(model, self.clips)
         model.train()
         return float(jiwer.wer(self.texts, hypotheses))
@@ -160,14 +161,14 @@ def training_step(model: Wav2Vec2ForCTC, optimizer: torch.optim.Optimizer, batch
     """One update; returns the loss in nats a label."""
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(batch.audio, attention_mask=batch.mask).logits
-    frames = model._get_feat_extract_output_lengths(batch.mask.sum(-1))
+    frames = frame_counts(model, batch.mask)
     log_probs = F.log_softmax(logits.float(), dim=-1).transpose(0, 1)
     total = F.ctc_loss(
         log_probs, batch.labels, frames, batch.label_counts, blank=BLANK, reduction="sum", zero_infinity=True
     )
     loss = total / max(1, int(batch.label_counts.sum()))
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_CLIP)
     optimizer.step()
     return float(loss.detach())
@@ -265,7 +266,7 @@ def main() -> None:
     # a CPU is many times slower.
     torch.set_flush_denormal(True)
     torch.set_num_threads(arguments.threads)
-    transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     begun = time.monotonic()
     run = start_run(arguments.work_dir, arguments.seed)
     train(run, arguments.steps, arguments.work_dir)

@@ -4,7 +4,7 @@ Nothing is decoded here: files travel as they are, and the server reads them.
 """
 
 import io
-import operator
+import numbers
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -208,13 +208,7 @@ def _as_float(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
 
 def _whole(name: str, value: object) -> int:
-    """`value` as a positive int; takes numpy integers and 16000.0 too, for rates often come out of a division."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = 0
-    if number < 1 or isinstance(value, bool):
+    """`value` as a positive int; takes numpy numbers and 16000.0 too, for rates often come out of a division."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or value < 1 or value % 1:
         raise InvalidAudio(f"{name} is {value!r}; needs a whole number, 1 or more")
-    return number
+    return int(float(value))

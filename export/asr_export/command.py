@@ -17,14 +17,10 @@ def export(
     ] = 40,
 ) -> None:
     """Turn a HuggingFace CTC checkpoint into a Triton model repository, checked against PyTorch."""
-    from asr_export import ExportError, ExportOptions, export_checkpoint
+    from asr_export import ExportOptions, export_checkpoint
 
     options = ExportOptions(name, revision, max_batch_size, max_audio_seconds)
-    try:
-        result = export_checkpoint(checkpoint, output, options, lambda step: typer.echo(f"{step} …", err=True))
-    except ExportError as error:
-        typer.echo(f"triton-asr: error: {error}", err=True)
-        raise typer.Exit(1) from error
+    result = export_checkpoint(checkpoint, output, options, lambda step: typer.echo(f"{step} …", err=True))
     typer.echo(
         f"{result.output}: {', '.join(vars(result.models).values())}\n"
         f"{len(result.labels.labels)} labels, {result.labels.sampling_rate} Hz, "

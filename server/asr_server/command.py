@@ -74,7 +74,7 @@ def serve(
 def ready_line(server: "TritonServer") -> str:
     """Return the one line for standard output."""
     addresses = f"grpc {server.grpc_url}  http {server.http_url}  metrics {server.metrics_url}"
-    return f"ready: {addresses}  (models: {', '.join(server.models)})"
+    return f"ready: {addresses}  (models: {', '.join(server.models) or 'none'})"
 
 
 def _stop_on_signals(server: "TritonServer") -> dict[signal.Signals, "signal._HANDLER"]:

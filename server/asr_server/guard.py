@@ -34,11 +34,12 @@ def main(control: socket.socket, settings: dict[str, object]) -> int:
     wakeup = _wake_on_signals()
     command = [str(word) for word in settings["command"]]  # type: ignore[attr-defined]
     child = _spawn(command, libc)
-    control.sendall(f"{child}\n".encode())
     try:
-        return _supervise(child, control, wakeup, drain_timeout_s=float(str(settings["drain_timeout_s"])))
+        with contextlib.suppress(ConnectionError):  # the starter is gone already, which _supervise will notice
+            control.sendall(f"{child}\n".encode())
+        return _supervise(child, control, wakeup, stop_timeout_s=float(str(settings["stop_timeout_s"])))
     finally:
-        _end_all_children()
+        _end_all(group=child)
         _remove_files(str(settings["shm_prefix"]), str(settings["scratch"]))
 
 
@@ -59,6 +60,7 @@ def _spawn(command: list[str], libc: ctypes.CDLL) -> int:
     if pid:
         return pid
     try:
+        os.setpgid(0, 0)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
@@ -69,7 +71,7 @@ def _spawn(command: list[str], libc: ctypes.CDLL) -> int:
         os._exit(127)
 
 
-def _supervise(child: int, control: socket.socket, wakeup: socket.socket, drain_timeout_s: float) -> int:
+def _supervise(child: int, control: socket.socket, wakeup: socket.socket, stop_timeout_s: float) -> int:
     """Wait for the end of the child; ask it to stop when told to, and kill it when it does not stop in time."""
     starter = os.getppid()
     poller = select.poll()
@@ -87,7 +89,7 @@ def _supervise(child: int, control: socket.socket, wakeup: socket.socket, drain_
             kill_at = 0.0
         elif kill_at == float("inf") and (told in (b"", STOP) or asked or os.getppid() != starter):
             _signal(child, signal.SIGTERM)
-            kill_at = time.monotonic() + drain_timeout_s
+            kill_at = time.monotonic() + stop_timeout_s
         if told == b"":
             poller.unregister(control)  # at its end it would be readable for ever
     return status
@@ -117,16 +119,25 @@ def _reap(child: int) -> int | None:
     return found
 
 
-def _end_all_children() -> None:
+def _end_all(group: int) -> None:
     """Kill and collect children until none is left; those of a killed child become ours and get their turn."""
-    me = os.getpid()
     while True:
-        for pid in Path(f"/proc/{me}/task/{me}/children").read_text().split():
-            _signal(int(pid), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        for pid in _children():
+            _signal(pid, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
+
+
+def _children() -> list[int]:
+    """Return all children, also those that left tritonserver's process group; empty where the kernel does not tell."""
+    me = os.getpid()
+    with contextlib.suppress(FileNotFoundError):
+        return [int(pid) for pid in Path(f"/proc/{me}/task/{me}/children").read_text().split()]
+    return []
 
 
 def _remove_files(shm_prefix: str, scratch: str) -> None:
@@ -136,4 +147,6 @@ def _remove_files(shm_prefix: str, scratch: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2])))
+    _control = socket.socket(fileno=int(sys.argv[1]))
+    _control.set_inheritable(False)  # it was passed on to us alone
+    sys.exit(main(_control, json.loads(sys.argv[2])))

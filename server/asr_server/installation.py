@@ -19,6 +19,7 @@ from asr_server import backend_folder
 from asr_server.errors import TritonNotFoundError, UnsupportedError
 
 _OLDEST_GLIBC = (2, 35)  # the wheel is manylinux_2_35
+_LIBRARY_FOLDERS = tuple(map(Path, ("/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64")))
 _INSTALL = "pip install 'triton-asr-kit[server]'"
 
 
@@ -64,13 +65,17 @@ def _pip_installed(scratch: Path) -> Installation:
     triton, libraries = _pip_folders()
     stub = _stub(triton)
     libpython = find_libpython()
-    scripts = Path(sysconfig.get_path("scripts"))
-    check_interpreter(scripts / "python3")
+    programs = Path(sys.executable).parent  # not resolved: the link in a virtual environment is what makes it one
+    check_interpreter(programs / "python3")
+    if shutil.which("bash") is None:
+        raise UnsupportedError(
+            "bash is missing: Triton starts Python models with it. Debian and Ubuntu: apt-get install bash"
+        )
     backends = backend_folder.prepare(python_backend=triton / "backends" / "python", stub=stub, scratch=scratch)
     # The stub embeds Python and takes the environment of the first `python3` on PATH, so ours must be the first. Copied
     # out of its package, it finds its libraries only by LD_LIBRARY_PATH.
     environment = {
-        "PATH": _joined(scripts, os.environ.get("PATH")),
+        "PATH": _joined(programs, os.environ.get("PATH")),
         "LD_LIBRARY_PATH": _joined(libraries, libpython.parent, os.environ.get("LD_LIBRARY_PATH")),
     }
     options = (f"--backend-directory={backends}", f"--cache-directory={triton / 'caches'}")
@@ -137,7 +142,7 @@ def find_libpython(config: Mapping[str, object] | None = None) -> Path:
         libdir / str(config.get("MULTIARCH") or ""),
         Path(str(config.get("prefix") or sys.base_prefix)) / "lib",
         *(Path(entry) for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":") if entry),
-        *map(Path, ("/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64")),
+        *_LIBRARY_FOLDERS,
     ]
     for folder in folders:
         if (folder / name).is_file():

@@ -32,12 +32,14 @@ def reserve(host: str, wanted: Ports) -> Ports:
 
     Raises:
         PortInUseError: a port is taken, or given twice.
-        ServerError: the host is not an address of this machine.
+        ServerError: a port is out of range, or the host is not an address of this machine.
     """
     chosen: dict[str, int] = {}
     with contextlib.ExitStack() as held:  # all three are held at once, else the system could hand out one of them twice
         for name, flag in _FLAGS.items():
             port = getattr(wanted, name)
+            if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
+                raise ServerError(f"{port} is not a port ({flag}); valid: 1 to 65535, or 0 for a free one")
             if port and port in chosen.values():
                 raise PortInUseError(f"port {port} is given twice; choose another one with {flag}")
             listener = held.enter_context(_bind(host, port, flag))
@@ -49,7 +51,7 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ServerError(f"cannot listen on {host}:{port} ({flag}): {error}") from error
     # As tritonserver does: connections of an earlier server that linger in TIME_WAIT do not count as "in use".
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

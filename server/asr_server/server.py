@@ -29,17 +29,18 @@ from asr_server.log import LogHook, LogReader, errors, model_failures, says_port
 from asr_server.ports import Ports, reserve
 
 _BIND_ATTEMPTS = 5
+_UNLOAD_TIMEOUT_S = 10.0  # what Triton may take after it has given up waiting for requests, before it is killed
 # Options of tritonserver that this package sets; setting them a second time would leave our attributes wrong.
 _OURS = {
-    "--model-repository": "the first argument",
-    "--model-store": "the first argument",
-    "--http-address": "--host",
-    "--grpc-address": "--host",
-    "--metrics-address": "--host",
-    "--http-port": "--http-port",
-    "--grpc-port": "--grpc-port",
-    "--metrics-port": "--metrics-port",
-    "--exit-timeout-secs": "drain_timeout_s in Python",
+    "--model-repository": "repository",
+    "--model-store": "repository",
+    "--http-address": "host",
+    "--grpc-address": "host",
+    "--metrics-address": "host",
+    "--http-port": "http_port",
+    "--grpc-port": "grpc_port",
+    "--metrics-port": "metrics_port",
+    "--exit-timeout-secs": "drain_timeout_s",
 }
 
 
@@ -130,7 +131,7 @@ class TritonServer:
             return
         self._tell(guard.STOP)
         try:
-            self._guard.wait(self._drain_timeout_s + 15)
+            self._guard.wait(self._drain_timeout_s + _UNLOAD_TIMEOUT_S + 5)
         except subprocess.TimeoutExpired:  # tritonserver is bound to die with its guard
             self._guard.kill()
             self._guard.wait()
@@ -200,8 +201,7 @@ class TritonServer:
         self._control, theirs = socket.socketpair()
         settings = {
             "command": command,
-            # Triton gives up draining by itself at drain_timeout_s and then still unloads the models.
-            "drain_timeout_s": self._drain_timeout_s + 10,
+            "stop_timeout_s": self._drain_timeout_s + _UNLOAD_TIMEOUT_S,
             "shm_prefix": shm_prefix,
             "scratch": str(scratch),
         }
@@ -270,7 +270,9 @@ def check_options(extra_args: Sequence[str]) -> None:
     for argument in extra_args:
         name = argument.split("=")[0]
         if name in _OURS:
-            raise OptionError(f"{name} cannot be passed on to tritonserver; use {_OURS[name]}")
+            raise OptionError(
+                f"{name} cannot be passed on to tritonserver; set {_OURS[name]} of TritonServer or `serve`"
+            )
         if argument.replace(" ", "=") == "--allow-http=false":
             raise OptionError("--allow-http=false cannot be passed on: readiness is read over HTTP")
 

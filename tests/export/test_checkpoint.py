@@ -105,9 +105,8 @@ def test_weights_that_do_not_fill_the_model(folder: Path) -> None:
 
 def export_from_hub(address: str, name: str, output: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own, because the hub's address and cache are read when its library is imported."""
-    program = "import typer; from asr_export.command import export; typer.run(export)"
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(output / "hub"), "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-c", program, name, "--output", str(output / "models"), *options]
+    command = [sys.executable, "-m", "triton_asr", "export", name, "--output", str(output / "models"), *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 

@@ -7,7 +7,6 @@ from typing import Protocol
 from asr_client import _options
 from asr_client._protocol import Answer, Operation
 
-
 PROTOCOL_NAMES: dict[_options.Protocol, str] = {"grpc": "gRPC", "http": "HTTP"}
 
 

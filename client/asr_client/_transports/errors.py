@@ -115,7 +115,8 @@ def _too_large(message: str, endpoint: Endpoint) -> _errors.MessageTooLarge:
 
 def _hint(endpoint: Endpoint) -> str:
     port = "8001" if endpoint.protocol == "grpc" else "8000"
-    return f" (is the server running, and is this its {PROTOCOL_NAMES[endpoint.protocol]} port? Triton's default is {port})"
+    name = PROTOCOL_NAMES[endpoint.protocol]
+    return f" (is the server running, and is this its {name} port? Triton's default is {port})"
 
 
 def _status(error: Exception) -> str | None:

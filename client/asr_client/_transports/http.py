@@ -8,9 +8,11 @@ deadline is a deadline.
 
 import asyncio
 import concurrent.futures
+import io
 import ssl
 import threading
 import weakref
+from typing import Any
 
 import tritonclient.http as triton_http
 import tritonclient.http.aio as triton_http_aio
@@ -30,6 +32,14 @@ def _ssl_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
+class _StreamingClient(triton_http_aio.InferenceServerClient):  # type: ignore[misc]
+    """Gives aiohttp bodies as streams: large bytes it would write in one go, and warn that this holds up the loop."""
+
+    async def _post(self, request_uri: str, request_body: Any, headers: Any, query_params: Any) -> Any:
+        body = io.BytesIO(request_body) if isinstance(request_body, bytes) else request_body
+        return await super()._post(request_uri, body, headers, query_params)
+
+
 class AsyncHttpTransport:
     """A pool of connections in the running event loop."""
 
@@ -37,7 +47,7 @@ class AsyncHttpTransport:
         self._endpoint = endpoint
         self._calls = Calls(triton_http, endpoint)
         with our_errors(endpoint):
-            self._client = triton_http_aio.InferenceServerClient(
+            self._client = _StreamingClient(
                 endpoint.address,
                 ssl=endpoint.tls is not None,
                 ssl_context=_ssl_context(endpoint.tls) if endpoint.tls else True,

@@ -116,7 +116,7 @@ def _read_file(data: bytes, max_seconds: float) -> tuple[np.ndarray, int]:
                 raise AudioError(f"FLAC is cut short: header says {file.frames} frames, {len(samples)} are here")
             return samples, file.samplerate
     except soundfile.LibsndfileError as refused:
-        return _read_with_ffmpeg(data, max_seconds, str(refused))
+        return _read_with_ffmpeg(data, max_seconds, refused.error_string)
 
 
 def _check_wav_is_whole(data: bytes) -> None:

@@ -206,16 +206,12 @@ def _check_batch_input(
     _check_type(name, data_type, graph)
     rank = 2 if batch_input.kind == "BATCH_ITEM_SHAPE" else 1
     if len(graph.shape) != rank:
-        raise ConfigError(
-            f"{name} of kind {batch_input.kind} has {rank} dimension(s), in the graph {list(graph.shape)}"
-        )
+        raise ConfigError(f"{name} of kind {batch_input.kind} has rank {rank}, in the graph {list(graph.shape)}")
 
 
 def _check_type(name: str, data_type: str, graph: GraphTensor) -> None:
     if data_type not in ONNX_TYPES:
-        raise ConfigError(
-            f"{name} has data_type {data_type}; the stand-in ONNX Runtime backend knows {list(ONNX_TYPES)}"
-        )
+        raise ConfigError(f"{name} has data_type {data_type}; the stand-in backend knows {', '.join(ONNX_TYPES)}")
     if ONNX_TYPES[data_type] != graph.type:
         raise ConfigError(f"{name} has data_type {data_type} in the configuration, {graph.type} in the graph")
 

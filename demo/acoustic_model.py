@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
-__all__ = ["BLANK", "LABELS", "BlockConvolutions", "build_model", "encode", "export", "greedy", "padded"]
+__all__ = [
+    "BLANK",
+    "LABELS",
+    "BlockConvolutions",
+    "build_model",
+    "encode",
+    "export",
+    "frame_counts",
+    "greedy",
+    "padded",
+]
 
 Audio = npt.NDArray[np.float32]
 
@@ -26,7 +37,7 @@ _ID = {label: index for index, label in enumerate(LABELS)}
 
 def build_model() -> Wav2Vec2ForCTC:
     """A fresh model of 1.9 million parameters; every training clip is new, so there is no dropout."""
-    config = Wav2Vec2Config(
+    config = Wav2Vec2Config(  # type: ignore[no-untyped-call]
         vocab_size=len(LABELS),
         pad_token_id=BLANK,
         bos_token_id=_ID["<s>"],
@@ -66,7 +77,7 @@ class BlockConvolutions(nn.Module):
 
     def __init__(self, extractor: nn.Module) -> None:
         super().__init__()
-        self.layers = extractor.conv_layers
+        self.layers: list[Any] = list(extractor.get_submodule("conv_layers").children())
 
     def forward(self, audio: Tensor) -> Tensor:
         """[clips, samples] -> [clips, channels, frames]"""
@@ -106,6 +117,12 @@ def padded(clips: Sequence[Audio]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(audio), torch.from_numpy(mask)
 
 
+def frame_counts(model: Wav2Vec2ForCTC, mask: Tensor) -> Tensor:
+    """Frames of each clip that come from audio and not from padding, [clips]."""
+    counts: Tensor = model._get_feat_extract_output_lengths(cast(torch.LongTensor, mask.sum(-1)))
+    return counts
+
+
 @torch.inference_mode()
 def greedy(model: Wav2Vec2ForCTC, clips: Sequence[Audio], batch: int = 8) -> list[str]:
     """Lower-case transcripts of 16 kHz clips by best-path decoding."""
@@ -113,7 +130,7 @@ def greedy(model: Wav2Vec2ForCTC, clips: Sequence[Audio], batch: int = 8) -> lis
     for first in range(0, len(clips), batch):
         audio, mask = padded(clips[first : first + batch])
         best = model(audio, attention_mask=mask).logits.argmax(-1)
-        frames = model._get_feat_extract_output_lengths(mask.sum(-1))
+        frames = frame_counts(model, mask)
         texts += [_collapse(row[:count].tolist()) for row, count in zip(best, frames, strict=True)]
     return texts
 
@@ -129,5 +146,7 @@ def export(model: Wav2Vec2ForCTC, folder: Path) -> None:
     vocabulary = folder / "vocab.json"
     vocabulary.write_text(json.dumps(_ID, ensure_ascii=False) + "\n", encoding="utf-8")
     model.save_pretrained(folder, safe_serialization=True)
-    Wav2Vec2CTCTokenizer(str(vocabulary), do_lower_case=False).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
+    tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary), do_lower_case=False)  # type: ignore[no-untyped-call]
+    tokenizer.save_pretrained(folder)
+    extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)  # type: ignore[no-untyped-call]
+    extractor.save_pretrained(folder)

@@ -1,0 +1,31 @@
+"""What a newcomer runs: serve an exported repository with a real Triton and transcribe the sample recordings.
+
+python demo/run.py REPOSITORY MANIFEST
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from asr_server import ServerError, TritonServer
+
+
+def main() -> int:
+    """Serve, evaluate, stop; the exit code is that of `triton-asr evaluate`."""
+    repository, manifest = sys.argv[1:]
+    command = Path(sys.executable).with_name("triton-asr")
+    log: list[str] = []
+    print(f"$ triton-asr serve {repository}", file=sys.stderr)
+    try:
+        with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0, log=log.append) as server:
+            print(f"  {', '.join(server.models)} ready: gRPC on {server.grpc_url}", file=sys.stderr)
+            evaluate = ["evaluate", manifest, "--table", "--url", server.grpc_url]
+            print(f"$ triton-asr {' '.join(evaluate)}", file=sys.stderr)
+            return subprocess.run([command, *evaluate], check=False).returncode
+    except ServerError as error:
+        print(*log, f"error: {error}", sep="\n", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

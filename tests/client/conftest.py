@@ -1,0 +1,38 @@
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from client_caller import Caller
+from triton_double import Certificate, TritonDouble, serving
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Caller:
+    return Caller(request.param == "async")
+
+
+@pytest.fixture(params=["grpc", "http"])
+def triton(request: pytest.FixtureRequest) -> Iterator[TritonDouble]:
+    with serving(TritonDouble(request.param)) as double:
+        yield double
+
+
+@pytest.fixture
+def grpc_triton() -> Iterator[TritonDouble]:
+    with serving(TritonDouble("grpc")) as double:
+        yield double
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate for localhost that signs itself."""
+    folder: Path = tmp_path_factory.mktemp("tls")
+    files = Certificate(folder / "cert.pem", folder / "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-out", str(files.cert), "-keyout", str(files.key)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("needs the openssl command")
+    return files

@@ -1,0 +1,268 @@
+"""A stand-in for Triton: its gRPC service and HTTP protocol on a local port, with a Python function for a model."""
+
+import json
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc
+import numpy as np
+from asr_client import Transcription, Word
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+HELLO = Transcription("hello world", 0.875, 1.5, (Word("hello", 0.25, 0.5, 0.75), Word("world", 0.625, 1.25, 1.0)))
+INPUTS = [{"name": "AUDIO", "datatype": "BYTES", "shape": [-1, 1]}]
+OUTPUTS = [
+    {"name": "TRANSCRIPT", "datatype": "BYTES", "shape": [-1, 1]},
+    {"name": "CONFIDENCE", "datatype": "FP32", "shape": [-1, 1]},
+    {"name": "DURATION", "datatype": "FP32", "shape": [-1, 1]},
+    {"name": "WORDS", "datatype": "BYTES", "shape": [-1, 1]},
+]
+HTTP_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as it reached the server."""
+
+    model: str
+    audio: bytes
+    shape: list[int]
+    parameters: dict[str, Any]
+    outputs: list[str]
+    headers: dict[str, str]
+
+
+class Refusal(Exception):
+    """Raised by a model: an error answer with this gRPC status name."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+Model = Callable[[Seen], Transcription]
+
+
+@dataclass
+class TritonDouble:
+    """What a test sets and sees."""
+
+    protocol: Literal["grpc", "http"]
+    url: str = ""
+    model: Model = lambda seen: HELLO
+    seen: list[Seen] = field(default_factory=list)
+    inputs: list[dict[str, Any]] = field(default_factory=lambda: list(INPUTS))
+    outputs: list[dict[str, Any]] = field(default_factory=lambda: list(OUTPUTS))
+    is_ready: bool = True
+
+    def answer(self, seen: Seen) -> dict[str, tuple[str, bytes]]:
+        """Name -> Triton data type and raw tensor, of the outputs that were asked for."""
+        self.seen.append(seen)
+        result = self.model(seen)
+        words = json.dumps([asdict(word) for word in result.words])
+        tensors = {
+            "TRANSCRIPT": ("BYTES", _bytes_tensor(result.text.encode())),
+            "CONFIDENCE": ("FP32", np.float32(result.confidence).tobytes()),
+            "DURATION": ("FP32", np.float32(result.duration).tobytes()),
+            "WORDS": ("BYTES", _bytes_tensor(words.encode())),
+        }
+        return {name: tensors[name] for name in seen.outputs}
+
+    def queue_full(self, times: int) -> None:
+        """Refuse the first requests as a full queue does."""
+
+        def model(seen: Seen) -> Transcription:
+            if len(self.seen) <= times:
+                raise Refusal("UNAVAILABLE", "in ensemble 'asr', [request id: <id_unknown>] Exceeds maximum queue size")
+            return HELLO
+
+        self.model = model
+
+    def refuse(self, status: str, message: str) -> None:
+        """Refuse all requests."""
+
+        def model(seen: Seen) -> Transcription:
+            raise Refusal(status, message)
+
+        self.model = model
+
+
+def _bytes_tensor(value: bytes) -> bytes:
+    return struct.pack("<I", len(value)) + value
+
+
+def _element(tensor: bytes) -> bytes:
+    (length,) = struct.unpack_from("<I", tensor)
+    assert len(tensor) == 4 + length
+    return tensor[4:]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Files of a self-signed certificate for localhost."""
+
+    cert: Path
+    key: Path
+
+
+@contextmanager
+def serving(double: TritonDouble, certificate: Certificate | None = None, port: int = 0) -> Iterator[TritonDouble]:
+    """Run the double until the block ends."""
+    start = _serving_grpc if double.protocol == "grpc" else _serving_http
+    with start(double, certificate, port):
+        yield double
+
+
+@contextmanager
+def _serving_grpc(double: TritonDouble, certificate: Certificate | None, port: int) -> Iterator[None]:
+    # Room for 1 MiB of audio, so that a test of the server's own limit stays small.
+    options = [("grpc.max_receive_message_length", 2**20)]
+    with ThreadPoolExecutor(16) as pool:
+        server = grpc.server(pool, options=options)
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(double), server)
+        address = f"localhost:{port}"
+        if certificate:
+            pair = (certificate.key.read_bytes(), certificate.cert.read_bytes())
+            port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        else:
+            port = server.add_insecure_port(address)
+        double.url = f"localhost:{port}"
+        server.start()
+        try:
+            yield
+        finally:
+            server.stop(grace=None).wait()
+
+
+class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
+    def __init__(self, double: TritonDouble) -> None:
+        self._double = double
+
+    def ServerReady(self, request, context):
+        return service_pb2.ServerReadyResponse(ready=self._double.is_ready)
+
+    def ModelReady(self, request, context):
+        return service_pb2.ModelReadyResponse(ready=self._double.is_ready)
+
+    def ModelMetadata(self, request, context):
+        if request.name != "asr":
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.name}' is not found")
+        return service_pb2.ModelMetadataResponse(
+            name=request.name, inputs=self._double.inputs, outputs=self._double.outputs
+        )
+
+    def ModelInfer(self, request, context):
+        seen = Seen(
+            request.model_name,
+            _element(request.raw_input_contents[0]),
+            list(request.inputs[0].shape),
+            {name: getattr(value, value.WhichOneof("parameter_choice")) for name, value in request.parameters.items()},
+            [output.name for output in request.outputs],
+            dict(context.invocation_metadata()),
+        )
+        try:
+            tensors = self._double.answer(seen)
+        except Refusal as refusal:
+            context.abort(grpc.StatusCode[refusal.status], str(refusal))
+        return service_pb2.ModelInferResponse(
+            model_name=request.model_name,
+            outputs=[{"name": name, "datatype": kind, "shape": [1, 1]} for name, (kind, _) in tensors.items()],
+            raw_output_contents=[data for _, data in tensors.values()],
+        )
+
+
+@contextmanager
+def _serving_http(double: TritonDouble, certificate: Certificate | None, port: int) -> Iterator[None]:
+    class Handler(_Handler):
+        triton = double
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 256  # connections that may wait to be accepted; 5 by default
+
+        def handle_error(self, request, client_address):
+            pass  # the client hung up: some tests do
+
+    with Server(("localhost", port), Handler) as server:
+        if certificate:
+            import ssl
+
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate.cert, certificate.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        double.url = f"localhost:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    triton: TritonDouble
+
+    def log_message(self, format, *args):
+        pass
+
+    def do_GET(self):
+        if self.path.endswith("/ready"):
+            self._reply(200 if self.triton.is_ready else 400, b"")
+        elif self.path == "/v2/models/asr":
+            metadata = {"name": "asr", "inputs": self.triton.inputs, "outputs": self.triton.outputs}
+            self._reply(200, json.dumps(metadata).encode())
+        else:
+            self._refuse(404, "Request for unknown model: 'other' is not found")
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(body) > 2**20:
+            self._refuse(413, "request body is too large")
+            return
+        header_length = int(self.headers["Inference-Header-Content-Length"])
+        header = json.loads(body[:header_length])
+        seen = Seen(
+            self.path.split("/")[3],
+            _element(body[header_length:]),
+            header["inputs"][0]["shape"],
+            header.get("parameters", {}),
+            [output["name"] for output in header["outputs"]],
+            {name.lower(): value for name, value in self.headers.items()},
+        )
+        try:
+            tensors = self.triton.answer(seen)
+        except Refusal as refusal:
+            self._refuse(HTTP_STATUS[refusal.status], str(refusal))
+            return
+        outputs = [
+            {"name": name, "datatype": kind, "shape": [1, 1], "parameters": {"binary_data_size": len(data)}}
+            for name, (kind, data) in tensors.items()
+        ]
+        head = json.dumps({"model_name": "asr", "outputs": outputs}).encode()
+        data = head + b"".join(data for _, data in tensors.values())
+        self._reply(200, data, {"Inference-Header-Content-Length": str(len(head))})
+
+    def _refuse(self, status, message):
+        self._reply(status, json.dumps({"error": message}).encode())
+
+    def _reply(self, status, body, headers=None):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)

@@ -1,0 +1,157 @@
+"""What an export leaves in a Triton repository."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+from asr_export import ExportOptions, ExportResult, RepositoryError, export_checkpoint, graph
+from asr_export.labels import Labels
+from asr_export.repository import Deployment, read_config, template_folder, write_models
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+LABELS = Labels(["<pad>", "|", "A"], 0, 1, False, False, 16_000, 320, 400)
+DEPLOYMENT = Deployment(max_batch_size=4, max_audio_seconds=30, min_samples=400, labels=LABELS)
+
+
+@pytest.fixture
+def graph_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "graph"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"a graph")
+    return folder
+
+
+def write(output: Path, graph_folder: Path, name: str = "asr", deployment: Deployment = DEPLOYMENT) -> None:
+    write_models(output, name, graph_folder, deployment, {"source": name})
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("model", ["asr", "preprocess", "acoustic", "ctc_decode"])
+def test_the_checked_in_configurations_are_valid(model: str) -> None:
+    config = read_config(template_folder() / model)
+    assert config.name == model
+    assert config.max_batch_size >= 16
+    if model != "asr":
+        assert config.HasField("dynamic_batching")
+        assert config.instance_group
+
+
+def test_an_export_is_a_whole_repository(exported: ExportResult) -> None:
+    found = files(exported.output)
+    assert {name.split("/")[0] for name in found} == {"asr", "preprocess", "acoustic", "ctc_decode"}
+    assert {"acoustic/1/model.onnx", "ctc_decode/labels.json", "preprocess/1/model.py", "asr/export.json"} <= set(found)
+    acoustic = read_config(exported.output / "acoustic")
+    assert acoustic.input[0].allow_ragged_batch
+    assert [list(output.dims) for output in acoustic.output] == [[-1, 32], [1]]
+
+
+def test_export_json_tells_where_everything_came_from(exported: ExportResult) -> None:
+    report = json.loads((exported.output / "asr" / "export.json").read_text())
+    assert report["architecture"] == "Wav2Vec2ForCTC"
+    assert len(report["files_sha256"]["model.safetensors"]) == 64
+    assert report["parity"]["max_abs_difference"] <= 1e-4
+    assert report["padding_safe"] is True
+    assert {"torch", "transformers", "onnx", "triton-asr-kit"} <= report["versions"].keys()
+    assert report["models"]["ensemble"] == "asr"
+
+
+def test_two_exports_share_preprocess_and_keep_what_is_there(graph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "models"
+    (output / "resnet" / "1").mkdir(parents=True)
+    (output / "resnet" / "config.pbtxt").write_text('name: "resnet"')
+    write(output, graph_folder, "en")
+    first = files(output)
+    write(output, graph_folder, "pt")
+    assert {path.name for path in output.iterdir()} == {
+        "resnet", "preprocess", "en", "en_acoustic", "en_ctc_decode", "pt", "pt_acoustic", "pt_ctc_decode",
+    }  # fmt: skip
+    assert first.items() <= files(output).items()
+    steps = [step.model_name for step in read_config(output / "pt").ensemble_scheduling.step]
+    assert steps == ["preprocess", "pt_acoustic", "pt_ctc_decode"]
+    assert read_config(output / "pt_acoustic").name == "pt_acoustic"
+
+
+def test_a_model_with_other_limits_gets_a_preprocess_of_its_own(graph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "models"
+    write(output, graph_folder, "en")
+    telephone = replace(DEPLOYMENT, labels=replace(LABELS, sampling_rate=8_000))
+    write(output, graph_folder, "call", telephone)
+    assert read_config(output / "preprocess").parameters["sampling_rate"].string_value == "16000"
+    assert read_config(output / "call_preprocess").parameters["sampling_rate"].string_value == "8000"
+    assert read_config(output / "call").ensemble_scheduling.step[0].model_name == "call_preprocess"
+
+
+def test_an_export_again_replaces_its_own_models(graph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "models"
+    write(output, graph_folder)
+    write(output, graph_folder, deployment=replace(DEPLOYMENT, max_batch_size=8, max_audio_seconds=60))
+    assert {path.name for path in output.iterdir()} == {"asr", "preprocess", "acoustic", "ctc_decode"}
+    assert read_config(output / "acoustic").max_batch_size == 8
+    assert read_config(output / "preprocess").parameters["max_audio_seconds"].string_value == "60"
+
+
+def test_a_batch_larger_than_the_templates_widens_preprocess(graph_folder: Path, tmp_path: Path) -> None:
+    write(tmp_path / "models", graph_folder, deployment=replace(DEPLOYMENT, max_batch_size=128))
+    assert {read_config(model).max_batch_size for model in (tmp_path / "models").iterdir()} == {128}
+
+
+def test_a_foreign_model_of_that_name_is_not_replaced(graph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "models"
+    (output / "acoustic").mkdir(parents=True)
+    (output / "acoustic" / "mine").write_text("mine")
+    with pytest.raises(RepositoryError, match="already holds acoustic, which no export called 'asr' wrote"):
+        write(output, graph_folder)
+    assert files(output) == {"acoustic/mine": b"mine"}
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "acoustic", "preprocess", "-x", "two words"])
+def test_a_name_that_triton_cannot_take(name: str, graph_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="--name is"):
+        write(tmp_path / "models", graph_folder, name)
+    assert not (tmp_path / "models").exists()
+
+
+def test_an_output_that_is_a_file(graph_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("")
+    with pytest.raises(RepositoryError, match="is not a folder"):
+        write(tmp_path / "models", graph_folder)
+
+
+def test_a_failure_half_way_puts_back_what_was_there(
+    graph_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "models"
+    write(output, graph_folder)
+    before = files(output)
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", lambda path, to: _fail() if path.match("new/ctc_decode") else rename(path, to))
+    with pytest.raises(RepositoryError, match="cannot write to .*disk is full"):
+        write(output, graph_folder, deployment=replace(DEPLOYMENT, max_batch_size=8))
+    monkeypatch.undo()
+    assert files(output) == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def _fail() -> None:
+    raise OSError("the disk is full")
+
+
+def test_a_large_model_keeps_its_weights_beside_the_graph(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "EXTERNAL_DATA_FROM_BYTES", 50_000)
+    export_checkpoint(str(tiny_checkpoint("hubert-group-norm")), tmp_path, ExportOptions(name="big"))
+    assert {path.name for path in (tmp_path / "big_acoustic" / "1").iterdir()} == {"model.onnx", "model.onnx.data"}
+    onnx.checker.check_model(tmp_path / "big_acoustic" / "1" / "model.onnx")
+
+
+def test_written_configurations_can_be_read_by_triton(exported: ExportResult) -> None:
+    for path in exported.output.glob("*/config.pbtxt"):
+        text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())

@@ -1,0 +1,155 @@
+"""The stand-in backend with the real ONNX Runtime and a fake Triton around it."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import asr_server
+import numpy as np
+import onnx
+import pytest
+import tiny_models
+
+
+class FakeTensor:
+    def __init__(self, name: str, array: Any) -> None:
+        self._name, self._array = name, array
+
+    def name(self) -> str:
+        return self._name
+
+    def as_numpy(self) -> Any:
+        return self._array
+
+
+class FakeError(Exception):
+    INTERNAL = 1
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+
+
+def response(output_tensors: Any = (), error: Any = None) -> Any:
+    return SimpleNamespace(outputs={tensor.name(): tensor.as_numpy() for tensor in output_tensors}, error=error)
+
+
+def request(asked: list[str], **inputs: Any) -> Any:
+    return SimpleNamespace(
+        inputs=lambda: [FakeTensor(name, np.asarray(array, np.float32)) for name, array in inputs.items()],
+        requested_output_names=lambda: asked,
+    )
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The file that Triton loads, imported as Triton does: its folder is on the path, pb_utils exists."""
+    warnings: list[str] = []
+    pb_utils = SimpleNamespace(
+        Tensor=FakeTensor,
+        InferenceResponse=response,
+        TritonError=FakeError,
+        TritonModelException=FakeError,
+        Logger=SimpleNamespace(log_warn=warnings.append),
+        warnings=warnings,
+    )
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", pb_utils)
+    monkeypatch.delitem(sys.modules, "model", raising=False)
+    monkeypatch.syspath_prepend(Path(asr_server.__file__).parent / "backends" / "onnxruntime")
+    module = importlib.import_module("model")
+    monkeypatch.delitem(sys.modules, "model")  # other tests may have a model.py of their own
+    return module
+
+
+def arguments(folder: Path, config: dict[str, Any], kind: str = "CPU") -> dict[str, str]:
+    return {
+        "model_config": json.dumps(config),
+        "model_repository": str(folder),
+        "model_version": "1",
+        "model_name": "tiny",
+        "model_instance_kind": kind,
+    }
+
+
+def load(backend: ModuleType, folder: Path, graph: onnx.ModelProto, kind: str = "CPU", **changes: Any) -> Any:
+    config = {
+        "max_batch_size": 8,
+        "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}],
+        "output": [
+            {"name": "y", "data_type": "TYPE_FP32", "dims": [2]},
+            {"name": "total", "data_type": "TYPE_FP32", "dims": [1]},
+        ],
+        **changes,
+    }
+    (folder / "1").mkdir(exist_ok=True)
+    onnx.save(graph, folder / "1" / (config.get("default_model_filename") or "model.onnx"))
+    model = backend.TritonPythonModel()
+    model.initialize(arguments(folder, config, kind))
+    return model
+
+
+def test_each_request_gets_its_rows_of_the_outputs_it_asked_for(backend: ModuleType, tmp_path: Path) -> None:
+    model = load(backend, tmp_path, tiny_models.dense_double())
+    one, two = model.execute([request(["y", "total"], x=[[1, 2]]), request(["total"], x=[[3, 4], [5, 6]])])
+    assert {name: array.tolist() for name, array in one.outputs.items()} == {"y": [[2, 4]], "total": [[3]]}
+    assert {name: array.tolist() for name, array in two.outputs.items()} == {"total": [[7], [11]]}
+
+
+def test_without_batching_each_request_runs_alone(backend: ModuleType, tmp_path: Path) -> None:
+    shapes = {
+        "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [1, 2]}],
+        "output": [{"name": "y", "data_type": "TYPE_FP32", "dims": [1, 2]}],
+    }
+    model = load(backend, tmp_path, tiny_models.dense_double(batch=1), max_batch_size=0, **shapes)
+    answers = model.execute([request(["y"], x=[[1, 2]]), request(["y"], x=[[3, 4]])])
+    assert [answer.outputs["y"].tolist() for answer in answers] == [[[2, 4]], [[6, 8]]]
+
+
+def test_a_failing_run_is_an_error_for_every_request_of_the_batch(backend: ModuleType, tmp_path: Path) -> None:
+    model = load(backend, tmp_path, tiny_models.dense_double())
+    answers = model.execute([request(["y"], x=[[1, 2, 3]]), request(["y"], x=[[1, 2, 3]])])
+    assert all("onnx runtime error: " in str(answer.error) for answer in answers)
+    assert len(answers) == 2
+
+
+def test_session_parameters_and_the_file_name_are_honoured(
+    backend: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    seen: list[Any] = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda path, options, **rest: seen.append(options) or session(path, options, **rest),
+    )
+    keys = {"intra_op_thread_count": "1", "inter_op_thread_count": "2", "execution_mode": "1", "enable_mem_arena": "0"}
+    keys |= {"enable_mem_pattern": "false", "memory.enable_memory_arena_shrinkage": "cpu:0"}
+    keys |= {"session.use_device_allocator_for_initializers": "1", "gpu_mem_limit": "1"}
+    load(
+        backend,
+        tmp_path,
+        tiny_models.dense_double(),
+        default_model_filename="other.onnx",
+        parameters={key: {"string_value": value} for key, value in keys.items()},
+        optimization={"graph": {"level": -1}},
+    )
+    (options,) = seen
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 2)
+    assert options.execution_mode == onnxruntime.ExecutionMode.ORT_PARALLEL
+    assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    assert (options.enable_cpu_mem_arena, options.enable_mem_pattern) == (False, False)
+
+
+def test_a_missing_graph_names_the_command_that_makes_it(backend: ModuleType, tmp_path: Path) -> None:
+    config = {"input": [{"name": "x"}], "output": [{"name": "y"}]}
+    with pytest.raises(FakeError, match=r"there is no .*/1/model.onnx; `triton-asr export`"):
+        backend.TritonPythonModel().initialize(arguments(tmp_path, config))
+
+
+def test_a_gpu_instance_runs_on_the_cpu_and_says_so(backend: ModuleType, tmp_path: Path) -> None:
+    load(backend, tmp_path, tiny_models.dense_double(), kind="GPU")
+    assert "uses the CPU, not the GPU" in backend.pb_utils.warnings[0]

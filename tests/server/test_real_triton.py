@@ -1,0 +1,139 @@
+"""The pip-installed Triton with the stand-in ONNX Runtime backend."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import processes
+import pytest
+import tiny_models
+import tritonclient.grpc as grpcclient
+from asr_server import RepositoryError, TritonServer
+
+pytestmark = pytest.mark.e2e
+
+ANY_PORTS = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
+
+
+def infer(server: TritonServer, model: str, name: str, array: Any) -> dict[str, Any]:
+    tensor = grpcclient.InferInput(name, array.shape, "FP32")
+    tensor.set_data_from_numpy(array)
+    with grpcclient.InferenceServerClient(server.grpc_url) as client:
+        result = client.infer(model, [tensor])
+    return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
+
+
+def echo(server: TritonServer) -> list[float]:
+    return list(infer(server, "echo", "x", np.array([[1.0, 2.0]], np.float32))["y"][0])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A ragged ONNX model and a Python model, in a folder whose name a shell would split."""
+    repository = tmp_path_factory.mktemp("two models")
+    tiny_models.add_ragged_sums(repository)
+    tiny_models.add_echo(repository)
+    with TritonServer(repository, **ANY_PORTS) as running:
+        yield running
+
+
+def test_all_models_are_ready(server: TritonServer) -> None:
+    assert server.models == ("echo", "sums")
+
+
+def test_a_python_model_returns_numbers(server: TritonServer) -> None:
+    assert echo(server) == [1.0, 2.0]  # with numpy 2 this would be an empty array
+
+
+def test_requests_of_different_lengths_share_batches_and_stay_apart(server: TritonServer) -> None:
+    def sums_are_right(samples: int) -> bool:
+        rows = 1 + samples % 3
+        audio = np.arange(rows * samples, dtype=np.float32).reshape(rows, samples)
+        outputs = infer(server, "sums", "audio", audio)
+        return bool(np.allclose(outputs["sums"], audio.sum(1, keepdims=True))) and bool(
+            (outputs["frames"] == samples).all()
+        )
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(sums_are_right, range(1, 101)))
+    with grpcclient.InferenceServerClient(server.grpc_url) as client:
+        statistics = client.get_inference_statistics("sums").model_stats[0]
+    assert statistics.inference_count == sum(1 + samples % 3 for samples in range(1, 101))
+    assert statistics.execution_count < 50
+
+
+def test_two_servers_at_once(server: TritonServer, tmp_path: Path) -> None:
+    tiny_models.add_echo(tmp_path)
+    shared_memory = processes.shared_memory()
+    with TritonServer(tmp_path, **ANY_PORTS) as second:
+        assert echo(second) == echo(server) == [1.0, 2.0]
+        session = os.getsid(second.pid)
+        assert len(processes.in_session(session)) == 3  # guard, tritonserver, the process of the model
+        assert len(processes.shared_memory()) > len(shared_memory)
+    assert processes.in_session(session) == []
+    assert processes.shared_memory() == shared_memory
+    assert all(map(processes.can_bind, (second.grpc_url, second.http_url, second.metrics_url)))
+    assert echo(server) == [1.0, 2.0]
+
+
+def test_models_that_do_not_load_say_why(tmp_path: Path) -> None:
+    tiny_models.add_echo(tmp_path, "broken", code="raise RuntimeError('no weights here')")
+    typo = tiny_models.RAGGED_CONFIG.replace("intra_op_thread_count", "intra_op_threads")
+    tiny_models.add_ragged_sums(tmp_path, "typo", config=typo)
+    wrong = tiny_models.RAGGED_CONFIG.replace("TYPE_INT32 dims: [ 1 ]", "TYPE_INT32 dims: [ 2 ]")
+    tiny_models.add_ragged_sums(tmp_path, "wrong", config=wrong)
+    (tiny_models.add_ragged_sums(tmp_path, "empty") / "1" / "model.onnx").unlink()
+    with pytest.raises(RepositoryError) as caught:
+        TritonServer(tmp_path, **ANY_PORTS, log=lambda line: None).start()
+    message = str(caught.value)
+    assert "broken: Internal: RuntimeError: no weights here\n" in message
+    assert "unknown parameters ['intra_op_threads']" in message
+    assert "output 'frames' has the shape [-1, 2] in the configuration" in message
+    assert "1/model.onnx; `triton-asr export`" in message
+    assert not any(str(tmp_path) in str(path) for path in processes.shared_memory())
+
+
+def test_a_model_without_its_file_fails_at_once(tmp_path: Path) -> None:
+    (tiny_models.add_echo(tmp_path) / "1" / "model.py").unlink()  # Triton itself would wait for ever
+    with pytest.raises(RepositoryError, match="echo: Python model file not found in"):
+        TritonServer(tmp_path, **ANY_PORTS, log=lambda line: None, ready_timeout_s=60).start()
+
+
+APP = "import typer, asr_server.command as c; app = typer.Typer(); app.command()(c.serve); app()"
+
+
+@pytest.mark.parametrize(
+    ("victim", "number", "status"),
+    [
+        ("the command", signal.SIGTERM, 0),
+        ("the command", signal.SIGKILL, -signal.SIGKILL),
+        ("tritonserver", signal.SIGKILL, 1),
+    ],
+)
+def test_the_command_leaves_nothing_behind(tmp_path: Path, victim: str, number: int, status: int) -> None:
+    tiny_models.add_echo(tmp_path)
+    ports = ["--http-port=0", "--grpc-port=0", "--metrics-port=0"]
+    with subprocess.Popen(
+        [sys.executable, "-c", APP, str(tmp_path), *ports], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        ready = process.stdout.readline().split()
+        assert (ready[0], ready[-1]) == ("ready:", "echo)")
+        (guard,) = children(process.pid)
+        (tritonserver,) = children(guard)
+        assert len(processes.in_session(guard)) == 3
+        os.kill(process.pid if victim == "the command" else tritonserver, number)
+    assert process.returncode == status
+    assert processes.eventually(lambda: processes.in_session(guard) == [])
+    assert processes.shared_memory(process.pid) == []
+    assert all(map(processes.can_bind, (ready[2], ready[4], ready[6])))
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
