@@ -24,7 +24,16 @@ import torch
 import torch.nn.functional as F
 from acoustic_model import BLANK, BlockConvolutions, build_model, encode, export, frame_counts, greedy, padded
 from grammar import held_out_sentence, training_sentence
-from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, TRAINING_VOICES, Audio, Augmentation, Voice, augment, synthesise
+from synthesis import (
+    HELD_OUT_VOICES,
+    SAMPLE_RATE,
+    TRAINING_VOICES,
+    Audio,
+    Augmentation,
+    Voice,
+    augment,
+    synthesise,
+)
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm

@@ -139,6 +139,7 @@ class TritonServer:
             self._control.close()
             self._guard = None
             self._log.join(timeout_s=2)
+            shutil.rmtree(self._scratch, ignore_errors=True)  # the guard has done so, unless it was killed
 
     def kill(self) -> None:
         """End the server at once, without waiting for running requests."""
@@ -163,16 +164,13 @@ class TritonServer:
         try:
             command, environment, shm_prefix = self._command(ports, scratch)
             self._spawn(command, environment, shm_prefix, scratch)
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        try:
             self._set_urls(ports)
             self._wait_until_ready(ports)
             self.models = _ready_models(self._address(ports.http))
         except BaseException:
             self.kill()  # there are no requests to wait for, and Triton would first finish loading
             self.stop()
+            shutil.rmtree(scratch, ignore_errors=True)
             raise
 
     def _command(self, ports: Ports, scratch: Path) -> tuple[list[str], dict[str, str], str]:
@@ -198,6 +196,7 @@ class TritonServer:
         return command, {**os.environ, **found.environment}, shm_prefix
 
     def _spawn(self, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path) -> None:
+        self._scratch = scratch
         self._control, theirs = socket.socketpair()
         settings = {
             "command": command,

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 DEMO = Path(__file__).parents[2] / "demo"
-sys.path.insert(0, str(DEMO))  # the scripts of demo/ are no package: they import each other as neighbours
+sys.path.insert(0, str(DEMO))  # its scripts import each other as neighbours, as `python demo/train.py` has it
 
 
 @pytest.fixture(scope="session")

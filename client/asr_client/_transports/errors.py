@@ -129,4 +129,6 @@ def _status(error: Exception) -> str | None:
 def _message(error: Exception) -> str:
     message = getattr(error, "message", None)
     text = str(message() if callable(message) else error)
-    return _NOISE.sub("", text.strip()) or "no details given"
+    # The Python backend adds the place in the model's source, which the server's log has too.
+    text = " ".join(text.partition("\n\nAt:\n")[0].split())
+    return _NOISE.sub("", text) or "no details given"

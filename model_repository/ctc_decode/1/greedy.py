@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from labels import Labels
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class Hypothesis:
 class _Emission:
     """Runs of one label on the best path of one item; arrays `[runs]`."""
 
-    columns: np.ndarray  # int64, column of the label
-    starts: np.ndarray  # int64, first frame
-    ends: np.ndarray  # int64, the frame after the last
-    posteriors: np.ndarray  # float32, mean over the run
+    columns: NDArray[np.int64]  # int64, column of the label
+    starts: NDArray[np.int64]  # int64, first frame
+    ends: NDArray[np.int64]  # int64, the frame after the last
+    posteriors: NDArray[np.float32]  # float32, mean over the run
 
 
-def decode(log_probs: list[np.ndarray], frames: list[int], labels: Labels) -> list[Hypothesis]:
+def decode(log_probs: list[NDArray[np.float32]], frames: list[int], labels: Labels) -> list[Hypothesis]:
     """Decode a batch.
 
     Args:
@@ -58,11 +59,13 @@ def decode(log_probs: list[np.ndarray], frames: list[int], labels: Labels) -> li
                 f"log_probs of shape {list(item.shape)} with {count} frames; "
                 f"needs [frames or more, {len(labels.labels)}]"
             )
+    if not log_probs:
+        return []
     emissions = _best_path([item[:count] for item, count in zip(log_probs, frames, strict=True)])
     return [_hypothesis(emission, labels) for emission in emissions]
 
 
-def _best_path(items: list[np.ndarray]) -> list[_Emission]:
+def _best_path(items: list[NDArray[np.float32]]) -> list[_Emission]:
     """The runs of equal labels on each item's best path, all items at once as one flat row of frames."""
     best = np.concatenate([item.argmax(axis=1) for item in items])
     scores = np.concatenate([item.max(axis=1) for item in items])

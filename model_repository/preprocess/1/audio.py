@@ -8,18 +8,20 @@ package is needed. soxr resamples: the same engine as in librosa and SoX, and fl
 import io
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
 MIN_SAMPLING_RATE = 4_000
 MAX_SAMPLING_RATE = 384_000
 # Float samples belong within ±1. The squares of larger ones than this overflow float32 when the model normalises.
 MAX_AMPLITUDE = 1e9
 SUPPORTED = "WAV, FLAC, OGG (Opus, Vorbis), MP3, M4A/AAC, WebM, AIFF, AMR, WMA, or raw PCM with its encoding"
-PCM_DTYPES = {"pcm_s16le": np.dtype("<i2"), "pcm_f32le": np.dtype("<f4")}
+PCM_DTYPES: dict[str, "np.dtype[Any]"] = {"pcm_s16le": np.dtype("<i2"), "pcm_f32le": np.dtype("<f4")}
 
 # FFmpeg guesses the container by content; without a list, a text could pass for a playlist that names other files.
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,mp3,ogg,flac,wav,w64,aiff,caf,asf,amr,ac3,eac3,au,avi,mpegts"
@@ -47,7 +49,7 @@ class PcmFormat:
     channels: int  # interleaved
 
 
-def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[np.ndarray, float]:
+def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[NDArray[np.float32], float]:
     """Decode, downmix, check and resample one recording.
 
     Args:
@@ -91,7 +93,7 @@ def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[np.
     return np.ascontiguousarray(mono, dtype=np.float32), seconds
 
 
-def _read_pcm(data: bytes, pcm: PcmFormat) -> tuple[np.ndarray, int]:
+def _read_pcm(data: bytes, pcm: PcmFormat) -> tuple[NDArray[np.float32], int]:
     dtype = PCM_DTYPES[pcm.encoding]
     frame_bytes = dtype.itemsize * pcm.channels
     if len(data) % frame_bytes:
@@ -105,7 +107,7 @@ def _read_pcm(data: bytes, pcm: PcmFormat) -> tuple[np.ndarray, int]:
     return samples, pcm.sampling_rate
 
 
-def _read_file(data: bytes, max_seconds: float) -> tuple[np.ndarray, int]:
+def _read_file(data: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:
     """Samples `[frames, channels]` float32 and the rate; reads little more than `max_seconds` of a longer file."""
     _check_wav_is_whole(data)
     try:
@@ -138,10 +140,10 @@ def _check_wav_is_whole(data: bytes) -> None:
     raise AudioError(f"WAV is cut short: no samples in its {len(data)} bytes")
 
 
-def _read_with_ffmpeg(data: bytes, max_seconds: float, refused: str) -> tuple[np.ndarray, int]:
+def _read_with_ffmpeg(data: bytes, max_seconds: float, refused: str) -> tuple[NDArray[np.float32], int]:
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": ""}
     try:
-        with av.open(io.BytesIO(data), options=options) as container:
+        with av.open(io.BytesIO(data), "r", options=options) as container:
             if not container.streams.audio:
                 raise AudioError(f"file holds no audio stream; needs {SUPPORTED}")
             return _decode_stream(container, max_seconds)
@@ -155,17 +157,17 @@ def _read_with_ffmpeg(data: bytes, max_seconds: float, refused: str) -> tuple[np
         ) from unreadable
 
 
-def _decode_stream(container: "av.container.InputContainer", max_seconds: float) -> tuple[np.ndarray, int]:
+def _decode_stream(container: "av.container.InputContainer", max_seconds: float) -> tuple[NDArray[np.float32], int]:
     # Planar float keeps every sample format's full range; the rate stays as it is, soxr changes it better.
     to_float = av.AudioResampler(format="fltp")
-    pieces: list[np.ndarray] = []
+    pieces: list[NDArray[np.float32]] = []
     rate = frames = 0
     for frame in container.decode(audio=0):
         for piece in to_float.resample(frame):
             if rate and piece.sample_rate != rate:
                 raise AudioError(f"sampling rate changes from {rate} to {piece.sample_rate} Hz within the file")
             rate = piece.sample_rate
-            pieces.append(piece.to_ndarray())
+            pieces.append(piece.to_ndarray().astype(np.float32, copy=False))
             frames += piece.samples
         if rate and frames > max_seconds * rate:
             break

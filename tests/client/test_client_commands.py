@@ -1,0 +1,278 @@
+"""`triton-asr transcribe`, `evaluate`, and how the command ends."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import triton_asr.main as command
+from asr_client import AsrError, Transcription, Word
+from asr_client.commands.transcribe import output_stems
+from hypothesis import given
+from hypothesis import strategies as st
+from triton_double import Refusal, Seen, TritonDouble
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The console command."""
+
+    def call(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["triton-asr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            command.main()
+        captured = capsys.readouterr()
+        return Ran(int(exited.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+def spoken(seen: Seen) -> Transcription:
+    """The audio is its own transcript."""
+    text = seen.audio.decode()
+    if text == "noise":
+        raise Refusal("INVALID_ARGUMENT", "cannot read this as audio")
+    words = tuple(Word(word, float(number), number + 0.5, 0.5) for number, word in enumerate(text.split()))
+    return Transcription(text, 0.75, 2.0, words)
+
+
+@pytest.fixture
+def server(triton: TritonDouble) -> list[str]:
+    """Arguments by which a command finds a server, over either protocol."""
+    triton.model = spoken
+    return ["-u", triton.url, "-i", triton.protocol]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with some recordings."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"a.wav": "hello world", "b.wav": "good morning", "bad.wav": "noise"}.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_one_file_is_its_text(run: Run, server: list[str], folder: Path) -> None:
+    assert run("transcribe", *server, "a.wav") == Ran(0, "hello world\n", "")
+
+
+def test_several_files_are_lines_in_their_order(run: Run, server: list[str], folder: Path) -> None:
+    assert run("transcribe", *server, "b.wav", "a.wav").out == "b.wav\tgood morning\na.wav\thello world\n"
+
+
+def test_a_bad_file_does_not_stop_the_rest(run: Run, server: list[str], folder: Path) -> None:
+    result = run("transcribe", *server, "missing.wav", "a.wav", "bad.wav", "b.wav")
+    assert result.code == 1
+    assert result.out == "a.wav\thello world\nb.wav\tgood morning\n"
+    assert result.err.splitlines() == [
+        "triton-asr: error: cannot read missing.wav: No such file or directory",
+        "triton-asr: error: bad.wav: cannot read this as audio",
+    ]
+
+
+def test_json_lines(run: Run, server: list[str], folder: Path) -> None:
+    lines = run("transcribe", *server, "-f", "json", "a.wav", "b.wav").out.splitlines()
+    assert [json.loads(line)["audio"] for line in lines] == ["a.wav", "b.wav"]
+    assert json.loads(lines[0])["words"] == []
+
+
+def test_word_timestamps_in_json(run: Run, server: list[str], folder: Path) -> None:
+    out = run("transcribe", *server, "-f", "json", "--word-timestamps", "a.wav").out
+    assert json.loads(out)["words"][1] == {"word": "world", "start": 1.0, "end": 1.5, "confidence": 0.5}
+
+
+def test_timed_formats_ask_for_words(run: Run, server: list[str], folder: Path) -> None:
+    assert run("transcribe", *server, "-f", "ctm", "a.wav").out == (
+        "a 1 0.000 0.500 hello 0.500\na 1 1.000 0.500 world 0.500\n"
+    )
+
+
+def test_output_folder_gets_a_file_each(run: Run, server: list[str], folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other/a.flac").write_text("good night")
+    result = run("transcribe", *server, "-f", "srt", "-o", "out/deep", "a.wav", "other/a.flac", "bad.wav")
+    assert (result.code, result.out) == (1, "")
+    assert sorted(path.name for path in (folder / "out/deep").iterdir()) == ["a-2.srt", "a.srt"]
+    assert "good\n" in (folder / "out/deep/a-2.srt").read_text()
+
+
+def test_output_folder_that_cannot_be(run: Run, server: list[str], folder: Path) -> None:
+    result = run("transcribe", *server, "-o", "a.wav/out", "b.wav")
+    assert (result.code, result.err) == (1, "triton-asr: error: cannot write a.wav/out/b.txt: Not a directory\n")
+
+
+def test_standard_input(run: Run, server: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe")))
+    assert run("transcribe", *server, "-", "a.wav").out == "-\tfrom a pipe\na.wav\thello world\n"
+
+
+def test_raw_samples(run: Run, triton: TritonDouble, server: list[str], folder: Path) -> None:
+    run("transcribe", *server, "--encoding", "pcm_s16le", "--sampling-rate", 8000, "a.wav")
+    assert triton.seen[0].parameters["sample_rate"] == 8000
+
+
+def test_headers_and_model(run: Run, triton: TritonDouble, server: list[str], folder: Path) -> None:
+    run("transcribe", *server, "-H", "Authorization: Bearer: x", "a.wav")
+    assert triton.seen[0].headers["authorization"] == "Bearer: x"
+    assert "no such model" in run("transcribe", *server, "-m", "other", "a.wav").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing argument"),
+        (["-f", "doc", "a.wav"], "doc"),
+        (["-f", "srt", "a.wav", "b.wav"], "srt holds one recording: give -o DIR"),
+        (["-", "-"], "given more than once"),
+        (["--sampling-rate", "8000", "a.wav"], "for raw samples"),
+        (["--encoding", "pcm_s16le", "a.wav"], "needs --sampling-rate"),
+        (["-u", "http://host", "a.wav"], "without a scheme"),
+        (["-H", "nonsense", "a.wav"], "needs 'NAME: VALUE'"),
+        (["--tls-ca", "missing.pem", "a.wav"], "TLS file not found"),
+        (["--nonsense", "a.wav"], "No such option"),
+    ],
+)
+def test_wrong_usage(run: Run, folder: Path, arguments: list[str], message: str) -> None:
+    result = run("transcribe", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+
+
+def test_no_server_is_one_line(run: Run, folder: Path) -> None:
+    result = run("transcribe", "-u", "localhost:9", "a.wav", "b.wav")
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+    assert result.err.startswith("triton-asr: error: gRPC server at localhost:9: ")
+
+
+@given(st.lists(st.sampled_from(["a.wav", "b/a.wav", "a-2.wav", "A.flac", "-", "stdin.wav", "a"]), max_size=12))
+def test_output_names_differ(files: list[str]) -> None:
+    stems = [stem.casefold() for stem in output_stems(files)]
+    assert len(set(stems)) == len(stems)
+
+
+def test_natural_names_are_kept_where_they_can() -> None:
+    assert output_stems(["x/a.wav", "y/a.wav", "a-2.wav"]) == ["a", "a-3", "a-2"]
+
+
+@pytest.fixture
+def manifest(folder: Path) -> Path:
+    file = folder / "clips.tsv"
+    file.write_text("audio\ttext\na.wav\tHello, world!\nb.wav\tgood evening\n")
+    return file
+
+
+def test_evaluate(run: Run, server: list[str], manifest: Path) -> None:
+    result = run("evaluate", *server, manifest)
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[:4] == [
+        "worst 1:",
+        " 50.0 %  b.wav",
+        "    reference   good evening",
+        "    transcript  good morning",
+    ]
+    assert lines[-1] == "total WER 25.0 %  (4 words, 2 files)"
+
+
+def test_evaluate_as_it_is(run: Run, server: list[str], manifest: Path) -> None:
+    out = run("evaluate", *server, "--no-normalize", "--worst", 0, manifest).out
+    assert out.splitlines()[-1] == "total WER 75.0 %  (4 words, 2 files)"
+    assert "reference" not in out
+
+
+def test_evaluate_table(run: Run, server: list[str], manifest: Path) -> None:
+    lines = run("evaluate", *server, "--table", manifest).out.splitlines()
+    assert lines[2].split() == ["a.wav", "hello", "world", "0.0", "%"]
+    assert lines[-1] == "total WER 25.0 %  (4 words, 2 files)"
+
+
+def test_evaluate_writes_json(run: Run, server: list[str], manifest: Path) -> None:
+    run("evaluate", *server, "--json", "report.json", manifest)
+    report = json.loads(Path("report.json").read_text())
+    assert (report["wer"], report["model"], report["normalized"]) == (0.25, "asr", True)
+    assert [item["transcript"] for item in report["items"]] == ["hello world", "good morning"]
+
+
+def test_evaluate_shows_failures_and_exits_1(run: Run, server: list[str], manifest: Path) -> None:
+    manifest.write_text(manifest.read_text() + "bad.wav\tx\ngone.wav\ty\n")
+    result = run("evaluate", *server, manifest)
+    assert result.code == 1
+    assert "triton-asr: error: bad.wav: cannot read this as audio" in result.err
+    assert "gone.wav: No such file" in result.err
+    assert result.out.splitlines()[-1] == "total WER 25.0 %  (4 words, 2 of 4 files, 2 failed)"
+
+
+def test_evaluate_malformed_manifest(run: Run, folder: Path) -> None:
+    (folder / "m.tsv").write_text("audio\ttext\noops\n")
+    result = run("evaluate", "m.tsv")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("triton-asr: error: m.tsv, line 2: has 1 column(s)")
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["--help"], *([name, "-h"] for name in command.EXTRAS)])
+def test_help(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.code == 0
+    assert result.out.startswith("Usage: triton-asr")
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").out.startswith("triton-asr ")
+
+
+def test_every_subcommand_has_its_extra() -> None:
+    assert {info.name for info in command.app.registered_commands} == command.EXTRAS.keys()
+
+
+@pytest.mark.parametrize(
+    ("error", "arguments", "message"),
+    [
+        (ModuleNotFoundError(name="torch"), ["export", "x"], 'needs the package torch, .*"triton-asr-kit\\[export\\]"'),
+        (ModuleNotFoundError(name="jiwer.x"), ["evaluate"], 'the package jiwer, .*"triton-asr-kit\\[evaluate\\]"'),
+        (ModuleNotFoundError(name="tqdm"), ["transcribe"], '"triton-asr-kit"$'),
+        (AsrError("oops"), ["transcribe"], "^oops$"),
+    ],
+)
+def test_failures_explained(error: Exception, arguments: list[str], message: str) -> None:
+    explained = command.explain(error, arguments)
+    assert explained is not None
+    pytest.fail(explained) if not __import__("re").search(message, explained) else None
+
+
+@pytest.mark.parametrize("bug", [KeyError("x"), ModuleNotFoundError(name="asr_client.oops"), ModuleNotFoundError()])
+def test_bugs_keep_their_traceback(bug: Exception) -> None:
+    assert command.explain(bug, ["transcribe"]) is None
+
+
+def test_debug_variable_shows_the_traceback(folder: Path) -> None:
+    environment = {**os.environ, "TRITON_ASR_DEBUG": "1"}
+    arguments = [sys.executable, "-m", "triton_asr", "evaluate", "missing.tsv"]
+    result = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, triton_asr.main\n"
+        "heavy = {'torch', 'transformers', 'onnxruntime', 'locust', 'numpy', 'tritonclient', 'jiwer', 'tqdm'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,107 @@
+"""Transcriptions as files."""
+
+import json
+import re
+
+import pytest
+from asr_client import Transcription, Word, formats
+from hypothesis import given
+from hypothesis import strategies as st
+
+TWO = Transcription("hi <you>", 0.5, 9.0, (Word("hi", 0.1, 0.3, 0.9), Word("<you>", 3661.5, 3662.75, 0.25)))
+EMPTY = Transcription("", 0.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("txt", "hi <you>\n"),
+        ("srt", "1\n00:00:00,100 --> 00:00:01,100\nhi\n\n2\n01:01:01,500 --> 01:01:02,750\n<you>\n"),
+        (
+            "vtt",
+            "WEBVTT\n\n00:00:00.100 --> 00:00:01.100\nhi\n\n01:01:01.500 --> 01:01:02.750\n&lt;you&gt;\n",
+        ),
+        ("tsv", "start\tend\ttext\n100\t1100\thi\n3661500\t3662750\t<you>\n"),
+        ("ctm", "a_b 1 0.100 0.200 hi 0.900\na_b 1 3661.500 1.250 <you> 0.250\n"),
+    ],
+)
+def test_format(format: formats.Format, text: str) -> None:
+    assert formats.render(TWO, format, name="a b") == text
+
+
+def test_json_holds_everything_on_one_line() -> None:
+    text = formats.render(Transcription("größe", 0.5, 1.0, (Word("größe", 0.0, 1.0, 0.5),)), "json", name="a.wav")
+    assert text.endswith("\n")
+    assert text.count("\n") == 1
+    assert "größe" in text
+    assert json.loads(text) == {
+        "audio": "a.wav",
+        "text": "größe",
+        "confidence": 0.5,
+        "duration": 1.0,
+        "words": [{"word": "größe", "start": 0.0, "end": 1.0, "confidence": 0.5}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("format", "text"), [("txt", "\n"), ("srt", ""), ("vtt", "WEBVTT\n"), ("tsv", "start\tend\ttext\n"), ("ctm", "")]
+)
+def test_silence(format: formats.Format, text: str) -> None:
+    assert formats.render(EMPTY, format) == text
+
+
+def test_text_without_words_is_one_cue() -> None:
+    assert formats.cues(Transcription("hello there", 1.0, 2.5)) == [formats.Cue(0.0, 2.5, ("hello there",))]
+
+
+def words(*times: tuple[float, float]) -> Transcription:
+    spoken = tuple(Word(f"word{number}", start, end, 1.0) for number, (start, end) in enumerate(times))
+    return Transcription(" ".join(word.word for word in spoken), 1.0, times[-1][1], spoken)
+
+
+def test_a_pause_begins_a_cue() -> None:
+    assert len(formats.cues(words((0.0, 0.5), (0.6, 1.0), (1.7, 2.0)))) == 2
+
+
+def test_a_short_cue_lasts_until_the_next_at_most() -> None:
+    first, second = formats.cues(words((0.0, 0.1), (0.8, 3.0)))
+    assert (first.end, second.start) == (0.8, 0.8)
+
+
+def test_lines_are_of_about_the_same_length() -> None:
+    text = "the quick brown fox jumps over the lazy dog today"
+    (cue,) = formats.cues(Transcription(text, 1.0, 3.0))
+    assert cue.lines == ("the quick brown fox jumps", "over the lazy dog today")
+
+
+times = st.lists(
+    st.tuples(st.floats(0, 2), st.floats(0.01, 1), st.text("abcdef", min_size=1, max_size=20)), max_size=60
+)
+
+
+@given(times)
+def test_cues_are_readable(gaps: list[tuple[float, float, str]]) -> None:
+    now, spoken = 0.0, []
+    for gap, length, text in gaps:
+        spoken.append(Word(text, now + gap, now + gap + length, 1.0))
+        now += gap + length
+    result = Transcription(" ".join(word.word for word in spoken), 1.0, now, tuple(spoken))
+    cues = formats.cues(result)
+    assert " ".join(line for cue in cues for line in cue.lines) == result.text
+    for cue in cues:
+        assert len(cue.lines) <= 2
+        assert all(0 < len(line) <= 42 for line in cue.lines)
+        assert 0 <= cue.end - cue.start <= 7
+    for cue, following in zip(cues, cues[1:], strict=False):
+        assert cue.end <= following.start
+
+
+@given(st.floats(0, 1e6))
+def test_clock_is_to_the_millisecond(seconds: float) -> None:
+    cue = formats.render(words((seconds, seconds + 1)), "vtt")
+    hours, minutes, rest = re.findall(r"\n(\d+):(\d\d):(\d\d\.\d{3}) -->", cue)[0]
+    assert abs(int(hours) * 3600 + int(minutes) * 60 + float(rest) - seconds) <= 0.0006
+
+
+def test_every_format_is_rendered() -> None:
+    assert set(formats._RENDERERS) == set(formats.FORMATS)

@@ -1,0 +1,87 @@
+"""The adapters on a batch of good and bad requests: each one has its own answer."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import fake_triton
+import numpy as np
+import pytest
+from fake_triton import InferenceRequest, TritonError
+
+from tests.model_repository.test_greedy import LABELS, path
+
+LIMITS = {"sampling_rate": "16000", "min_samples": "400", "max_audio_seconds": "2"}
+TONE = (8_000 * np.sin(np.arange(16_000) / 20)).astype("<i2").tobytes()
+PCM: dict[str, Any] = {"encoding": "pcm_s16le", "sample_rate": 16_000}
+
+
+def audio_request(data: bytes, **parameters: object) -> InferenceRequest:
+    return InferenceRequest({"AUDIO": np.array([[data]], dtype=object)}, **parameters)
+
+
+def test_preprocess_answers_each_request_of_a_batch(tmp_path: Path) -> None:
+    model = fake_triton.load("preprocess", tmp_path, LIMITS)
+    good, text, cut, last = model.execute(
+        [
+            audio_request(TONE, **PCM),
+            audio_request(b"text"),
+            audio_request(TONE[:-1], **PCM),
+            audio_request(TONE, **PCM),
+        ]
+    )
+    assert good.error is None
+    assert good.outputs["audio"].shape == (1, 16_000)
+    assert good.outputs["duration"].tolist() == [[1.0]]
+    assert [text.error.code, cut.error.code] == [TritonError.INVALID_ARG] * 2
+    np.testing.assert_array_equal(last.outputs["audio"], good.outputs["audio"])
+
+
+@pytest.mark.parametrize("parameters", [{**LIMITS, "max_second": "3"}, {"sampling_rate": "16000"}])
+def test_a_misspelt_setting_is_refused_at_load(parameters: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="parameters are .*; needs"):
+        fake_triton.load("preprocess", tmp_path, parameters)
+
+
+def frames_request(log_probs: np.ndarray, frames: int, **parameters: object) -> InferenceRequest:
+    return InferenceRequest({"log_probs": log_probs[None], "frames": np.array([[frames]], np.int32)}, **parameters)
+
+
+@pytest.fixture
+def ctc_decode(tmp_path: Path) -> Any:
+    (tmp_path / "labels.json").write_text(json.dumps(asdict(LABELS)), encoding="utf-8")
+    return fake_triton.load("ctc_decode", tmp_path)
+
+
+def test_ctc_decode_answers_each_request_of_a_batch(ctc_decode: Any) -> None:
+    broken = np.full((3, 5), np.nan, np.float32)
+    answers = ctc_decode.execute(
+        [
+            frames_request(path("AB", width=6), 2),
+            frames_request(path("A"), 1, beam=3),
+            frames_request(broken, 3),
+            frames_request(path("A|C", width=9), 3, word_timestamps=True),
+        ]
+    )
+    assert [answer.error and answer.error.code for answer in answers] == [
+        None,
+        TritonError.INVALID_ARG,
+        TritonError.INTERNAL,
+        None,
+    ]
+    assert answers[0].outputs["TRANSCRIPT"].tolist() == [[b"AB"]]
+    assert answers[0].outputs["WORDS"].tolist() == [[b"[]"]]
+    assert answers[3].outputs["TRANSCRIPT"].tolist() == [[b"A C"]]
+    assert [word["word"] for word in json.loads(answers[3].outputs["WORDS"][0, 0])] == ["A", "C"]
+    assert {values.dtype for values in (answers[0].outputs["CONFIDENCE"],)} == {np.dtype(np.float32)}
+
+
+def test_a_graph_with_another_vocabulary_answers_with_an_error(ctc_decode: Any) -> None:
+    (answer,) = ctc_decode.execute([frames_request(np.zeros((3, 7), np.float32), 3)])
+    assert answer.error.code == TritonError.INTERNAL
+
+
+def test_a_batch_of_bad_requests_alone(ctc_decode: Any) -> None:
+    (answer,) = ctc_decode.execute([frames_request(path("A"), 1, decoder="magic")])
+    assert answer.error.code == TritonError.INVALID_ARG

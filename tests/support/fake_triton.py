@@ -1,0 +1,69 @@
+"""Just enough of `triton_python_backend_utils` to run a `model.py` on a chosen batch, which the real server composes by
+itself."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2] / "model_repository"
+
+
+class TritonError(Exception):
+    INVALID_ARG = 1
+    INTERNAL = 2
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TritonModelException(Exception):
+    pass
+
+
+class Tensor:
+    def __init__(self, name: str, values: np.ndarray) -> None:
+        self.name, self.values = name, values
+
+    def as_numpy(self) -> np.ndarray:
+        return self.values
+
+
+class InferenceResponse:
+    def __init__(self, output_tensors: list[Tensor] | None = None, error: TritonError | None = None) -> None:
+        self.outputs = {tensor.name: tensor.values for tensor in output_tensors or []}
+        self.error = error
+
+
+class InferenceRequest:
+    def __init__(self, inputs: dict[str, np.ndarray], **parameters: object) -> None:
+        self.inputs, self._parameters = inputs, json.dumps(parameters)
+
+    def parameters(self) -> str:
+        return self._parameters
+
+
+def load(model: str, folder: Path, parameters: dict[str, str] | None = None) -> Any:
+    """An initialised `TritonPythonModel` of the checked-in `model`, whose files besides code lie in `folder`."""
+    utils = ModuleType("triton_python_backend_utils")
+    for thing in (TritonError, TritonModelException, Tensor, InferenceResponse, InferenceRequest):
+        setattr(utils, thing.__name__, thing)
+    utils.get_input_tensor_by_name = lambda request, name: Tensor(name, request.inputs[name])  # type: ignore[attr-defined]
+    sys.modules["triton_python_backend_utils"] = utils
+    try:
+        spec = importlib.util.spec_from_file_location(f"{model}_model", ROOT / model / "1" / "model.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules["triton_python_backend_utils"]
+    loaded = module.TritonPythonModel()
+    config = {"parameters": {key: {"string_value": value} for key, value in (parameters or {}).items()}}
+    loaded.initialize({"model_config": json.dumps(config), "model_repository": str(folder)})
+    return loaded
