@@ -76,7 +76,7 @@ def test_clients_have_the_same_methods_and_arguments() -> None:
 def test_importing_the_client_is_light() -> None:
     loaded = run_python(
         "import sys, asr_client\n"
-        "heavy = {'torch', 'transformers', 'onnxruntime', 'locust', 'numpy', 'tritonclient', 'grpc', 'gevent', 'jiwer'}\n"
+        "heavy = {'torch', 'transformers', 'onnxruntime', 'locust', 'numpy', 'tritonclient', 'grpc', 'gevent'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert loaded.strip() == "[]"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from asr_client import Audio, InvalidAudio, MessageTooLarge
 from asr_client._audio import Payload, load
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -52,6 +52,7 @@ def test_pipe_can_be_read() -> None:
         assert loaded(file).data == b"RIFF"
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.int16, st.tuples(st.integers(8, 64), st.integers(1, 8))))
 def test_int16_travels_as_it_is(samples: np.ndarray[Any, Any]) -> None:
     payload = loaded(samples, 16000)
@@ -59,6 +60,7 @@ def test_int16_travels_as_it_is(samples: np.ndarray[Any, Any]) -> None:
     assert np.array_equal(np.frombuffer(payload.data, "<i2").reshape(samples.shape), samples)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["<f2", "<f4", ">f4", "<f8"]).flatmap(lambda dtype: hnp.arrays(np.dtype(dtype), 9)),
 )

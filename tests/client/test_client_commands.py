@@ -13,7 +13,7 @@ import pytest
 import triton_asr.main as command
 from asr_client import AsrError, Transcription, Word
 from asr_client.commands.transcribe import output_stems
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from triton_double import Refusal, Seen, TritonDouble
 
@@ -160,6 +160,7 @@ def test_no_server_is_one_line(run: Run, folder: Path) -> None:
     assert result.err.startswith("triton-asr: error: gRPC server at localhost:9: ")
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a.wav", "b/a.wav", "a-2.wav", "A.flac", "-", "stdin.wav", "a"]), max_size=12))
 def test_output_names_differ(files: list[str]) -> None:
     stems = [stem.casefold() for stem in output_stems(files)]

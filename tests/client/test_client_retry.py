@@ -8,7 +8,7 @@ from asr_client import AsrError, InvalidRequest, QueueFull, RetryPolicy, ServerU
 from asr_client._protocol import ServerReady
 from asr_client._retry import RetryBudget, ask
 from asr_client._steps import Send
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -96,6 +96,7 @@ def test_spent_budget_ends_retries_until_successes_pay_it_back() -> None:
     assert World([QueueFull("full"), True]).run(policy, 10, budget)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000))
 def test_ceiling_never_overflows(attempt: int) -> None:
     assert 0 < RetryPolicy().ceiling_s(attempt) <= RetryPolicy().max_backoff_s
