@@ -58,6 +58,7 @@ class Stage:
     voices: tuple[Voice, ...]
     augmentation: Augmentation
     random_order: float  # share of clips without grammar: their words can only be learnt by ear
+    pauses: float = 0.0  # share of clips with a pause or two between words, so that silence comes to part them
 
 
 # Long sentences by many voices leave the loss on a plateau of blanks for thousands of steps; one or two words by
@@ -78,11 +79,19 @@ CURRICULUM = (
         random_order=0.5,
     ),
     Stage(
+        until_step=3500,
+        words=((1, 3), (3, 6), (5, 8), (5, 8), (7, 11), (7, 11), (12, 20), (18, 32)),
+        voices=TRAINING_VOICES,
+        augmentation=Augmentation(),
+        random_order=0.3,
+    ),
+    Stage(
         until_step=float("inf"),
         words=((1, 3), (3, 6), (5, 8), (5, 8), (7, 11), (7, 11), (12, 20), (18, 32)),
         voices=TRAINING_VOICES,
         augmentation=Augmentation(),
         random_order=0.3,
+        pauses=0.3,
     ),
 )
 
@@ -130,7 +139,19 @@ def _draw_clips(stage: Stage, rng: random.Random, noise: np.random.Generator) ->
 def _spoken(text: str, stage: Stage, rng: random.Random, noise: np.random.Generator) -> Audio:
     voice = rng.choice(stage.voices)
     varied = Voice(voice.accent, voice.variant, rate_wpm=rng.randint(130, 195), pitch=rng.randint(35, 65))
-    return augment(synthesise(text, varied).samples, noise, stage.augmentation)
+    parts = [synthesise(part, varied).samples for part in _parts(text, stage.pauses, rng)]
+    for index in range(1, len(parts)):
+        parts[index] = np.pad(parts[index], (int(rng.uniform(0.03, 0.8) * SAMPLE_RATE), 0))
+    return augment(np.concatenate(parts), noise, stage.augmentation)
+
+
+def _parts(text: str, share: float, rng: random.Random) -> list[str]:
+    """A text cut at one or two of its spaces, in a `share` of cases."""
+    words = text.split()
+    if not share or len(words) < 3 or rng.random() >= share:
+        return [text]
+    cuts = sorted(rng.sample(range(1, len(words)), rng.randint(1, 2)))
+    return [" ".join(words[begin:end]) for begin, end in zip([0, *cuts], [*cuts, len(words)], strict=True)]
 
 
 def _speechless(noise: np.random.Generator) -> Audio:
@@ -265,7 +286,7 @@ def train(run: Run, steps: int, work_dir: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=14_000, help="steps in all; a resumed run may change it")
+    parser.add_argument("--steps", type=int, default=11_000, help="steps in all; a resumed run may change it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work-dir", type=Path, default=Path("build/demo-train"), help="state and interim exports")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "checkpoint", help="final checkpoint")

@@ -261,7 +261,7 @@ class AsyncClient(Core[AsyncTransport]):
         await self._run(self._model_check(timeout_s))
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections; requests under way in other tasks fail with ClientClosed."""
         self._closing.set()
         transport, self._transport = self._transport, None
         if transport is not None:
@@ -287,7 +287,13 @@ class AsyncClient(Core[AsyncTransport]):
             return await asyncio.to_thread(step.function)
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
-        return await self._opened().send(step.operation, step.timeout_s)
+        try:
+            return await self._opened().send(step.operation, step.timeout_s)
+        except asyncio.CancelledError as error:
+            # Closing a connection cancels what waits for it: that is not this task's own cancellation.
+            if self._closing.is_set() and not _is_cancelled(asyncio.current_task()):
+                raise self._closed_error() from error
+            raise
 
     def _opened(self) -> AsyncTransport:
         if self._closing.is_set():
@@ -295,3 +301,9 @@ class AsyncClient(Core[AsyncTransport]):
         if self._transport is None:
             self._transport = open_async_transport(self._endpoint)
         return self._transport
+
+
+def _is_cancelled(task: "asyncio.Task[Any] | None") -> bool:
+    """Whether somebody asked the task to end; Python 3.10 does not tell."""
+    cancelling = getattr(task, "cancelling", None)
+    return bool(cancelling and cancelling())

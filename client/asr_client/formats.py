@@ -66,7 +66,7 @@ def cues(transcription: Transcription) -> list[Cue]:
             groups[-1].append(word)
         else:
             groups.append([word])
-    next_starts = [group[0].start for group in groups][1:] + [float("inf")]
+    next_starts = [*(group[0].start for group in groups[1:]), float("inf")]
     return [
         Cue(group[0].start, _cue_end(group, next_start), _lines(group))
         for group, next_start in zip(groups, next_starts, strict=False)  # of no groups: none

@@ -31,8 +31,9 @@ class Score:
 def normalize(text: str) -> str:
     """Casefolded words parted by single spaces; punctuation and symbols go, but for apostrophes within words."""
     text = unicodedata.normalize("NFKC", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold()
+    text = unicodedata.normalize("NFKC", text)  # once more: casefolding may part what belongs together
     kept = "".join(
-        character if character == "'" or unicodedata.category(character)[0] not in "PSC" else " " for character in text
+        " " if character != "'" and unicodedata.category(character)[0] in "PS" else character for character in text
     )
     return " ".join(word for word in (word.strip("'") for word in kept.split()) if word)
 

@@ -160,7 +160,7 @@ def test_a_slow_item_does_not_let_results_pile_up(monkeypatch: pytest.MonkeyPatc
 
     def first_is_slow(request: Infer) -> Transcription:
         if request.audio == b"0":
-            release.wait(5)
+            release.wait(20)
         return echo(request)
 
     def items() -> Iterator[bytes]:

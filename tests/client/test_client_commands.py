@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,7 +109,7 @@ def test_output_folder_gets_a_file_each(run: Run, server: list[str], folder: Pat
     result = run("transcribe", *server, "-f", "srt", "-o", "out/deep", "a.wav", "other/a.flac", "bad.wav")
     assert (result.code, result.out) == (1, "")
     assert sorted(path.name for path in (folder / "out/deep").iterdir()) == ["a-2.srt", "a.srt"]
-    assert "good\n" in (folder / "out/deep/a-2.srt").read_text()
+    assert "good night\n" in (folder / "out/deep/a-2.srt").read_text()
 
 
 def test_output_folder_that_cannot_be(run: Run, server: list[str], folder: Path) -> None:
@@ -251,9 +252,7 @@ def test_every_subcommand_has_its_extra() -> None:
     ],
 )
 def test_failures_explained(error: Exception, arguments: list[str], message: str) -> None:
-    explained = command.explain(error, arguments)
-    assert explained is not None
-    pytest.fail(explained) if not __import__("re").search(message, explained) else None
+    assert re.search(message, command.explain(error, arguments) or "")
 
 
 @pytest.mark.parametrize("bug", [KeyError("x"), ModuleNotFoundError(name="asr_client.oops"), ModuleNotFoundError()])

@@ -18,15 +18,15 @@ def echo(seen: Seen) -> Transcription:
 
 def test_many_threads_share_a_client(triton: TritonDouble) -> None:
     triton.model = echo
-    texts = [f"recording {number}" for number in range(200)]
-    with Client(triton.url, protocol=triton.protocol) as client, ThreadPoolExecutor(16) as threads:
+    texts = [f"recording {number}" for number in range(60)]
+    with Client(triton.url, protocol=triton.protocol) as client, ThreadPoolExecutor(12) as threads:
         results = list(threads.map(lambda text: client.transcribe(text.encode()).text, texts))
     assert results == texts
 
 
 def test_many_tasks_share_an_async_client(triton: TritonDouble) -> None:
     triton.model = echo
-    texts = [f"recording {number}" for number in range(100)]
+    texts = [f"recording {number}" for number in range(60)]
 
     async def run() -> list[Transcription]:
         async with AsyncClient(triton.url, protocol=triton.protocol) as client:
@@ -54,17 +54,38 @@ def test_closing_ends_requests_of_other_threads(triton: TritonDouble) -> None:
 
     def hang(seen: Seen) -> Transcription:
         arrived.set()
-        finish.wait(5)
+        finish.wait(20)
         return HELLO
 
     triton.model = hang
     client = Client(triton.url, protocol=triton.protocol)
     with ThreadPoolExecutor(1) as thread:
         result = thread.submit(client.transcribe, b"RIFF")
-        arrived.wait(5)
+        arrived.wait(20)
         client.close()
         with pytest.raises(ClientClosed):
-            result.result(timeout=2)
+            result.result(timeout=15)
+    finish.set()
+
+
+def test_closing_ends_requests_of_other_tasks(triton: TritonDouble) -> None:
+    finish = threading.Event()
+
+    def hang(seen: Seen) -> Transcription:
+        finish.wait(20)
+        return HELLO
+
+    triton.model = hang
+
+    async def run() -> None:
+        client = AsyncClient(triton.url, protocol=triton.protocol)
+        request = asyncio.create_task(client.transcribe(b"RIFF"))
+        await asyncio.sleep(0.2)
+        await client.aclose()
+        with pytest.raises(ClientClosed):
+            await request
+
+    asyncio.run(run())
     finish.set()
 
 
@@ -76,7 +97,7 @@ def test_closing_ends_the_pause_before_a_retry(grpc_triton: TritonDouble) -> Non
         time.sleep(0.2)
         client.close()
         with pytest.raises(ClientClosed):
-            result.result(timeout=2)
+            result.result(timeout=15)
 
 
 def test_closed_client_says_so(triton: TritonDouble) -> None:
@@ -114,18 +135,21 @@ def test_forgotten_client_leaves_no_thread(triton: TritonDouble) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "asr-client-http"]
 
 
-def test_cancelled_task_cancels_its_request(triton: TritonDouble) -> None:
-    def slow(seen: Seen) -> Transcription:
-        time.sleep(0.5)
+def test_cancelled_task_does_not_wait_for_its_answer(triton: TritonDouble) -> None:
+    finish = threading.Event()
+
+    def hang(seen: Seen) -> Transcription:
+        finish.wait(20)
         return HELLO
 
-    triton.model = slow
+    triton.model = hang
 
-    async def run() -> float:
-        begin = time.monotonic()
+    async def run() -> None:
         async with AsyncClient(triton.url, protocol=triton.protocol) as client:
             with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(client.transcribe(b"RIFF"), 0.1)
-        return time.monotonic() - begin
+                await asyncio.wait_for(client.transcribe(b"RIFF"), 0.3)
 
-    assert asyncio.run(run()) < 0.45
+    begin = time.monotonic()
+    asyncio.run(run())
+    finish.set()
+    assert time.monotonic() - begin < 15

@@ -1,5 +1,6 @@
 """Both clients over both protocols, against a real local server."""
 
+import threading
 import time
 
 import pytest
@@ -116,16 +117,19 @@ def test_every_refusal_has_its_error(
 
 
 def test_deadline_is_kept_and_not_tried_again(triton: TritonDouble, call: Caller) -> None:
-    def sleep(seen: Seen) -> Transcription:
-        time.sleep(1)
+    finish = threading.Event()
+
+    def hang(seen: Seen) -> Transcription:
+        finish.wait(20)
         return HELLO
 
-    triton.model = sleep
+    triton.model = hang
     begin = time.monotonic()
-    with pytest.raises(DeadlineExceeded, match=r"no answer from the \w+ server at localhost:\d+ within 0\.2 s"):
-        call(triton.url, triton.protocol, "transcribe", b"RIFF", timeout_s=0.2)
-    assert time.monotonic() - begin < 0.9
-    assert len(triton.seen) == 1
+    with pytest.raises(DeadlineExceeded, match=r"no answer from the \w+ server at localhost:\d+ within 0\.3 s"):
+        call(triton.url, triton.protocol, "transcribe", b"RIFF", timeout_s=0.3)
+    finish.set()
+    assert time.monotonic() - begin < 15
+    assert len(triton.seen) <= 1
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
@@ -139,7 +143,7 @@ def test_nobody_listens(protocol: str, call: Caller) -> None:
 def test_wrong_protocol_for_the_port(triton: TritonDouble, call: Caller) -> None:
     other = {"grpc": "http", "http": "grpc"}[triton.protocol]
     with pytest.raises(ServerUnavailable, match="cannot talk to|unavailable|server at"):
-        call(triton.url, other, "transcribe", b"RIFF", timeout_s=2)
+        call(triton.url, other, "transcribe", b"RIFF", timeout_s=20)
 
 
 def test_server_says_that_the_message_is_too_large(triton: TritonDouble, call: Caller) -> None:

@@ -65,11 +65,17 @@ def test_a_run_does_not_reach_into_the_next_item() -> None:
     assert [h.text for h in greedy.decode([path("AA"), path("AA")], [2, 2], LABELS)] == ["A", "A"]
 
 
-def test_words_have_the_times_of_their_labels() -> None:
+def test_words_have_the_times_of_their_labels_and_an_edge_of_one_frame() -> None:
     first, second = decode_one("--AA-B-||--C-").words
     assert (first.word, second.word) == ("AB", "C")
-    assert (first.start, first.end) == pytest.approx((0.0425, 0.1225), abs=1e-3)
-    assert (second.start, second.end) == pytest.approx((0.2225, 0.2425), abs=1e-3)
+    assert (first.start, first.end) == pytest.approx((0.0225, 0.1425), abs=1e-3)
+    assert (second.start, second.end) == pytest.approx((0.2025, 0.2625), abs=1e-3)
+
+
+def test_words_do_not_reach_into_each_other_nor_beyond_the_recording() -> None:
+    first, second = decode_one("A|C").words
+    assert (first.start, second.end) == pytest.approx((0.0025, 0.0625), abs=1e-3)
+    assert first.end == second.start
 
 
 def test_confidence_is_the_mean_posterior_of_what_was_emitted() -> None:

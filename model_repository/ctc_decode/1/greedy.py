@@ -10,6 +10,10 @@ import numpy as np
 from labels import Labels
 from numpy.typing import NDArray
 
+# CTC marks a label somewhere within its sound, not at its edge: a word's first and last sounds reach about this much, in
+# seconds, beyond the frames of its labels (measured in docs/model-repository.md).
+EDGE_S = 0.02
+
 
 @dataclass(frozen=True)
 class Word:
@@ -95,14 +99,11 @@ def _hypothesis(emission: _Emission, labels: Labels) -> Hypothesis:
     columns = emission.columns[spoken].tolist()
     starts, ends = emission.starts[spoken], emission.ends[spoken]
     posteriors = emission.posteriors[spoken]
+    spans = _word_spans(columns, labels.delimiter)
+    times = _word_times([(starts[a], ends[b - 1]) for a, b in spans], emission.ends[-1], labels)
     words = [
-        Word(
-            word=labels.text(columns[a:b]),
-            start=round(labels.seconds(starts[a]), 3),
-            end=round(labels.seconds(ends[b - 1]), 3),
-            confidence=round(float(posteriors[a:b].mean()), 4),
-        )
-        for a, b in _word_spans(columns, labels.delimiter)
+        Word(labels.text(columns[a:b]), start, end, round(float(posteriors[a:b].mean()), 4))
+        for (a, b), (start, end) in zip(spans, times, strict=True)
     ]
     return Hypothesis(labels.text(columns), float(posteriors.mean()), words)
 
@@ -113,3 +114,14 @@ def _word_spans(columns: list[int], delimiter: int | None) -> list[tuple[int, in
         return [(i, i + 1) for i in range(len(columns))]
     cuts = [-1, *(i for i, column in enumerate(columns) if column == delimiter), len(columns)]
     return [(a + 1, b) for a, b in itertools.pairwise(cuts) if b > a + 1]
+
+
+def _word_times(spans: list[tuple[int, int]], frames: int, labels: Labels) -> list[tuple[float, float]]:
+    """Seconds at which words of the given frames start and end: widened by `EDGE_S`, but never into a neighbour."""
+    if not spans:
+        return []
+    starts, ends = np.array(spans).T
+    gaps = np.concatenate(([2 * starts[0]], starts[1:] - ends[:-1], [2 * (frames - ends[-1])]))
+    widths = np.minimum(EDGE_S * labels.sampling_rate / labels.stride_samples, gaps / 2)
+    seconds = [labels.seconds(edges) for edges in (starts - widths[:-1], ends + widths[1:])]
+    return list(zip(*(np.round(edges, 3).tolist() for edges in seconds), strict=True))

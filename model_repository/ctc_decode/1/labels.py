@@ -4,6 +4,9 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 # transformers' `clean_up_tokenization`, for the checkpoints whose tokenizer asks for it.
 _CLEAN_UP = (
     (" .", "."),
@@ -59,8 +62,7 @@ class Labels:
                 text = text.replace(found, written)
         return text
 
-    def seconds(self, frame: float) -> float:
-        """Where the edge before `frame` lies in the recording: frames are centred on what they hear."""
-        return (frame * self.stride_samples + (self.receptive_field_samples - self.stride_samples) / 2) / (
-            self.sampling_rate
-        )
+    def seconds(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where the edges before `frames` lie in the recording: frames are centred on what they hear."""
+        first = (self.receptive_field_samples - self.stride_samples) / 2
+        return (frames * self.stride_samples + first) / self.sampling_rate
