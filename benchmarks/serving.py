@@ -2,10 +2,10 @@
 
     python benchmarks/serving.py REPOSITORY MANIFEST [--rounds 5]
 
-Throughput: the loop runs one recording after the other, already decoded, on all cores: no service without
-batching can be faster. The service gets the files over gRPC from 16 callers at once, and decodes, batches and finds the text.
+Throughput: the loop runs one recording after the other, already decoded, on all cores: no service without batching can
+be faster. The service gets the files over gRPC from 16 callers at once, and decodes, batches and finds the text.
 Latency: one caller, a 5 s WAV; the loop's time for the same samples is the acoustic model's share.
-Rounds alternate, so that a neighbour's load hits both; figures are medians of rounds, ratios are paired within a round.
+Rounds alternate, so that a neighbour's load hits both; figures are medians of rounds, ratios are paired in a round.
 """
 
 import argparse

@@ -47,6 +47,7 @@ GRADIENT_CLIP = 1.0
 SPEECHLESS = 0.02  # share of clips without a word, so that silence and noise stay silent
 EVALUATE_EVERY = 1000  # steps
 SAVE_EVERY = 250  # steps
+PROGRESS_SENTENCES = 100  # held-out sentences to evaluate on the way
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,9 @@ def learning_rate(step: int, steps: int) -> float:
 
 
 class HeldOut:
-    """A hundred sentences and voices that training never hears, to follow its progress."""
+    """Sentences and voices that training never hears, to follow its progress."""
 
-    def __init__(self, count: int = 100) -> None:
+    def __init__(self, count: int) -> None:
         rng, noise = random.Random("held-out progress"), np.random.default_rng(1)
         self.texts = [held_out_sentence(rng, 1) for _ in range(count)]
         speech = [synthesise(text, rng.choice(HELD_OUT_VOICES)).samples for text in self.texts]
@@ -264,7 +265,7 @@ def batches(seed: int, start: int, steps: int) -> Iterator[Batch]:
 def train(run: Run, steps: int, work_dir: Path) -> None:
     """Train up to `steps`, saving and evaluating on the way; exports go to `work_dir/checkpoint`."""
     source = batches(run.seed, run.step, steps)
-    held_out = HeldOut()
+    held_out = HeldOut(PROGRESS_SENTENCES)
     progress = tqdm(total=steps, initial=run.step, unit="step", mininterval=5, file=sys.stderr)
     smooth = None
     for batch in source:

@@ -1,5 +1,7 @@
 """Training in small: a batch, a few steps, and a run that goes on where it stopped."""
 
+import random
+
 import pytest
 import torch
 import train
@@ -9,6 +11,7 @@ from train import CURRICULUM, FreshSpeech, learning_rate, start_run, training_st
 @pytest.fixture
 def short_batches(monkeypatch):
     monkeypatch.setattr(train, "BATCH_S", 3.0)
+    monkeypatch.setattr(train, "PROGRESS_SENTENCES", 2)
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero():
@@ -27,6 +30,14 @@ def test_the_curriculum_covers_every_step():
     assert ends == sorted(ends)
     assert ends[-1] == float("inf")
     assert all(stage.voices for stage in CURRICULUM)
+
+
+def test_parts_are_the_whole_text():
+    rng = random.Random(0)
+    cut = [train._parts("we are glad to welcome his gospel", 0.5, rng) for _ in range(100)]
+    assert {" ".join(parts) for parts in cut} == {"we are glad to welcome his gospel"}
+    assert {len(parts) for parts in cut} == {1, 2, 3}
+    assert train._parts("good morning", 1.0, rng) == ["good morning"]
 
 
 @pytest.mark.parametrize("step", [0, 1000, 5000])

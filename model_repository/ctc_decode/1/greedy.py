@@ -10,7 +10,7 @@ import numpy as np
 from labels import Labels
 from numpy.typing import NDArray
 
-# CTC marks a label somewhere within its sound, not at its edge: a word's first and last sounds reach about this much, in
+# CTC marks a label somewhere within its sound, not at its edge: a word's outer sounds reach about this much, in
 # seconds, beyond the frames of its labels (measured in docs/model-repository.md).
 EDGE_S = 0.02
 
