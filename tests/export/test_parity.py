@@ -57,3 +57,17 @@ def test_one_item_too_short_does_not_upset_its_neighbours(
     wave = speech_like(9_000, 1)
     together = run_ragged(session, [speech_like(10, 2), wave])[1]
     np.testing.assert_allclose(together, run_ragged(session, [wave])[0], atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")  # optimum's tracing warns of every Python condition
+def test_alone_the_graph_equals_optimums(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """An independent exporter of the same checkpoint; it has no mask, so it is a reference for one recording at a time."""
+    from optimum.onnxruntime import ORTModelForCTC
+
+    checkpoint = tiny_checkpoint("wav2vec2-group-norm")
+    export_checkpoint(str(checkpoint), tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "acoustic" / "1" / "model.onnx")
+    wave = speech_like(20_000, 3)
+    inputs = AutoProcessor.from_pretrained(checkpoint)(wave, sampling_rate=16_000, return_tensors="pt").input_values
+    reference = torch.log_softmax(ORTModelForCTC.from_pretrained(checkpoint, export=True)(inputs).logits[0], dim=-1)
+    np.testing.assert_allclose(run_ragged(session, [wave])[0], reference.numpy(), atol=1e-4)
