@@ -61,7 +61,7 @@ def test_one_item_too_short_does_not_upset_its_neighbours(
 
 @pytest.mark.filterwarnings("ignore")  # optimum's tracing warns of every Python condition
 def test_alone_the_graph_equals_optimums(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    """An independent exporter of the same checkpoint; it has no mask, so it is a reference for one recording at a time."""
+    """An independent exporter of the same checkpoint; it has no mask, so it is a reference for single recordings."""
     from optimum.onnxruntime import ORTModelForCTC
 
     checkpoint = tiny_checkpoint("wav2vec2-group-norm")
