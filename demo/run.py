@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from asr_server import ServerError, TritonServer
+from asr_server import TritonServer, TritonServerError
 
 
 def main() -> int:
@@ -21,8 +21,11 @@ def main() -> int:
             print(f"  {', '.join(server.models)} ready: gRPC on {server.grpc_url}", file=sys.stderr)
             evaluate = ["evaluate", manifest, "--table", "--url", server.grpc_url]
             print(f"$ triton-asr {' '.join(evaluate)}", file=sys.stderr)
-            return subprocess.run([command, *evaluate], check=False).returncode
-    except ServerError as error:
+            status = subprocess.run([command, *evaluate], check=False).returncode
+        if status:
+            print(*log, sep="\n", file=sys.stderr)
+        return status
+    except TritonServerError as error:
         print(*log, f"error: {error}", sep="\n", file=sys.stderr)
         return 1
 

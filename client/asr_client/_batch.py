@@ -37,10 +37,20 @@ class _InOrder:
 
 def check(items: object, concurrency: int) -> None:
     """Raise InvalidOption for a single recording in place of many, or a concurrency below 1."""
-    if isinstance(items, str | bytes | bytearray) or not isinstance(items, Iterable | AsyncIterable):
+    if _is_recording(items) or not isinstance(items, Iterable | AsyncIterable):
         raise InvalidOption(f"items is {type(items).__name__}; needs an iterable of recordings: for one, [recording]")
     if concurrency < 1:
         raise InvalidOption(f"concurrency is {concurrency}; needs 1 or more")
+
+
+def _is_recording(items: object) -> bool:
+    """Whether this is audio although it can be iterated: bytes, an open file, an array of numbers (not of paths)."""
+    kind = getattr(getattr(items, "dtype", None), "kind", None)
+    return (
+        isinstance(items, str | bytes | bytearray | memoryview)
+        or callable(getattr(items, "read", None))
+        or kind in ("f", "i", "u", "b", "c")
+    )
 
 
 def in_threads(

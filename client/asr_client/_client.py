@@ -304,6 +304,5 @@ class AsyncClient(Core[AsyncTransport]):
 
 
 def _is_cancelled(task: "asyncio.Task[Any] | None") -> bool:
-    """Whether somebody asked the task to end; Python 3.10 does not tell."""
-    cancelling = getattr(task, "cancelling", None)
-    return bool(cancelling and cancelling())
+    """Whether somebody asked the task to end."""
+    return task is not None and task.cancelling() > 0

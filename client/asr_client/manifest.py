@@ -30,7 +30,8 @@ def read(manifest: Path) -> list[Entry]:
         InvalidManifest: it cannot be read, a line is malformed, or there are no entries.
     """
     try:
-        lines = manifest.read_text(encoding="utf-8-sig").splitlines()
+        # Not splitlines(), which also breaks at what a reference may hold, such as U+2028 or a vertical tab.
+        lines = [line.removesuffix("\r") for line in manifest.read_bytes().decode("utf-8-sig").split("\n")]
     except (OSError, ValueError) as error:
         raise InvalidManifest(f"cannot read manifest {manifest}: {error}") from error
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from asr_export.errors import CheckpointError, ExportError, GateError, RepositoryError, UnsupportedCheckpoint
+from asr_export.errors import CheckpointError, ExportError, GateError, OutputError, UnsupportedCheckpoint
 
 if TYPE_CHECKING:
     from asr_export.gate import Parity
@@ -19,8 +19,8 @@ __all__ = [
     "GateError",
     "Labels",
     "ModelNames",
+    "OutputError",
     "Parity",
-    "RepositoryError",
     "UnsupportedCheckpoint",
     "export_checkpoint",
 ]

@@ -91,20 +91,10 @@ def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(valid, gathered, 0.0), lengths
 
 
-def frame_count(config: Any, samples: int) -> int:
-    """Output frames of a recording of `samples` samples; 0 when it is shorter than the receptive field."""
-    length = samples
-    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-        length = (length - kernel) // stride + 1
-        if length < 1:
-            return 0
-    for _ in range(config.num_adapter_layers if getattr(config, "add_adapter", False) else 0):
-        length = (length - 1) // config.adapter_stride + 1
-    return length
-
-
 def receptive_field(config: Any) -> tuple[int, int]:
-    """Samples that one frame of the feature extractor hears, and samples between two output frames."""
+    """Samples that one frame of the feature extractor hears (a shorter recording has no frame), and samples between
+    two output frames.
+    """
     field, stride = 1, 1
     for kernel, step in zip(config.conv_kernel, config.conv_stride, strict=True):
         field += (kernel - 1) * stride

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
+from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, Wav2Vec2FeatureExtractor
 
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 from asr_export.families import FAMILIES, Family
@@ -97,6 +97,10 @@ def load(source: Source) -> Checkpoint:
     config = _read(AutoConfig, folder, "config.json", "the model's shape")
     family = _family(config, source.name)
     feature_extractor = _read(AutoFeatureExtractor, folder, "preprocessor_config.json", "the sampling rate")
+    if not isinstance(feature_extractor, Wav2Vec2FeatureExtractor):
+        raise UnsupportedCheckpoint(
+            f"{source.name} has a {type(feature_extractor).__name__}; needs a Wav2Vec2FeatureExtractor (raw audio)"
+        )
     if not (folder / "vocab.json").is_file() and not (folder / "tokenizer.json").is_file():
         raise CheckpointError(
             f"{source.name} has no tokenizer: needs vocab.json (and tokenizer_config.json), which says what text the "
@@ -130,8 +134,8 @@ def _read(loader: Any, folder: Path, file: str, purpose: str) -> Any:
     try:
         json.loads(path.read_text(encoding="utf-8"))
         return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise CheckpointError(f"cannot read {path}: {' '.join(str(error).split())}") from error
 
 
 def _load_model(source: Source, config: Any, family: Family) -> Any:

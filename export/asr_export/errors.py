@@ -4,7 +4,7 @@ ExportError
 ├── CheckpointError      the checkpoint cannot be found, read or trusted
 │   └── UnsupportedCheckpoint    it is sound, but of a kind that the kit does not export
 ├── GateError            the exported graph is not what the checkpoint means
-└── RepositoryError      the output folder cannot take the models
+└── OutputError      the output folder cannot take the models
 """
 
 
@@ -24,5 +24,5 @@ class GateError(ExportError):
     """The exported graph failed a check; nothing was written."""
 
 
-class RepositoryError(ExportError):
+class OutputError(ExportError):
     """The output folder cannot take the models."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_export import checkpoint as checkpoints
-from asr_export.acoustic import RaggedCtc, frame_count
+from asr_export.acoustic import RaggedCtc
 from asr_export.errors import ExportError
 from asr_export.gate import Parity, check_graph, check_parity, make_probe
 from asr_export.graph import OPSET, write_graph
@@ -56,7 +56,7 @@ def export_checkpoint(
     Raises:
         CheckpointError, UnsupportedCheckpoint: the checkpoint cannot be used.
         GateError: the graph is not what the checkpoint means; nothing was written.
-        RepositoryError: the output cannot take the models.
+        OutputError: the output cannot take the models.
     """
     output = Path(output)
     _check(options)
@@ -77,7 +77,6 @@ def export_checkpoint(
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_audio_seconds=options.max_audio_seconds,
-            min_samples=_min_samples(loaded.model.config),
             labels=labels,
         )
         on_step(f"writing {output}")
@@ -90,10 +89,6 @@ def _check(options: ExportOptions) -> None:
         raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
     if not 0 < options.max_audio_seconds < float("inf"):
         raise ExportError(f"max audio seconds is {options.max_audio_seconds}; needs a number above 0")
-
-
-def _min_samples(config: Any) -> int:
-    return next(samples for samples in range(1, 1_000_000) if frame_count(config, samples) > 0)
 
 
 def _report(loaded: checkpoints.Checkpoint, options: ExportOptions, parity: Parity) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from asr_export.errors import RepositoryError
+from asr_export.errors import OutputError
 from asr_export.labels import Labels
 
 DEFAULT_NAME = "asr"
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_RESERVED = ("preprocess", "acoustic", "ctc_decode")
+_STEPS = ("preprocess", "acoustic", "ctc_decode")
+_PREPROCESS_SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,6 @@ class Deployment:
 
     max_batch_size: int  # recordings in one run of the acoustic model
     max_audio_seconds: float  # the longest recording; bounds memory together with max_batch_size
-    min_samples: int  # the shortest recording: one frame's receptive field
     labels: Labels
 
 
@@ -51,32 +51,32 @@ def read_config(model: Path) -> Any:
     """The configuration of a model folder, as protobuf.
 
     Raises:
-        RepositoryError: no config.pbtxt, or not a valid one.
+        OutputError: no config.pbtxt, or not a valid one.
     """
     path = model / "config.pbtxt"
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise RepositoryError(f"cannot read {path}: {error}") from error
+        raise OutputError(f"cannot read {path}: {error}") from error
 
 
 def check_output(output: Path, name: str) -> None:
     """Refuse early what the last step would have to refuse.
 
     Raises:
-        RepositoryError: a name that Triton or the kit cannot take, an output that is a file, or a model of that name
+        OutputError: a name that Triton or the kit cannot take, an output that is a file, or a model of that name
             which no export wrote.
     """
-    if not _MODEL_NAME.fullmatch(name) or name in _RESERVED:
-        raise RepositoryError(
-            f"--name is {name!r}; needs letters, digits, '_', '-' or '.', and not {', '.join(_RESERVED)}"
+    if not _MODEL_NAME.fullmatch(name) or name.endswith(_STEPS):
+        raise OutputError(
+            f"--name is {name!r}; needs letters, digits, '_', '-' or '.', and an end other than {', '.join(_STEPS)}"
         )
     if output.exists() and not output.is_dir():
-        raise RepositoryError(f"--output {output} is not a folder")
+        raise OutputError(f"--output {output} is not a folder")
     names = model_names(name, "preprocess")
     taken = [model for model in (names.ensemble, names.acoustic, names.ctc_decode) if (output / model).exists()]
     if taken and not (output / name / "export.json").is_file():
-        raise RepositoryError(
+        raise OutputError(
             f"{output} already holds {', '.join(taken)}, which no export called {name!r} wrote: choose another --name"
         )
 
@@ -98,12 +98,14 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
         report: the content of `export.json`, to which the names of the models are added.
 
     Raises:
-        RepositoryError: see `check_output`.
+        OutputError: see `check_output`.
     """
     check_output(output, name)
-    names = model_names(name, _choose_preprocess(output, name, deployment))
+    preprocess = _choose_preprocess(output, name, deployment)
+    names = model_names(name, preprocess)
     with _staging(output) as staged:
-        _stage_preprocess(staged / names.preprocess, deployment)
+        if not _fits(output / preprocess, deployment):
+            _stage_preprocess(staged / preprocess, deployment)
         _stage_acoustic(staged / names.acoustic, graph, deployment)
         _stage_ctc_decode(staged / names.ctc_decode, deployment)
         _stage_ensemble(staged / names.ensemble, names, deployment, report)
@@ -114,22 +116,36 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
 def _choose_preprocess(output: Path, name: str, deployment: Deployment) -> str:
     """`preprocess`, shared by every model that agrees on it; a model that does not gets its own."""
     shared = output / "preprocess"
-    if not shared.exists():
+    if not shared.exists() or _fits(shared, deployment):
         return "preprocess"
-    config = read_config(shared)
-    if config.max_batch_size >= deployment.max_batch_size and _settings(config) == _preprocess_settings(deployment):
-        return "preprocess"
-    others = [path for path in output.iterdir() if path.name != name and (path / "config.pbtxt").is_file()]
-    used = any(
-        step.model_name == "preprocess" for path in others for step in read_config(path).ensemble_scheduling.step
-    )
-    return f"{name}_preprocess" if used else "preprocess"
+    if _is_preprocess(shared):
+        others = [path for path in output.iterdir() if path.name != name and (path / "config.pbtxt").is_file()]
+        steps = (step for path in others for step in read_config(path).ensemble_scheduling.step)
+        if all(step.model_name != "preprocess" for step in steps):
+            return "preprocess"
+    own = output / f"{name}_preprocess"
+    if own.exists() and not _is_preprocess(own):
+        raise OutputError(f"{output} already holds {own.name}, which no export wrote: choose another --name")
+    return own.name
+
+
+def _is_preprocess(model: Path) -> bool:
+    """Whether an export wrote this preprocess model."""
+    return (model / "config.pbtxt").is_file() and _settings(read_config(model)).keys() == _PREPROCESS_SETTINGS
+
+
+def _fits(model: Path, deployment: Deployment) -> bool:
+    """Whether this preprocess model serves the deployment as it stands."""
+    if not _is_preprocess(model):
+        return False
+    config = read_config(model)
+    return config.max_batch_size >= deployment.max_batch_size and _settings(config) == _preprocess_settings(deployment)
 
 
 def _preprocess_settings(deployment: Deployment) -> dict[str, str]:
     return {
         "sampling_rate": str(deployment.labels.sampling_rate),
-        "min_samples": str(deployment.min_samples),
+        "min_samples": str(deployment.labels.receptive_field_samples),
         "max_audio_seconds": f"{deployment.max_audio_seconds:g}",
     }
 
@@ -151,7 +167,7 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
     config.max_batch_size = deployment.max_batch_size
     _tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
     for warmup in config.model_warmup:
-        warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.min_samples)
+        warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.labels.receptive_field_samples)
     _write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
 
@@ -198,19 +214,24 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def _staging(output: Path) -> Iterator[Path]:
-    """A folder on the same file system as `output`, so that a rename moves a whole model at once."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as staging:
-        staged = Path(staging) / "new"
-        staged.mkdir()
-        yield staged
+    """A folder within `output`, which may be a mount of its own: there a rename moves a whole model at once."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=output) as staging:
+            staged = Path(staging) / "new"
+            staged.mkdir()
+            yield staged
+    except OSError as error:
+        raise OutputError(f"cannot write to {output}: {error}") from error
+    finally:
+        with suppress(OSError):  # not empty: it holds models
+            output.rmdir()
 
 
 def _swap_in(staged: Path, output: Path) -> None:
     """Move every staged model into place; on an error put back what was there."""
     replaced = staged.parent / "old"
     replaced.mkdir()
-    output.mkdir(exist_ok=True)
     moved: list[str] = []
     try:
         for model in sorted(path.name for path in staged.iterdir()):
@@ -218,9 +239,9 @@ def _swap_in(staged: Path, output: Path) -> None:
                 (output / model).rename(replaced / model)
             (staged / model).rename(output / model)
             moved.append(model)
-    except OSError as error:
+    except OSError:
         for model in moved:
             (output / model).rename(staged / model)
         for path in replaced.iterdir():
             path.rename(output / path.name)
-        raise RepositoryError(f"cannot write to {output}: {error}") from error
+        raise

@@ -5,9 +5,9 @@ from asr_server.errors import (
     PortInUseError,
     RepositoryError,
     ServerDiedError,
-    ServerError,
     StartTimeoutError,
     TritonNotFoundError,
+    TritonServerError,
     UnsupportedError,
 )
 from asr_server.server import TritonServer
@@ -17,9 +17,9 @@ __all__ = [
     "PortInUseError",
     "RepositoryError",
     "ServerDiedError",
-    "ServerError",
     "StartTimeoutError",
     "TritonNotFoundError",
     "TritonServer",
+    "TritonServerError",
     "UnsupportedError",
 ]

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from asr_server.server import TritonServer
 
 
+# The pip-installed Triton is pinned; see "Who may connect" in docs/server.md.
+EXPOSED = (
+    "triton-asr: warning: {host} lets other machines connect, and the pip-installed Triton is release 24.10: no "
+    "authentication, and later security fixes are missing. Expose it in a trusted network only; in production run a "
+    "current full tritonserver (--tritonserver)"
+)
+
+
 class _Stop(BaseException):
     """SIGTERM or SIGINT has arrived; like KeyboardInterrupt, no `except Exception` may swallow it."""
 
@@ -43,9 +51,11 @@ def serve(
     One line on standard output says when all models are ready, and where. Triton's log goes to standard error. A second
     Ctrl-C does not wait for running requests.
     """
-    from asr_server.errors import ServerError
+    from asr_server import installation, ports
     from asr_server.server import TritonServer
 
+    if installation.is_pip_installed(tritonserver) and not ports.is_loopback(host):
+        typer.echo(EXPOSED.format(host=host), err=True)
     server = TritonServer(
         repository,
         host=host,
@@ -63,9 +73,6 @@ def serve(
             server.wait()
     except _Stop:
         pass
-    except ServerError as error:
-        typer.echo(f"triton-asr: error: {error}", err=True)
-        raise typer.Exit(1) from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,6 +1,6 @@
 """Every error that this package raises on purpose.
 
-ServerError
+TritonServerError
  ├─ TritonNotFoundError     no tritonserver to run, or the given one cannot be run
  ├─ UnsupportedError        this machine or Python environment cannot run the pip-installed Triton
  ├─ PortInUseError          an address that was asked for is taken
@@ -11,33 +11,33 @@ ServerError
 """
 
 
-class ServerError(Exception):
+class TritonServerError(Exception):
     """Base of all errors of this package; its text is meant for the person who started the server."""
 
 
-class TritonNotFoundError(ServerError):
+class TritonNotFoundError(TritonServerError):
     """There is no tritonserver to run, or the given one cannot be run."""
 
 
-class UnsupportedError(ServerError):
+class UnsupportedError(TritonServerError):
     """This machine or this Python environment cannot run the pip-installed Triton."""
 
 
-class PortInUseError(ServerError):
+class PortInUseError(TritonServerError):
     """An address that was asked for is taken."""
 
 
-class OptionError(ServerError):
+class OptionError(TritonServerError):
     """An extra tritonserver option that would bypass what this package sets."""
 
 
-class RepositoryError(ServerError):
+class RepositoryError(TritonServerError):
     """The model repository is missing, empty, or a model in it does not load."""
 
 
-class StartTimeoutError(ServerError):
+class StartTimeoutError(TritonServerError):
     """The models were not ready in time."""
 
 
-class ServerDiedError(ServerError):
+class ServerDiedError(TritonServerError):
     """tritonserver ended by itself."""

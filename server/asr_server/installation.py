@@ -49,6 +49,11 @@ def find(tritonserver: str | os.PathLike[str] | None, scratch: Path) -> Installa
     return _pip_installed(scratch)
 
 
+def is_pip_installed(tritonserver: str | os.PathLike[str] | None) -> bool:
+    """Return whether `find` would choose the pip-installed one."""
+    return tritonserver is None and shutil.which("tritonserver") is None
+
+
 def _given(binary: Path) -> Path:
     found = shutil.which(binary)
     if found:

@@ -2,10 +2,11 @@
 
 import contextlib
 import errno
+import ipaddress
 import socket
 from dataclasses import dataclass, replace
 
-from asr_server.errors import PortInUseError, ServerError
+from asr_server.errors import PortInUseError, TritonServerError
 
 _FLAGS = {"http": "--http-port", "grpc": "--grpc-port", "metrics": "--metrics-port"}
 
@@ -32,14 +33,14 @@ def reserve(host: str, wanted: Ports) -> Ports:
 
     Raises:
         PortInUseError: a port is taken, or given twice.
-        ServerError: a port is out of range, or the host is not an address of this machine.
+        TritonServerError: a port is out of range, or the host is not an address of this machine.
     """
     chosen: dict[str, int] = {}
     with contextlib.ExitStack() as held:  # all three are held at once, else the system could hand out one of them twice
         for name, flag in _FLAGS.items():
             port = getattr(wanted, name)
             if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
-                raise ServerError(f"{port} is not a port ({flag}); valid: 1 to 65535, or 0 for a free one")
+                raise TritonServerError(f"{port} is not a port ({flag}); valid: 1 to 65535, or 0 for a free one")
             if port and port in chosen.values():
                 raise PortInUseError(f"port {port} is given twice; choose another one with {flag}")
             listener = held.enter_context(_bind(host, port, flag))
@@ -47,12 +48,21 @@ def reserve(host: str, wanted: Ports) -> Ports:
     return replace(wanted, **chosen)
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches the address. A name that has none counts: nothing can listen there."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return True
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
+
+
 def _bind(host: str, port: int, flag: str) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ServerError(f"cannot listen on {host}:{port} ({flag}): {error}") from error
+        raise TritonServerError(f"cannot listen on {host}:{port} ({flag}): {error}") from error
     # As tritonserver does: connections of an earlier server that linger in TIME_WAIT do not count as "in use".
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -64,5 +74,5 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
             raise PortInUseError(
                 f"port {port} on {host} is already in use; stop what uses it or choose another one with {flag}"
             ) from error
-        raise ServerError(f"cannot listen on {host}:{port} ({flag}): {error.strerror}") from error
+        raise TritonServerError(f"cannot listen on {host}:{port} ({flag}): {error.strerror}") from error
     return listener

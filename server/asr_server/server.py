@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -22,8 +22,8 @@ from asr_server.errors import (
     PortInUseError,
     RepositoryError,
     ServerDiedError,
-    ServerError,
     StartTimeoutError,
+    TritonServerError,
 )
 from asr_server.log import LogHook, LogReader, errors, model_failures, says_port_taken, to_stderr
 from asr_server.ports import Ports, reserve
@@ -42,6 +42,8 @@ _OURS = {
     "--metrics-port": "metrics_port",
     "--exit-timeout-secs": "drain_timeout_s",
 }
+# Always on: without HTTP or metrics, over which readiness is read, a start would hang; and all three have a URL here.
+_ALWAYS_ON = ("--allow-http", "--allow-grpc", "--allow-metrics")
 
 
 class TritonServer:
@@ -113,7 +115,7 @@ class TritonServer:
     def start(self) -> None:
         """Start the server and return when all models are ready."""
         if self._guard is not None:
-            raise ServerError("this server is already started")
+            raise TritonServerError("this server is already started")
         check_repository(self._repository)
         check_options(self._extra_args)
         for attempt in range(1, _BIND_ATTEMPTS + 1):
@@ -149,7 +151,7 @@ class TritonServer:
     def wait(self) -> None:
         """Return never, or with a ServerDiedError: when tritonserver has ended by itself."""
         if self._guard is None:
-            raise ServerError("this server is not started")
+            raise TritonServerError("this server is not started")
         status = self._guard.wait()
         self._log.join(timeout_s=2)
         raise ServerDiedError(f"tritonserver ended with status {status}:\n" + _indented(errors(self._log.lines)))
@@ -166,7 +168,7 @@ class TritonServer:
             self._spawn(command, environment, shm_prefix, scratch)
             self._set_urls(ports)
             self._wait_until_ready(ports)
-            self.models = _ready_models(self._address(ports.http))
+            self.models = self._list_models(ports)
         except BaseException:
             self.kill()  # there are no requests to wait for, and Triton would first finish loading
             self.stop()
@@ -178,7 +180,7 @@ class TritonServer:
         try:
             found = installation.find(self._tritonserver, scratch)
         except OSError as error:
-            raise ServerError(str(error)) from error
+            raise TritonServerError(str(error)) from error
         shm_prefix = f"triton-asr-{os.getpid()}-{secrets.token_hex(4)}-"
         command = [
             str(found.binary),
@@ -237,9 +239,17 @@ class TritonServer:
 
     def _is_ready(self, ports: Ports) -> bool:
         # HTTP starts after gRPC and before metrics, so that these two stand for all three.
-        if not _answers(self._address(ports.http), "/v2/health/ready"):
-            return False
-        return "--allow-metrics=false" in self._extra_args or _answers(self._address(ports.metrics), "/metrics")
+        return _answers(self._address(ports.http), "/v2/health/ready") and _answers(
+            self._address(ports.metrics), "/metrics"
+        )
+
+    def _list_models(self, ports: Ports) -> tuple[str, ...]:
+        try:
+            return _ready_models(self._address(ports.http))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._log.join(timeout_s=2)
+            detail = _indented(errors(self._log.lines))
+            raise ServerDiedError(f"tritonserver was ready, then stopped answering ({error!r}):\n{detail}") from error
 
     def _address(self, port: int) -> tuple[str, int]:
         """Return where a client on this machine reaches the port: "all addresses" is none to connect to."""
@@ -265,18 +275,31 @@ def check_repository(repository: Path) -> None:
 
 
 def check_options(extra_args: Sequence[str]) -> None:
-    """Raise OptionError for an extra option that this package sets itself."""
+    """Raise OptionError for an extra option that this package sets itself, or that turns one of the three services off.
+
+    By the name alone: the value may be in the same word or in the next one, and has many spellings.
+    """
     for argument in extra_args:
         name = argument.split("=")[0]
-        if name in _OURS:
+        if option := _meant(name, _OURS):
             raise OptionError(
-                f"{name} cannot be passed on to tritonserver; set {_OURS[name]} of TritonServer or `serve`"
+                f"{name} cannot be passed on to tritonserver; set {_OURS[option]} of TritonServer or `serve`"
             )
-        if argument.replace(" ", "=") == "--allow-http=false":
-            raise OptionError("--allow-http=false cannot be passed on: readiness is read over HTTP")
+        if _meant(name, _ALWAYS_ON):
+            raise OptionError(
+                f"{name} cannot be passed on to tritonserver: HTTP, gRPC and metrics are always on; readiness is read "
+                "over them, and clients are given their addresses"
+            )
 
 
-def start_failure(status: int, lines: list[str]) -> ServerError:
+def _meant(name: str, options: Iterable[str]) -> str | None:
+    """Return the one of the options that tritonserver would take `name` for: it accepts abbreviations (--http-p)."""
+    if not name.startswith("--") or name == "--":
+        return None
+    return next((option for option in options if option.startswith(name)), None)
+
+
+def start_failure(status: int, lines: list[str]) -> TritonServerError:
     """Return the error that says why tritonserver ended before it was ready."""
     detail = _indented(_reasons(lines))
     if model_failures(lines):

@@ -1,6 +1,7 @@
 """`transcribe_many` and `transcribe_iter`."""
 
 import asyncio
+import io
 import threading
 import time
 import weakref
@@ -211,10 +212,27 @@ def test_an_error_of_the_iterable_ends_the_run(many: Many) -> None:
         many(broken())
 
 
-@pytest.mark.parametrize("items", ["speech.wav", b"RIFF", 7, Audio("speech.wav")])
+@pytest.mark.parametrize(
+    "items",
+    [
+        "speech.wav",
+        b"RIFF",
+        memoryview(b"RIFF"),
+        7,
+        Audio("speech.wav"),
+        io.BytesIO(b"RIFF"),
+        np.zeros(8),
+        np.ones(8, "i2"),
+    ],
+)
 def test_one_recording_is_not_many(many: Many, items: object) -> None:
     with pytest.raises(InvalidOption, match=r"for one, \[recording\]"):
         many(items)
+
+
+def test_an_array_of_paths_is_many(many: Many, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("hello")
+    assert [outcome.unwrap().text for outcome in many(np.array([str(tmp_path / "a")]))] == ["hello"]
 
 
 def test_options_are_checked_before_anything_is_sent(many: Many) -> None:

@@ -29,6 +29,11 @@ def test_manifests(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, text) == [("a.wav", "hello"), ("b.wav", "")]
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\x0b", "\x0c", "\r"])
+def test_only_a_newline_ends_a_line(tmp_path: Path, mark: str) -> None:
+    assert read(tmp_path, f"audio\ttext\r\na.wav\tone{mark}two\r\n") == [("a.wav", f"one{mark}two")]
+
+
 def test_paths_are_relative_to_the_manifest(tmp_path: Path) -> None:
     file = tmp_path / "m.tsv"
     file.write_text("audio\ttext\nsub/a.wav\tx\n/b.wav\ty\n")

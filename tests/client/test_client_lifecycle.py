@@ -146,7 +146,7 @@ def test_cancelled_task_does_not_wait_for_its_answer(triton: TritonDouble) -> No
 
     async def run() -> None:
         async with AsyncClient(triton.url, protocol=triton.protocol) as client:
-            with pytest.raises(asyncio.TimeoutError):
+            with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.transcribe(b"RIFF"), 0.3)
 
     begin = time.monotonic()

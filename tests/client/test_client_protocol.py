@@ -66,7 +66,7 @@ class Foreign(Exception):
         (KeyError("x"), ServerError, r"failed: KeyError\('x'\)"),
         (Foreign(None, "odd"), ServerError, "odd"),
         (Foreign("418", "teapot"), ServerError, "teapot"),
-        (Foreign("StatusCode.CANCELLED", ""), ClientClosed, "cancelled: no details given"),
+        (Foreign("StatusCode.CANCELLED", ""), ServerUnavailable, "host:1: no details given"),
         (Foreign("502", "bad gateway"), ServerUnavailable, "bad gateway"),
         (Foreign("504", "gateway timeout"), DeadlineExceeded, "gateway timeout"),
         (

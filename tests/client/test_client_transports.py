@@ -20,7 +20,7 @@ from asr_client import (
     Transcription,
 )
 from client_caller import Caller
-from triton_double import HELLO, Certificate, Seen, TritonDouble, serving
+from triton_double import HELLO, Certificate, Refusal, Seen, TritonDouble, serving
 
 
 def test_answer_becomes_a_transcription(triton: TritonDouble, call: Caller) -> None:
@@ -84,6 +84,17 @@ def test_queue_that_stays_full(triton: TritonDouble, call: Caller) -> None:
     with pytest.raises(QueueFull, match=r": Exceeds maximum queue size \(after 5 attempts\)") as caught:
         call(triton.url, triton.protocol, "transcribe", b"RIFF")
     assert caught.value.attempts == len(triton.seen) == 5
+
+
+def test_request_that_a_proxy_cancels_is_tried_again(triton: TritonDouble, call: Caller) -> None:
+    def cancelled_once(seen: Seen) -> Transcription:
+        if len(triton.seen) == 1:
+            raise Refusal("CANCELLED", "RST_STREAM with error code 8")
+        return HELLO
+
+    triton.model = cancelled_once
+    outcomes = call(triton.url, triton.protocol, "transcribe_many", [b"a", b"b"], concurrency=1)
+    assert [outcome.unwrap().text for outcome in outcomes] == ["hello world"] * 2
 
 
 def test_refused_audio_is_not_tried_again(triton: TritonDouble, call: Caller) -> None:

@@ -60,6 +60,7 @@ def infer(triton: tritonclient.grpc.InferenceServerClient, data: bytes, paramete
 def test_every_bad_request_has_its_own_answer_and_the_good_ones_succeed(server: TritonServer) -> None:
     requests = [(name, *BAD[name]) for name in BAD]
     with tritonclient.grpc.InferenceServerClient(server.grpc_url) as triton, ThreadPoolExecutor(4 * len(BAD)) as pool:
+        before = triton.get_inference_statistics("preprocess").model_stats[0].execution_count
         bad = [
             (name, message, pool.submit(infer, triton, data, parameters))
             for name, data, parameters, message in requests
@@ -71,6 +72,8 @@ def test_every_bad_request_has_its_own_answer_and_the_good_ones_succeed(server: 
             assert answer is not None, name
             assert answer.startswith("StatusCode.INVALID_ARGUMENT"), (name, answer)
             assert re.search(message, answer), (name, answer)
+        executions = triton.get_inference_statistics("preprocess").model_stats[0].execution_count - before
+        assert executions < 4 * len(BAD)  # good and bad ones did share batches
 
 
 def test_several_recordings_in_one_request_are_refused(server: TritonServer) -> None:

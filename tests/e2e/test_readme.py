@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import re
 import shlex
 import subprocess
@@ -27,7 +26,9 @@ def block(language: str) -> str:
 
 def commands() -> dict[str, list[str]]:
     """The commands of the shell block by subcommand."""
-    lines = [shlex.split(line, comments=True) for line in block("bash").splitlines()]
+    activate, *rest = block("bash").splitlines()
+    assert activate == ". .venv/bin/activate"  # `make demo` has made it; the tests run in another one
+    lines = [shlex.split(line, comments=True) for line in rest]
     return {words[1]: [str(Path(sys.executable).with_name(words[0])), *words[1:]] for words in lines}
 
 
@@ -66,7 +67,9 @@ def test_transcribe(url: str, folder: Path) -> None:
 
 
 def test_evaluate(url: str, folder: Path) -> None:
-    assert "WER" in run([*commands()["evaluate"], "--url", url], folder)
+    output = run([*commands()["evaluate"], "--url", url], folder)
+    (rate,) = re.findall(r"^(?:total )?WER\s+([\d.]+)\s?%", output, re.MULTILINE)
+    assert float(rate) <= 10
 
 
 def test_python(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -87,5 +90,4 @@ def test_python(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None
 def test_the_two_commands_are_targets() -> None:
     for line in ("make demo", "make test"):
         assert f"    {line} " in README
-        target = line.removeprefix("make ")
-        assert subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, env=os.environ).returncode == 0
+        assert re.search(rf"^{line.removeprefix('make ')}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

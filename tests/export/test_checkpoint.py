@@ -103,6 +103,18 @@ def test_weights_that_do_not_fill_the_model(folder: Path) -> None:
         load(locate(str(folder)))
 
 
+def test_a_tokenizer_that_needs_more_packages(folder: Path) -> None:
+    edit(folder / "tokenizer_config.json", tokenizer_class="Wav2Vec2PhonemeCTCTokenizer")
+    with pytest.raises(CheckpointError, match="cannot read .*tokenizer_config.json: .*phonemizer"):
+        load(locate(str(folder)))
+
+
+def test_another_feature_extractor(folder: Path) -> None:
+    edit(folder / "preprocessor_config.json", feature_extractor_type="WhisperFeatureExtractor")
+    with pytest.raises(UnsupportedCheckpoint, match="has a WhisperFeatureExtractor; needs a Wav2Vec2FeatureExtractor"):
+        load(locate(str(folder)))
+
+
 def export_from_hub(address: str, name: str, output: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own, because the hub's address and cache are read when its library is imported."""
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(output / "hub"), "HF_HUB_DISABLE_XET": "1"}

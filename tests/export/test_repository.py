@@ -7,14 +7,14 @@ from pathlib import Path
 
 import onnx
 import pytest
-from asr_export import ExportOptions, ExportResult, RepositoryError, export_checkpoint, graph
+from asr_export import ExportOptions, ExportResult, OutputError, export_checkpoint, graph
 from asr_export.labels import Labels
 from asr_export.repository import Deployment, read_config, template_folder, write_models
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 LABELS = Labels(["<pad>", "|", "A"], 0, 1, False, False, 16_000, 320, 400)
-DEPLOYMENT = Deployment(max_batch_size=4, max_audio_seconds=30, min_samples=400, labels=LABELS)
+DEPLOYMENT = Deployment(max_batch_size=4, max_audio_seconds=30, labels=LABELS)
 
 
 @pytest.fixture
@@ -102,25 +102,56 @@ def test_a_batch_larger_than_the_templates_widens_preprocess(graph_folder: Path,
     assert {read_config(model).max_batch_size for model in (tmp_path / "models").iterdir()} == {128}
 
 
+def test_a_shared_preprocess_is_left_as_it_is(graph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "models"
+    write(output, graph_folder, "large", replace(DEPLOYMENT, max_batch_size=100))
+    config = output / "preprocess" / "config.pbtxt"
+    config.write_text(config.read_text().replace("count: 2", "count: 7"))  # tuned by hand
+    write(output, graph_folder, "small")
+    tuned = read_config(output / "preprocess")
+    assert (tuned.max_batch_size, tuned.instance_group[0].count) == (100, 7)
+
+
+@pytest.mark.parametrize("shared", ["a model of its own", 'name: "preprocess" parameters { key: "mine" }'])
+def test_a_foreign_preprocess_is_not_replaced(shared: str, graph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "models"
+    (output / "preprocess").mkdir(parents=True)
+    file = output / "preprocess" / ("model.py" if shared.startswith("a") else "config.pbtxt")
+    file.write_text(shared)
+    write(output, graph_folder)
+    assert file.read_text() == shared
+    assert read_config(output / "asr").ensemble_scheduling.step[0].model_name == "asr_preprocess"
+
+
+def test_neither_is_a_foreign_model_where_an_own_preprocess_would_go(graph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "models"
+    for name in ("preprocess", "asr_preprocess"):
+        (output / name).mkdir(parents=True)
+        (output / name / "mine").write_text("mine")
+    with pytest.raises(OutputError, match="already holds asr_preprocess"):
+        write(output, graph_folder)
+    assert {path.name for path in output.iterdir()} == {"preprocess", "asr_preprocess"}
+
+
 def test_a_foreign_model_of_that_name_is_not_replaced(graph_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "models"
     (output / "acoustic").mkdir(parents=True)
     (output / "acoustic" / "mine").write_text("mine")
-    with pytest.raises(RepositoryError, match="already holds acoustic, which no export called 'asr' wrote"):
+    with pytest.raises(OutputError, match="already holds acoustic, which no export called 'asr' wrote"):
         write(output, graph_folder)
     assert files(output) == {"acoustic/mine": b"mine"}
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", "acoustic", "preprocess", "-x", "two words"])
+@pytest.mark.parametrize("name", ["", "a/b", "..", "acoustic", "en_preprocess", "-x", "two words"])
 def test_a_name_that_triton_cannot_take(name: str, graph_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(RepositoryError, match="--name is"):
+    with pytest.raises(OutputError, match="--name is"):
         write(tmp_path / "models", graph_folder, name)
     assert not (tmp_path / "models").exists()
 
 
 def test_an_output_that_is_a_file(graph_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
-    with pytest.raises(RepositoryError, match="is not a folder"):
+    with pytest.raises(OutputError, match="is not a folder"):
         write(tmp_path / "models", graph_folder)
 
 
@@ -132,11 +163,11 @@ def test_a_failure_half_way_puts_back_what_was_there(
     before = files(output)
     rename = Path.rename
     monkeypatch.setattr(Path, "rename", lambda path, to: _fail() if path.match("new/ctc_decode") else rename(path, to))
-    with pytest.raises(RepositoryError, match="cannot write to .*disk is full"):
+    with pytest.raises(OutputError, match="cannot write to .*disk is full"):
         write(output, graph_folder, deployment=replace(DEPLOYMENT, max_batch_size=8))
     monkeypatch.undo()
     assert files(output) == before
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in output.iterdir() if path.name.startswith(".")] == []
 
 
 def _fail() -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import audio
 import fake_triton
 import numpy as np
 import pytest
@@ -23,19 +24,35 @@ def audio_request(data: bytes, **parameters: object) -> InferenceRequest:
 
 def test_preprocess_answers_each_request_of_a_batch(tmp_path: Path) -> None:
     model = fake_triton.load("preprocess", tmp_path, LIMITS)
-    good, text, cut, last = model.execute(
+    good, text, cut, absurd, last = model.execute(
         [
             audio_request(TONE, **PCM),
             audio_request(b"text"),
             audio_request(TONE[:-1], **PCM),
+            audio_request(TONE, encoding="pcm_s16le", sample_rate="1" * 5000),
             audio_request(TONE, **PCM),
         ]
     )
     assert good.error is None
     assert good.outputs["audio"].shape == (1, 16_000)
     assert good.outputs["duration"].tolist() == [[1.0]]
-    assert [text.error.code, cut.error.code] == [TritonError.INVALID_ARG] * 2
+    assert [text.error.code, cut.error.code, absurd.error.code] == [TritonError.INVALID_ARG] * 3
     np.testing.assert_array_equal(last.outputs["audio"], good.outputs["audio"])
+
+
+def test_what_nobody_foresaw_is_the_failure_of_one_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fake_triton.load("preprocess", tmp_path, LIMITS)
+    load = audio.load
+
+    def run_out_of_memory(data: bytes, *arguments: Any) -> Any:
+        if data == b"a bomb":
+            raise MemoryError("a bomb")
+        return load(data, *arguments)
+
+    monkeypatch.setattr(audio, "load", run_out_of_memory)
+    bomb, good = model.execute([audio_request(b"a bomb"), audio_request(TONE, **PCM)])
+    assert bomb.error.code == TritonError.INTERNAL
+    assert good.error is None
 
 
 @pytest.mark.parametrize("parameters", [{**LIMITS, "max_second": "3"}, {"sampling_rate": "16000"}])
@@ -62,6 +79,9 @@ def test_ctc_decode_answers_each_request_of_a_batch(ctc_decode: Any) -> None:
             frames_request(path("A"), 1, beam=3),
             frames_request(broken, 3),
             frames_request(path("A|C", width=9), 3, word_timestamps=True),
+            frames_request(path("AB"), 9),
+            frames_request(np.zeros((3, 7), np.float32), 3),
+            InferenceRequest({"log_probs": np.zeros((2, 3, 5), np.float32), "frames": np.ones((2, 1), np.int32)}),
         ]
     )
     assert [answer.error and answer.error.code for answer in answers] == [
@@ -69,17 +89,13 @@ def test_ctc_decode_answers_each_request_of_a_batch(ctc_decode: Any) -> None:
         TritonError.INVALID_ARG,
         TritonError.INTERNAL,
         None,
+        *[TritonError.INVALID_ARG] * 3,
     ]
     assert answers[0].outputs["TRANSCRIPT"].tolist() == [[b"AB"]]
     assert answers[0].outputs["WORDS"].tolist() == [[b"[]"]]
     assert answers[3].outputs["TRANSCRIPT"].tolist() == [[b"A C"]]
     assert [word["word"] for word in json.loads(answers[3].outputs["WORDS"][0, 0])] == ["A", "C"]
     assert {values.dtype for values in (answers[0].outputs["CONFIDENCE"],)} == {np.dtype(np.float32)}
-
-
-def test_a_graph_with_another_vocabulary_answers_with_an_error(ctc_decode: Any) -> None:
-    (answer,) = ctc_decode.execute([frames_request(np.zeros((3, 7), np.float32), 3)])
-    assert answer.error.code == TritonError.INTERNAL
 
 
 def test_a_batch_of_bad_requests_alone(ctc_decode: Any) -> None:

@@ -101,6 +101,12 @@ def claiming_4_gb() -> bytes:
     return data[:at] + struct.pack("<I", 0xFFFFFFFF) + data[at + 4 :]
 
 
+def unfinished_header() -> bytes:
+    data = whole_wav()
+    at = data.index(b"data") + 4
+    return data[:at] + struct.pack("<I", 0) + data[at + 4 :]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -116,6 +122,9 @@ def claiming_4_gb() -> bytes:
         (encode(np.full((800, 1), np.nan, np.float32), 16_000, "WAV", "FLOAT"), "NaN"),
         (encode(np.full((800, 1), np.inf, np.float32), 16_000, "WAV", "FLOAT"), "NaN, Inf"),
         (encode(tone(1, 2_000), 2_000, "WAV"), "sampling rate is 2000 Hz"),
+        (encode(np.zeros((16, 65), np.float32), 16_000, "WAV"), "has 65 channels; needs 1 to 64"),
+        (b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 2_000, "no samples found"),
+        (unfinished_header(), "claims 0 samples, 32000 bytes follow"),
         (b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n", "cannot read this as audio"),
     ],
 )  # fmt: skip
@@ -146,6 +155,22 @@ def test_silence_is_a_recording() -> None:
 def test_a_chunk_after_the_samples_is_no_fault() -> None:
     data = whole_wav() + b"LIST" + struct.pack("<I", 4) + b"INFO"
     assert audio.load(data, LIMITS)[1] == 1
+
+
+def test_a_header_that_claims_an_absurd_rate_is_refused_before_anything_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(soundfile.SoundFile, "blocks", lambda *_, **__: pytest.fail("samples were decoded"))
+    bomb = encode(np.zeros((16_000, 8), np.float32), 655_350, "FLAC")
+    with pytest.raises(AudioError, match="sampling rate is 655350 Hz; needs 4000 to 384000"):
+        audio.load(bomb, LIMITS)
+
+
+def test_many_channels_are_downmixed_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(tone(1, 16_000, channels=3), 16_000, "WAV", "FLOAT")
+    whole, _ = audio.load(data, LIMITS)
+    monkeypatch.setattr(audio, "_BLOCK_SAMPLES", 1_000)
+    np.testing.assert_array_equal(audio.load(data, LIMITS)[0], whole)
 
 
 @given(st.binary(max_size=300), st.integers(0, 44))

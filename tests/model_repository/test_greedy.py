@@ -109,12 +109,12 @@ def test_nan_is_told_for_its_item_alone() -> None:
 @pytest.mark.parametrize(("columns", "frames"), [("AB", 3), ("AB", 0)])
 def test_a_frame_count_that_does_not_fit_is_refused(columns: str, frames: int) -> None:
     with pytest.raises(ValueError, match="frames"):
-        greedy.decode([path(columns)], [frames], LABELS)
+        greedy.check(path(columns), frames, LABELS)
 
 
 def test_a_foreign_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match=r"needs \[frames or more, 5\]"):
-        greedy.decode([np.zeros((4, 7), np.float32)], [4], LABELS)
+        greedy.check(np.zeros((4, 7), np.float32), 4, LABELS)
 
 
 @given(st.lists(st.text("-|ABC", min_size=1, max_size=12), min_size=1, max_size=6))

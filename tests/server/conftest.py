@@ -29,7 +29,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self):
+        if mode == "dies when ready":
+            os._exit(1)
         self.do_GET()
+        if mode == "garbles its index":
+            return
         self.wfile.write(b'[{{"name": "tiny", "version": "1", "state": "READY"}}]')
 
     def log_message(self, *args):

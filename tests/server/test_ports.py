@@ -3,8 +3,8 @@
 import socket
 
 import pytest
-from asr_server import PortInUseError, ServerError
-from asr_server.ports import Ports, reserve
+from asr_server import PortInUseError, TritonServerError
+from asr_server.ports import Ports, is_loopback, reserve
 
 
 def test_zero_becomes_three_different_free_ports() -> None:
@@ -38,10 +38,28 @@ def test_one_port_for_two_services() -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
 def test_a_host_that_is_not_ours(host: str) -> None:
-    with pytest.raises(ServerError, match=f"cannot listen on {host}:0"):
+    with pytest.raises(TritonServerError, match=f"cannot listen on {host}:0"):
         reserve(host, Ports(0, 0, 0))
 
 
 def test_a_port_that_cannot_be() -> None:
-    with pytest.raises(ServerError, match=r"70000 is not a port \(--http-port\)"):
+    with pytest.raises(TritonServerError, match=r"70000 is not a port \(--http-port\)"):
         reserve("127.0.0.1", Ports(70000, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("localhost", True),
+        ("::1", True),
+        ("no such host", True),
+        ("0.0.0.0", False),
+        ("0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+    ],
+)
+def test_what_only_this_machine_reaches(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

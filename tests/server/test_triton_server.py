@@ -18,9 +18,9 @@ from asr_server import (
     PortInUseError,
     RepositoryError,
     ServerDiedError,
-    ServerError,
     StartTimeoutError,
     TritonServer,
+    TritonServerError,
 )
 from asr_server import server as server_module
 
@@ -86,7 +86,7 @@ def test_a_path_that_a_shell_would_split_is_replaced_by_a_link(tmp_path: Path, f
 
 def test_a_server_can_be_started_again_but_not_twice(repository: Path, fake_tritonserver: Path) -> None:
     server = start(repository, fake_tritonserver)
-    with server, pytest.raises(ServerError, match="already started"):
+    with server, pytest.raises(TritonServerError, match="already started"):
         server.start()
     server.stop()  # once more does no harm
     with server:
@@ -98,6 +98,15 @@ def test_a_server_that_dies_before_it_is_ready(
 ) -> None:
     monkeypatch.setenv("FAKE_TRITON", "dies")
     with pytest.raises(ServerDiedError, match=r"(?s)status 1 before it was ready:.*something broke"):
+        start(repository, fake_tritonserver).start()
+
+
+@pytest.mark.parametrize("mode", ["dies when ready", "garbles its index"])
+def test_a_server_that_dies_as_its_models_are_listed(
+    repository: Path, fake_tritonserver: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("FAKE_TRITON", mode)
+    with pytest.raises(ServerDiedError, match="was ready, then stopped answering"):
         start(repository, fake_tritonserver).start()
 
 
@@ -215,15 +224,28 @@ def test_a_model_in_place_of_its_repository(repository: Path) -> None:
     [
         ("--http-port=1", "set http_port of TritonServer or `serve`"),
         ("--grpc-address", "set host of"),
+        ("--grpc-address 0.0.0.0", "set host of"),
         ("--model-repository=x", "set repository of"),
-        ("--allow-http=false", "readiness is read over HTTP"),
+        ("--exit-timeout=3", "set drain_timeout_s of"),
+        ("--allow-http=false", "are always on"),
+        ("--allow-http 0", "are always on"),
+        ("--allow-grpc=off", "are always on"),
+        ("--allow-metrics=0", "are always on"),
+        ("--allow-metrics false", "are always on"),
+        ("--allow-met=FALSE", "are always on"),
     ],
 )
 def test_options_that_this_package_sets_cannot_be_passed_on(repository: Path, argument: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        TritonServer(repository, extra_args=[argument]).start()
+        server_module.check_options(["--rate-limit=off", *argument.split()])
+    with pytest.raises(OptionError, match=message):
+        TritonServer(repository, extra_args=argument.split()).start()
+
+
+def test_other_options_can_be_passed_on() -> None:
+    server_module.check_options(["--allow-gpu-metrics=false", "--metrics-interval-ms", "100", "-", "--", ""])
 
 
 def test_waiting_for_a_server_that_is_not_started(repository: Path) -> None:
-    with pytest.raises(ServerError, match="not started"):
+    with pytest.raises(TritonServerError, match="not started"):
         TritonServer(repository).wait()

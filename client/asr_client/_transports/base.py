@@ -31,7 +31,7 @@ class Transport(Protocol):
         """One attempt of `timeout_s` seconds (None: no limit); raises AsrError only."""
 
     def close(self) -> None:
-        """Close the connections; requests under way fail with ClientClosed."""
+        """Close the connections; requests under way fail, which the client then reports as ClientClosed."""
 
 
 class AsyncTransport(Protocol):
@@ -41,7 +41,7 @@ class AsyncTransport(Protocol):
         """One attempt of `timeout_s` seconds (None: no limit); raises AsrError only."""
 
     async def aclose(self) -> None:
-        """Close the connections; requests under way fail with ClientClosed."""
+        """Close the connections; requests under way fail, which the client then reports as ClientClosed."""
 
 
 def open_transport(endpoint: Endpoint) -> Transport:

@@ -39,7 +39,8 @@ _ERROR_OF_CODE: dict[str, type[_errors.AsrError]] = {
     "DEADLINE_EXCEEDED": _errors.DeadlineExceeded,
     "UNAUTHENTICATED": _errors.AccessDenied,
     "PERMISSION_DENIED": _errors.AccessDenied,
-    "CANCELLED": _errors.ClientClosed,
+    # A stream that a proxy or the server reset. Our own closing looks the same here; the client tells it apart.
+    "CANCELLED": _errors.ServerUnavailable,
 }
 # Where the words say more than the code does.
 _ERROR_OF_WORDS: tuple[tuple[re.Pattern[str], type[_errors.AsrError]], ...] = (
@@ -69,7 +70,7 @@ def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = No
     in_time = "in time" if timeout_s is None else f"within {timeout_s:.3g} s"
     if status := _status(error):
         return _of_status(status, str(error), _message(error), endpoint, in_time)
-    if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
+    if isinstance(error, TimeoutError):
         return _errors.DeadlineExceeded(f"no answer from the {endpoint} {in_time}")
     if isinstance(error, OSError) or type(error).__module__.startswith("aiohttp"):
         detail = str(error) or type(error).__name__
@@ -93,8 +94,6 @@ def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_tim
         return kind(message)
     if kind is _errors.DeadlineExceeded:
         return kind(f"no answer from the {endpoint} {in_time}: {message}")
-    if kind is _errors.ClientClosed:
-        return kind(f"the request to the {endpoint} was cancelled: {message}")
     if kind is _errors.ModelNotFound:
         return kind(f"the {endpoint} has no such model: {message}")
     hint = _hint(endpoint) if kind is _errors.ServerUnavailable and "connect" in message.lower() else ""

@@ -2,7 +2,8 @@
 
 Its four clients (gRPC and HTTP, sync and async) have the same methods, so that one table serves them all. Where they
 differ: gRPC takes a deadline in seconds (`client_timeout`), HTTP leaves it to the caller. Both carry the request's own
-`timeout`, in microseconds, by which Triton drops what waited too long in a queue.
+`timeout`, in microseconds: Triton drops what waited longer in a queue, but only for a model whose config has
+`default_queue_policy { allow_timeout_override: true }`, as those of this kit's model repository have.
 """
 
 from collections.abc import Mapping

@@ -44,8 +44,21 @@ class _Emission:
     posteriors: NDArray[np.float32]  # float32, mean over the run
 
 
+def check(log_probs: NDArray[np.float32], frames: int, labels: Labels) -> None:
+    """Refuse an item that `decode` cannot take.
+
+    Raises:
+        ValueError: a shape other than `[width, vocab]`, or a frame count that is not from 1 to `width`.
+    """
+    if log_probs.ndim != 2 or log_probs.shape[1] != len(labels.labels) or not 1 <= frames <= len(log_probs):
+        raise ValueError(
+            f"log_probs of shape {list(log_probs.shape)} with {frames} frames; "
+            f"needs [frames or more, {len(labels.labels)}] and at least 1 frame"
+        )
+
+
 def decode(log_probs: list[NDArray[np.float32]], frames: list[int], labels: Labels) -> list[Hypothesis]:
-    """Decode a batch.
+    """Decode a batch of items that have passed `check`.
 
     Args:
         log_probs: one float32 `[width, vocab]` an item; widths may differ and exceed `frames` (padding).
@@ -53,16 +66,7 @@ def decode(log_probs: list[NDArray[np.float32]], frames: list[int], labels: Labe
         labels: the vocabulary.
 
     An item whose log-probs hold NaN comes back with confidence NaN and no text; its neighbours are not touched.
-
-    Raises:
-        ValueError: a width, a vocabulary size or a frame count that does not fit.
     """
-    for item, count in zip(log_probs, frames, strict=True):
-        if item.ndim != 2 or item.shape[1] != len(labels.labels) or not 1 <= count <= len(item):
-            raise ValueError(
-                f"log_probs of shape {list(item.shape)} with {count} frames; "
-                f"needs [frames or more, {len(labels.labels)}]"
-            )
     if not log_probs:
         return []
     emissions = _best_path([item[:count] for item, count in zip(log_probs, frames, strict=True)])

@@ -22,26 +22,25 @@ class TritonPythonModel:
     def execute(self, requests: list) -> list:
         """Decode all valid requests of the batch at once; answer each of the others with its own error."""
         responses: list = [None] * len(requests)
-        accepted: list[tuple[int, options.DecodeOptions]] = []
+        accepted: list[tuple[int, options.DecodeOptions, np.ndarray, int]] = []
         for index, request in enumerate(requests):
             try:
-                accepted.append((index, options.parse(json.loads(request.parameters() or "{}"))))
-            except options.ParameterError as refused:
+                accepted.append((index, *self._unpack(request)))
+            except ValueError as refused:
                 responses[index] = _error(str(refused), pb_utils.TritonError.INVALID_ARG)
-        tensors = [requests[index] for index, _ in accepted]
-        try:
-            hypotheses = greedy.decode(
-                [pb_utils.get_input_tensor_by_name(request, "log_probs").as_numpy()[0] for request in tensors],
-                [int(pb_utils.get_input_tensor_by_name(request, "frames").as_numpy()[0, 0]) for request in tensors],
-                self.labels,
-            )
-        except ValueError as misfit:  # the configuration and the graph disagree: no request can be answered
-            for index, _ in accepted:
-                responses[index] = _error(str(misfit), pb_utils.TritonError.INTERNAL)
-            return responses
-        for (index, option), hypothesis in zip(accepted, hypotheses, strict=True):
+        hypotheses = greedy.decode([item[2] for item in accepted], [item[3] for item in accepted], self.labels)
+        for (index, option, *_), hypothesis in zip(accepted, hypotheses, strict=True):
             responses[index] = _response(hypothesis, option)
         return responses
+
+    def _unpack(self, request: "pb_utils.InferenceRequest") -> tuple[options.DecodeOptions, np.ndarray, int]:
+        option = options.parse(json.loads(request.parameters() or "{}"))
+        log_probs = pb_utils.get_input_tensor_by_name(request, "log_probs").as_numpy()
+        if len(log_probs) != 1:
+            raise ValueError(f"request with {len(log_probs)} rows; needs 1: one recording a request")
+        frames = int(pb_utils.get_input_tensor_by_name(request, "frames").as_numpy()[0, 0])
+        greedy.check(log_probs[0], frames, self.labels)
+        return option, log_probs[0], frames
 
 
 def _response(hypothesis: greedy.Hypothesis, option: options.DecodeOptions) -> object:

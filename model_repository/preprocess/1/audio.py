@@ -18,8 +18,13 @@ from numpy.typing import NDArray
 
 MIN_SAMPLING_RATE = 4_000
 MAX_SAMPLING_RATE = 384_000
+MAX_CHANNELS = 64
 # Float samples belong within ±1. The squares of larger ones than this overflow float32 when the model normalises.
 MAX_AMPLITUDE = 1e9
+# A file of 64 channels at 384 kHz is 1000 times what the model hears: read and downmix a piece at a time.
+_BLOCK_SAMPLES = 1 << 20
+# A WAV has a handful of chunks; one made of nothing but empty chunks would keep us busy for minutes.
+_MAX_WAV_CHUNKS = 1_000
 SUPPORTED = "WAV, FLAC, OGG (Opus, Vorbis), MP3, M4A/AAC, WebM, AIFF, AMR, WMA, or raw PCM with its encoding"
 PCM_DTYPES: dict[str, "np.dtype[Any]"] = {"pcm_s16le": np.dtype("<i2"), "pcm_f32le": np.dtype("<f4")}
 
@@ -65,18 +70,15 @@ def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[NDA
     """
     if not data:
         raise AudioError(f"AUDIO is empty: 0 bytes; needs {SUPPORTED}")
-    samples, rate = _read_pcm(data, pcm) if pcm else _read_file(data, limits.max_seconds)
-    if not MIN_SAMPLING_RATE <= rate <= MAX_SAMPLING_RATE:
-        raise AudioError(f"sampling rate is {rate} Hz; needs {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE} Hz")
-    seconds = len(samples) / rate
+    mono, rate = _read_pcm(data, pcm) if pcm else _read_file(data, limits.max_seconds)
+    seconds = len(mono) / rate
     if seconds > limits.max_seconds:
         raise AudioError(
             f"audio is too long: {seconds:.2f} s or more; this model takes up to {limits.max_seconds:g} s: "
             "cut it into shorter pieces, or export with a larger --max-audio-seconds"
         )
-    if len(samples) == 0:
+    if len(mono) == 0:
         raise AudioError("audio holds 0 samples")
-    mono = samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
     peak = float(np.abs(mono).max())
     if not peak <= MAX_AMPLITUDE:  # false for NaN too
         raise AudioError(
@@ -104,21 +106,37 @@ def _read_pcm(data: bytes, pcm: PcmFormat) -> tuple[NDArray[np.float32], int]:
     samples = np.frombuffer(data, dtype).reshape(-1, pcm.channels)
     if dtype.kind == "i":
         samples = samples.astype(np.float32) / np.float32(32768)
-    return samples, pcm.sampling_rate
+    return _downmix(samples), pcm.sampling_rate
 
 
 def _read_file(data: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:
-    """Samples `[frames, channels]` float32 and the rate; reads little more than `max_seconds` of a longer file."""
+    """Mono float32 `[samples]` and the rate; reads little more than `max_seconds` of a longer file."""
     _check_wav_is_whole(data)
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            limit = int(max_seconds * file.samplerate) + 1
-            samples = file.read(min(file.frames, limit), dtype="float32", always_2d=True)
-            if file.format == "FLAC" and len(samples) < min(file.frames, limit):
-                raise AudioError(f"FLAC is cut short: header says {file.frames} frames, {len(samples)} are here")
-            return samples, file.samplerate
+            _check_format(file.samplerate, file.channels)
+            wanted = min(file.frames, int(max_seconds * file.samplerate) + 1)
+            block = max(1, _BLOCK_SAMPLES // file.channels)
+            blocks = [_downmix(piece) for piece in file.blocks(block, frames=wanted, dtype="float32", always_2d=True)]
+            mono = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+            if file.format == "FLAC" and len(mono) < wanted:
+                raise AudioError(f"FLAC is cut short: header says {file.frames} frames, {len(mono)} are here")
+            return mono, file.samplerate
     except soundfile.LibsndfileError as refused:
         return _read_with_ffmpeg(data, max_seconds, refused.error_string)
+
+
+def _check_format(rate: int, channels: int) -> None:
+    """Before any sample is decoded: what a header claims is what decoding costs."""
+    if not MIN_SAMPLING_RATE <= rate <= MAX_SAMPLING_RATE:
+        raise AudioError(f"sampling rate is {rate} Hz; needs {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE} Hz")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError(f"audio has {channels} channels; needs 1 to {MAX_CHANNELS}")
+
+
+def _downmix(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`[frames, channels]` -> `[frames]`, the mean of the channels."""
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
 def _check_wav_is_whole(data: bytes) -> None:
@@ -126,7 +144,9 @@ def _check_wav_is_whole(data: bytes) -> None:
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return
     position = 12
-    while position + 8 <= len(data):
+    for _ in range(_MAX_WAV_CHUNKS):
+        if position + 8 > len(data):
+            break
         name, size = data[position : position + 4], struct.unpack_from("<I", data, position + 4)[0]
         here = len(data) - position - 8
         if name == b"data":
@@ -135,9 +155,11 @@ def _check_wav_is_whole(data: bytes) -> None:
                     f"WAV is cut short: its header claims {size} bytes of samples, {here} are here "
                     "(for a WAV that was written to a pipe, send the samples with encoding=pcm_s16le)"
                 )
+            if size == 0 and here:
+                raise AudioError(f"WAV claims 0 samples, {here} bytes follow: its recorder did not finish the header")
             return
         position += 8 + size + size % 2
-    raise AudioError(f"WAV is cut short: no samples in its {len(data)} bytes")
+    raise AudioError(f"WAV is cut short or broken: no samples found in its {len(data)} bytes")
 
 
 def _read_with_ffmpeg(data: bytes, max_seconds: float, refused: str) -> tuple[NDArray[np.float32], int]:
@@ -163,17 +185,15 @@ def _decode_stream(container: "av.container.InputContainer", max_seconds: float)
     pieces: list[NDArray[np.float32]] = []
     rate = frames = 0
     for frame in container.decode(audio=0):
+        _check_format(frame.sample_rate, frame.layout.nb_channels)
         for piece in to_float.resample(frame):
             if rate and piece.sample_rate != rate:
                 raise AudioError(f"sampling rate changes from {rate} to {piece.sample_rate} Hz within the file")
             rate = piece.sample_rate
-            pieces.append(piece.to_ndarray().astype(np.float32, copy=False))
+            pieces.append(_downmix(piece.to_ndarray().astype(np.float32, copy=False).T))
             frames += piece.samples
         if rate and frames > max_seconds * rate:
             break
     if not pieces:
         raise AudioError("audio holds 0 samples")
-    channels = {len(piece) for piece in pieces}
-    if len(channels) > 1:
-        raise AudioError(f"number of channels changes within the file: {sorted(channels)}")
-    return np.concatenate(pieces, axis=1).T, rate
+    return np.concatenate(pieces), rate

@@ -38,6 +38,10 @@ class TritonPythonModel:
         except (audio.AudioError, request_parameters.ParameterError) as refused:
             error = pb_utils.TritonError(str(refused), pb_utils.TritonError.INVALID_ARG)
             return pb_utils.InferenceResponse(error=error)
+        except Exception as unforeseen:  # noqa: BLE001 - raised from `execute`, it would fail the whole batch
+            return pb_utils.InferenceResponse(
+                error=pb_utils.TritonError(repr(unforeseen), pb_utils.TritonError.INTERNAL)
+            )
         return pb_utils.InferenceResponse(
             [
                 pb_utils.Tensor("audio", waveform[None]),

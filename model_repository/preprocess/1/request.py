@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from audio import MAX_SAMPLING_RATE, MIN_SAMPLING_RATE, PCM_DTYPES, PcmFormat
+from audio import MAX_CHANNELS, MAX_SAMPLING_RATE, MIN_SAMPLING_RATE, PCM_DTYPES, PcmFormat
 
 ENCODINGS = ("file", *PCM_DTYPES)
-MAX_CHANNELS = 64
 
 
 class ParameterError(ValueError):
@@ -41,7 +40,7 @@ def pcm_format(parameters: Mapping[str, object]) -> PcmFormat | None:
 def _integer(parameters: Mapping[str, object], name: str, default: int, low: int, high: int) -> int:
     value = parameters.get(name, default)
     # A bool is an int to Python; a string is what a client sends that has only text parameters.
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(high)):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ParameterError(f"{name} is {value!r}; needs a whole number from {low} to {high}")

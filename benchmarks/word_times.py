@@ -1,0 +1,72 @@
+"""How far the word times that the service returns lie from where the synthesiser put the words.
+
+    python benchmarks/word_times.py REPOSITORY [--sentences 200]
+
+Speaks held-out sentences by held-out voices with espeak-ng, which tells when each word starts and ends, has them
+transcribed by a real Triton, and compares the words of the sentences that came out right. Needs espeak-ng's library.
+"""
+
+import argparse
+import json
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+from asr_client import Audio, Client
+from asr_server import TritonServer
+from numpy.typing import NDArray
+
+DEMO = Path(__file__).parents[1] / "demo"
+RESULT = Path(__file__).parent / "results" / "word_times.json"
+sys.path.insert(0, str(DEMO))  # its modules are neighbours, not a package
+
+from grammar import held_out_sentence  # noqa: E402
+from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, synthesise  # noqa: E402
+
+
+def main() -> None:
+    """Measure, print a table, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--sentences", type=int, default=200)
+    arguments = parser.parse_args()
+    rng = random.Random("word times")
+    speech = [synthesise(held_out_sentence(rng, 1), rng.choice(HELD_OUT_VOICES)) for _ in range(arguments.sentences)]
+    log: list[str] = []
+    with (
+        TritonServer(arguments.repository, http_port=0, grpc_port=0, metrics_port=0, log=log.append) as server,
+        Client(server.grpc_url) as client,
+    ):
+        items = [Audio(one.samples, SAMPLE_RATE) for one in speech]
+        answers = [outcome.unwrap() for outcome in client.transcribe_many(items, word_timestamps=True)]
+    right = [
+        (told.start - true.start_s, told.end - true.end_s)
+        for one, answer in zip(speech, answers, strict=True)
+        if [word.word.lower() for word in answer.words] == [word.word for word in one.words]
+        for told, true in zip(answer.words, one.words, strict=True)
+    ]
+    errors_ms = 1000 * np.array(right, dtype=np.float64)
+    edges = {"start": summary(errors_ms[:, 0]), "end": summary(errors_ms[:, 1])}
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps({"words": len(right), **edges}, indent=2) + "\n", encoding="utf-8")
+    print(
+        f"| {len(right)} words, ms | bias (median) | median error | 95 % within | within 40 ms |\n|---|---|---|---|---|"
+    )
+    for edge, row in edges.items():
+        print(f"| {edge} | {row['bias_ms']} | {row['median_ms']} | {row['p95_ms']} | {row['within_40_ms']:.0%} |")
+
+
+def summary(errors_ms: NDArray[np.float64]) -> dict[str, float]:
+    """Signed and absolute errors `[words]` in milliseconds."""
+    size = np.abs(errors_ms)
+    return {
+        "bias_ms": round(float(np.median(errors_ms)), 1),
+        "median_ms": round(float(np.median(size)), 1),
+        "p95_ms": round(float(np.quantile(size, 0.95)), 1),
+        "within_40_ms": round(float((size <= 40).mean()), 3),
+    }
+
+
+if __name__ == "__main__":
+    main()
