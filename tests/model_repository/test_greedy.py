@@ -65,11 +65,11 @@ def test_a_run_does_not_reach_into_the_next_item() -> None:
     assert [h.text for h in greedy.decode([path("AA"), path("AA")], [2, 2], LABELS)] == ["A", "A"]
 
 
-def test_words_have_the_times_of_their_labels_and_an_edge_of_one_frame() -> None:
+def test_words_have_the_times_of_their_labels_widened_to_their_edges() -> None:
     first, second = decode_one("--AA-B-||--C-").words
     assert (first.word, second.word) == ("AB", "C")
-    assert (first.start, first.end) == pytest.approx((0.0225, 0.1425), abs=1e-3)
-    assert (second.start, second.end) == pytest.approx((0.2025, 0.2625), abs=1e-3)
+    assert (first.start, first.end) == pytest.approx((0.0125, 0.1425), abs=1e-3)
+    assert (second.start, second.end) == pytest.approx((0.1925, 0.2625), abs=1e-3)
 
 
 def test_words_do_not_reach_into_each_other_nor_beyond_the_recording() -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from labels import Labels
 from numpy.typing import NDArray
 
-# CTC marks a label somewhere within its sound, not at its edge: a word's outer sounds reach about this much, in
-# seconds, beyond the frames of its labels (measured in docs/model-repository.md).
-EDGE_S = 0.02
+# CTC marks a label somewhere within its sound, rather late than early. So much, in seconds, does a word begin before
+# the frames of its first label and end after those of its last one (measured in docs/model-repository.md).
+ONSET_S = 0.03
+OFFSET_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,13 @@ def _word_spans(columns: list[int], delimiter: int | None) -> list[tuple[int, in
 
 
 def _word_times(spans: list[tuple[int, int]], frames: int, labels: Labels) -> list[tuple[float, float]]:
-    """Seconds at which words of the given frames start and end: widened by `EDGE_S`, but never into a neighbour."""
+    """Seconds at which words of the given frames start and end: widened to their edges, but never into a neighbour."""
     if not spans:
         return []
     starts, ends = np.array(spans).T
     gaps = np.concatenate(([2 * starts[0]], starts[1:] - ends[:-1], [2 * (frames - ends[-1])]))
-    widths = np.minimum(EDGE_S * labels.sampling_rate / labels.stride_samples, gaps / 2)
-    seconds = [labels.seconds(edges) for edges in (starts - widths[:-1], ends + widths[1:])]
+    frames_per_s = labels.sampling_rate / labels.stride_samples
+    onsets = starts - np.minimum(ONSET_S * frames_per_s, gaps[:-1] / 2)
+    offsets = ends + np.minimum(OFFSET_S * frames_per_s, gaps[1:] / 2)
+    seconds = [labels.seconds(edges) for edges in (onsets, offsets)]
     return list(zip(*(np.round(edges, 3).tolist() for edges in seconds), strict=True))
