@@ -15,6 +15,8 @@ from asr_export.families import Family
 
 # Added to the variance by transformers' Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
 _VARIANCE_FLOOR = 1e-7
+# Samples that are summed in one go; about the square root of a recording's length, so that both sums are short.
+_BLOCK = 512
 
 
 class RaggedCtc(nn.Module):
@@ -25,7 +27,7 @@ class RaggedCtc(nn.Module):
         audio_shape: int32 `[n, 1]`, samples of each.
 
     Returns:
-        log_probs: float32 `[n, frames, vocab]`, padded to the longest item.
+        log_probs: float32 `[n, frames, vocab]`, padded to the longest item or a frame or two beyond.
         frames: int32 `[n, 1]`, how many frames of each item are real.
     """
 
@@ -80,12 +82,16 @@ class RaggedCtc(nn.Module):
 
 
 def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
-    """`[total]` and `[n, 1]` -> waveforms `[n, longest]`, zero beyond their end, and lengths int64 `[n]`."""
+    """`[total]` and `[n, 1]` -> waveforms `[n, samples]`, zero beyond their end, and lengths int64 `[n]`.
+
+    The width is that of the longest, rounded up to whole blocks.
+    """
     lengths = audio_shape[:, 0].to(torch.int64)
     item = torch.arange(lengths.shape[0])
     # Where each item starts: a masked sum, because TensorRT has no CumSum on integers.
     starts = torch.where(item[None, :] < item[:, None], lengths[None, :], 0).sum(dim=1)
-    position = torch.arange(cast(int, lengths.max()))  # a tensor on purpose: the graph's length must stay dynamic
+    width = torch.div(lengths.max() + _BLOCK - 1, _BLOCK, rounding_mode="trunc") * _BLOCK
+    position = torch.arange(cast(int, width))  # a tensor on purpose: the graph's length must stay dynamic
     valid = position[None, :] < lengths[:, None]
     gathered = audio[torch.where(valid, starts[:, None] + position[None, :], 0)]
     return torch.where(valid, gathered, 0.0), lengths
@@ -119,9 +125,14 @@ def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
     """Zero mean and unit variance over the valid samples; zero beyond them."""
     valid = _valid(waveforms, lengths)
     count = lengths[:, None].to(waveforms.dtype)
-    centred = torch.where(valid, waveforms - waveforms.sum(dim=1, keepdim=True) / count, 0.0)
-    variance = (centred * centred).sum(dim=1, keepdim=True) / count
+    centred = torch.where(valid, waveforms - _sum_samples(waveforms) / count, 0.0)
+    variance = _sum_samples(centred * centred) / count
     return centred / torch.sqrt(variance + _VARIANCE_FLOOR)
+
+
+def _sum_samples(waveforms: Tensor) -> Tensor:
+    """`[n, samples]` -> `[n, 1]`, block by block: one long float32 sum in ONNX Runtime loses four digits in 10 s."""
+    return waveforms.reshape(waveforms.shape[0], -1, _BLOCK).sum(dim=2).sum(dim=1, keepdim=True)
 
 
 def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:

@@ -54,7 +54,7 @@ class Parity:
 
 
 def make_probe(checkpoint: Checkpoint) -> Probe:
-    """Seeded waveforms from the receptive field up to a few seconds, and PyTorch's own solo answers to them.
+    """Seeded waveforms from the receptive field up to 20 seconds, and PyTorch's own solo answers to them.
 
     Must run before the model is wrapped: the wrapper changes modules of the model in place.
     """
@@ -67,6 +67,7 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
         [second // 2, 2 * second + 1],
         [3 * second - 7, shortest, second + 160, second // 3 + shortest],
         [shortest + 1, 2 * second, 2 * second],
+        [20 * second],  # long sums are where float32 goes astray
     ]
     random = np.random.default_rng(0)
     batches = [[_waveform(random, length, rate) for length in batch] for batch in lengths]

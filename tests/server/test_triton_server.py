@@ -148,13 +148,14 @@ def test_a_server_that_ignores_sigterm_is_killed_with_all_it_made(
     monkeypatch.setenv("FAKE_TRITON", "stubborn")
     monkeypatch.setattr(server_module, "_UNLOAD_TIMEOUT_S", 0.1)
     log = Log()
+    before = processes.shared_memory()  # of a server that other tests share
     with start(repository, fake_tritonserver, log, drain_timeout_s=0.1):
         assert processes.eventually(lambda: any(line.startswith("child ") for line in log))
         child = int(next(line.split()[1] for line in log if line.startswith("child ")))
         assert processes.is_alive(child)
-        assert processes.shared_memory()
+        assert len(processes.shared_memory()) > len(before)
     assert not processes.is_alive(child)
-    assert not processes.shared_memory()
+    assert processes.shared_memory() == before
 
 
 def test_kill_waits_for_nothing(repository: Path, fake_tritonserver: Path, monkeypatch: pytest.MonkeyPatch) -> None:
