@@ -1,8 +1,8 @@
 """The acoustic graph: a ragged batch of waveforms -> CTC log-probs, exact whatever else is in the batch.
 
 transformers pads a batch and lets the padding leak: into the GroupNorm of the first convolution, through the
-positional convolution's batch norm, and into the strided convolutions of an adapter. Here every one of these sees the
-valid frames alone, so that an item's output does not depend on its neighbours.
+positional convolutions, and into the strided convolutions of an adapter. Here every one of these sees the valid frames
+alone, so that an item's output does not depend on its neighbours.
 """
 
 from typing import Any, cast
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from asr_export.encoder import positions
 from asr_export.families import Family
 
 # Added to the variance by transformers' Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
@@ -36,6 +37,7 @@ class RaggedCtc(nn.Module):
         self.base = getattr(model, family.base)
         self.lm_head = model.lm_head
         self.config = model.config
+        self.family = family
         self.normalize = normalize
         for module in self.modules():
             if parametrize.is_parametrized(module):  # weight norm: one constant is cheaper than its computation
@@ -71,14 +73,12 @@ class RaggedCtc(nn.Module):
         """transformers' encoder, less dropout and layer drop, with masks by `where`."""
         encoder = self.base.encoder
         hidden = torch.where(valid[:, :, None], hidden, 0.0)
-        hidden = hidden + _positions(encoder.pos_conv_embed, hidden, valid)
-        stable = self.config.do_stable_layer_norm
-        if not stable:
-            hidden = encoder.layer_norm(hidden)
-        mask = torch.where(valid, 0.0, torch.finfo(hidden.dtype).min)[:, None, None, :]
-        for layer in encoder.layers:
-            hidden = layer(hidden, attention_mask=mask)[0]
-        return encoder.layer_norm(hidden) if stable else hidden
+        hidden = hidden + positions(encoder.pos_conv_embed, hidden, valid)
+        # Data2Vec knows only the first kind.
+        if not getattr(self.config, "do_stable_layer_norm", False):
+            return self.family.run_layers(encoder.layers, encoder.layer_norm(hidden), valid)
+        stable: Tensor = encoder.layer_norm(self.family.run_layers(encoder.layers, hidden, valid))
+        return stable
 
 
 def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,15 +147,6 @@ def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) ->
     centred = torch.where(valid, hidden - mean, 0.0)
     variance = (centred * centred).sum(dim=2, keepdim=True) / count
     return centred * (torch.rsqrt(variance + norm.eps) * norm.weight[:, None]) + norm.bias[:, None]
-
-
-def _positions(embed: Any, hidden: Tensor, valid: Tensor) -> Tensor:
-    """The convolutional position embedding, `[n, frames, channels]`; what pads an item is zero, as it is alone."""
-    batch_norm = getattr(embed, "batch_norm", None)
-    if batch_norm is None:
-        return cast(Tensor, embed(hidden))
-    normed = torch.where(valid[:, None, :], batch_norm(hidden.transpose(1, 2)), 0.0)
-    return cast(Tensor, embed.activation(embed.padding(embed.conv(normed))).transpose(1, 2))
 
 
 def _adapt(adapter: Any, hidden: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,14 @@
 """The CTC families that the kit exports, one table entry each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import transformers
+from torch import Tensor
+
+from asr_export import wavlm
+from asr_export.encoder import run_layers
 
 
 @dataclass(frozen=True)
@@ -12,6 +17,8 @@ class Family:
 
     architecture: str  # transformers' class, as config.json names it
     base: str  # attribute of that class which holds the encoder
+    # (layers, hidden, valid) -> hidden: the transformer's layers over `[n, frames, channels]`, bool `[n, frames]`
+    run_layers: Callable[[Any, Tensor, Tensor], Tensor] = run_layers
 
     def model_class(self) -> Any:
         """The class in transformers."""
@@ -22,4 +29,8 @@ class Family:
 FAMILIES: dict[str, Family] = {
     "wav2vec2": Family("Wav2Vec2ForCTC", "wav2vec2"),
     "hubert": Family("HubertForCTC", "hubert"),
+    "unispeech": Family("UniSpeechForCTC", "unispeech"),
+    "unispeech-sat": Family("UniSpeechSatForCTC", "unispeech_sat"),
+    "data2vec-audio": Family("Data2VecAudioForCTC", "data2vec_audio"),
+    "wavlm": Family("WavLMForCTC", "wavlm", run_layers=wavlm.run_layers),
 }

@@ -11,7 +11,7 @@ import tiny_checkpoints
 import torch
 from asr_export import ExportOptions, export_checkpoint
 from asr_export.gate import run_ragged
-from transformers import AutoModelForCTC, AutoProcessor
+from transformers import AutoFeatureExtractor, AutoModelForCTC
 
 DEMO = Path(__file__).parents[2] / "demo" / "checkpoint"
 # 16 kHz samples: from one frame's receptive field to eight seconds, no two alike.
@@ -43,10 +43,10 @@ def test_batched_onnx_equals_solo_pytorch(kind: str, tiny_checkpoint: Callable[[
 
     waves = recordings(kind)
     session = onnxruntime.InferenceSession(tmp_path / "models" / "m_acoustic" / "1" / "model.onnx")
-    processor = AutoProcessor.from_pretrained(folder)
-    model = AutoModelForCTC.from_pretrained(folder, attn_implementation="sdpa").eval()
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
+    model = AutoModelForCTC.from_pretrained(folder).eval()
     for wave, batched in zip(waves, run_ragged(session, waves), strict=True):
-        inputs = processor(wave, sampling_rate=16_000, return_tensors="pt").input_values
+        inputs = extractor(wave, sampling_rate=16_000, return_tensors="pt").input_values
         with torch.inference_mode():
             reference = torch.log_softmax(model(inputs).logits[0], dim=-1).numpy()
         assert np.isfinite(batched).all()
@@ -73,6 +73,7 @@ def test_alone_the_graph_equals_optimums(tiny_checkpoint: Callable[[str], Path],
     export_checkpoint(str(checkpoint), tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / "acoustic" / "1" / "model.onnx")
     wave = speech_like(20_000, 3)
-    inputs = AutoProcessor.from_pretrained(checkpoint)(wave, sampling_rate=16_000, return_tensors="pt").input_values
+    extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
+    inputs = extractor(wave, sampling_rate=16_000, return_tensors="pt").input_values
     reference = torch.log_softmax(ORTModelForCTC.from_pretrained(checkpoint, export=True)(inputs).logits[0], dim=-1)
     np.testing.assert_allclose(run_ragged(session, [wave])[0], reference.numpy(), atol=1e-4)

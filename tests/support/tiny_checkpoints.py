@@ -5,12 +5,20 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    Data2VecAudioConfig,
+    Data2VecAudioForCTC,
     HubertConfig,
     HubertForCTC,
+    UniSpeechConfig,
+    UniSpeechForCTC,
+    UniSpeechSatConfig,
+    UniSpeechSatForCTC,
     Wav2Vec2Config,
     Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
+    WavLMConfig,
+    WavLMForCTC,
 )
 
 ALPHABET = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
@@ -36,6 +44,11 @@ _KINDS = {
     "hubert-group-norm": (HubertForCTC, HubertConfig, {}),
     "hubert-layer-norm": (HubertForCTC, HubertConfig, _LAYER_NORM),
     "hubert-batch-norm": (HubertForCTC, HubertConfig, {"conv_pos_batch_norm": True}),
+    "unispeech": (UniSpeechForCTC, UniSpeechConfig, {}),
+    "unispeech-sat": (UniSpeechSatForCTC, UniSpeechSatConfig, _LAYER_NORM),
+    "data2vec": (Data2VecAudioForCTC, Data2VecAudioConfig, {"num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 7}),
+    "wavlm-group-norm": (WavLMForCTC, WavLMConfig, {"max_bucket_distance": 60, "num_buckets": 32}),
+    "wavlm-layer-norm": (WavLMForCTC, WavLMConfig, {**_LAYER_NORM, "max_bucket_distance": 60, "num_buckets": 32}),
 }
 KINDS = tuple(_KINDS)
 
@@ -45,7 +58,7 @@ def write(kind: str, folder: Path) -> Path:
     model_class, config_class, changes = _KINDS[kind]
     with torch.random.fork_rng():
         torch.manual_seed(KINDS.index(kind))
-        model = model_class(config_class(**_SHAPE, **changes)).eval()
+        model = model_class(config_class(**{**_SHAPE, **changes})).eval()
         if kind == "hubert-batch-norm":  # fresh statistics are those of the identity, which would hide a leak
             norm = model.hubert.encoder.pos_conv_embed.batch_norm
             norm.running_mean.normal_()
