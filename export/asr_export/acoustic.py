@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from asr_export.encoder import positions
 from asr_export.families import Family
 
 # Added to the variance by transformers' Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
@@ -47,10 +46,8 @@ class RaggedCtc(nn.Module):
         waveforms, lengths = pad_ragged(audio, audio_shape)
         if self.normalize:
             waveforms = _normalize(waveforms, lengths)
-        hidden, lengths = self._extract_features(waveforms, lengths)
-        projected = self.base.feature_projection(hidden)
-        hidden = projected[0] if isinstance(projected, tuple) else projected
-        hidden = self._encode(hidden, _valid(hidden, lengths))
+        features, lengths = self._extract_features(waveforms, lengths)
+        hidden = self.family.encode(self.base, features, _valid(features, lengths))
         adapter = getattr(self.base, "adapter", None)
         if adapter is not None:
             hidden, lengths = _adapt(adapter, hidden, lengths, self.config.adapter_stride)
@@ -68,17 +65,6 @@ class RaggedCtc(nn.Module):
             else:
                 hidden = layer(hidden)
         return hidden.transpose(1, 2), lengths
-
-    def _encode(self, hidden: Tensor, valid: Tensor) -> Tensor:
-        """transformers' encoder, less dropout and layer drop, with masks by `where`."""
-        encoder = self.base.encoder
-        hidden = torch.where(valid[:, :, None], hidden, 0.0)
-        hidden = hidden + positions(encoder.pos_conv_embed, hidden, valid)
-        # Data2Vec knows only the first kind.
-        if not getattr(self.config, "do_stable_layer_norm", False):
-            return self.family.run_layers(encoder.layers, encoder.layer_norm(hidden), valid)
-        stable: Tensor = encoder.layer_norm(self.family.run_layers(encoder.layers, hidden, valid))
-        return stable
 
 
 def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,9 +84,7 @@ def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def receptive_field(config: Any) -> tuple[int, int]:
-    """Samples that one frame of the feature extractor hears (a shorter recording has no frame), and samples between
-    two output frames.
-    """
+    """Samples that one frame of the feature extractor hears, and samples between two output frames."""
     field, stride = 1, 1
     for kernel, step in zip(config.conv_kernel, config.conv_stride, strict=True):
         field += (kernel - 1) * stride
@@ -108,6 +92,12 @@ def receptive_field(config: Any) -> tuple[int, int]:
     if getattr(config, "add_adapter", False):
         stride *= config.adapter_stride**config.num_adapter_layers
     return field, stride
+
+
+def shortest_recording(config: Any) -> int:
+    """Samples that the model needs at least: one frame, or as many as SEW squeezes into one."""
+    field, stride = receptive_field(config)
+    return field + (getattr(config, "squeeze_factor", 1) - 1) * stride
 
 
 def _valid(hidden: Tensor, lengths: Tensor) -> Tensor:

@@ -1,9 +1,13 @@
-"""What encoders have in common: masks by `where`, positions by convolution, transformer layers."""
+"""The encoder of Wav2Vec2 and its relatives, exact under padding, and what the other families share with it."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor
+
+# (layers, hidden, valid) -> hidden: the transformer's layers over `[n, frames, channels]`, real frames `[n, frames]`.
+RunLayers = Callable[[Any, Tensor, Tensor], Tensor]
 
 
 def attention_mask(hidden: Tensor, valid: Tensor) -> Tensor:
@@ -15,11 +19,39 @@ def attention_mask(hidden: Tensor, valid: Tensor) -> Tensor:
 
 
 def run_layers(layers: Any, hidden: Tensor, valid: Tensor) -> Tensor:
-    """Layers that take a mask to add, as those of Wav2Vec2 and its relatives do."""
+    """Layers that take a mask to add."""
     mask = attention_mask(hidden, valid)
     for layer in layers:
         hidden = layer(hidden, attention_mask=mask)[0]
     return hidden
+
+
+def encode(base: Any, features: Tensor, valid: Tensor, run_layers: RunLayers = run_layers) -> Tensor:
+    """transformers' projection and encoder, less dropout and layer drop, with masks by `where`.
+
+    Args:
+        base: the model without its head, as transformers' `Wav2Vec2Model`.
+        features: `[n, frames, channels]`, of the convolutions.
+        valid: bool `[n, frames]`, which frames are real.
+        run_layers: for a family whose layers take other arguments.
+
+    Returns:
+        Hidden states `[n, frames, hidden]`; those of padding mean nothing.
+    """
+    hidden = project(base, features, valid)
+    encoder = base.encoder
+    hidden = hidden + positions(encoder.pos_conv_embed, hidden, valid)
+    # Data2Vec knows only the first kind.
+    if not getattr(base.config, "do_stable_layer_norm", False):
+        return run_layers(encoder.layers, encoder.layer_norm(hidden), valid)
+    return cast(Tensor, encoder.layer_norm(run_layers(encoder.layers, hidden, valid)))
+
+
+def project(base: Any, features: Tensor, valid: Tensor) -> Tensor:
+    """The features in the width of the encoder, zero where there is padding."""
+    projected = base.feature_projection(features)
+    hidden = projected[0] if isinstance(projected, tuple) else projected
+    return torch.where(valid[:, :, None], hidden, 0.0)
 
 
 def positions(embed: Any, hidden: Tensor, valid: Tensor) -> Tensor:

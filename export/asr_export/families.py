@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import transformers
 from torch import Tensor
 
-from asr_export import wavlm
-from asr_export.encoder import run_layers
+from asr_export import conformer, encoder, sew, wavlm
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Family:
 
     architecture: str  # transformers' class, as config.json names it
     base: str  # attribute of that class which holds the encoder
-    # (layers, hidden, valid) -> hidden: the transformer's layers over `[n, frames, channels]`, bool `[n, frames]`
-    run_layers: Callable[[Any, Tensor, Tensor], Tensor] = run_layers
+    # (base, features, valid) -> hidden, as `asr_export.encoder.encode`
+    encode: Callable[[Any, Tensor, Tensor], Tensor] = encoder.encode
 
     def model_class(self) -> Any:
         """The class in transformers."""
@@ -32,5 +32,7 @@ FAMILIES: dict[str, Family] = {
     "unispeech": Family("UniSpeechForCTC", "unispeech"),
     "unispeech-sat": Family("UniSpeechSatForCTC", "unispeech_sat"),
     "data2vec-audio": Family("Data2VecAudioForCTC", "data2vec_audio"),
-    "wavlm": Family("WavLMForCTC", "wavlm", run_layers=wavlm.run_layers),
+    "wavlm": Family("WavLMForCTC", "wavlm", partial(encoder.encode, run_layers=wavlm.run_layers)),
+    "wav2vec2-conformer": Family("Wav2Vec2ConformerForCTC", "wav2vec2_conformer", conformer.encode),
+    "sew": Family("SEWForCTC", "sew", sew.encode),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_export import checkpoint as checkpoints
-from asr_export.acoustic import RaggedCtc
+from asr_export.acoustic import RaggedCtc, shortest_recording
 from asr_export.errors import ExportError
 from asr_export.gate import Parity, check_graph, check_parity, make_probe
 from asr_export.graph import OPSET, write_graph
@@ -77,6 +77,7 @@ def export_checkpoint(
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_audio_seconds=options.max_audio_seconds,
+            min_samples=shortest_recording(loaded.model.config),
             labels=labels,
         )
         on_step(f"writing {output}")

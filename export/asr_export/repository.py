@@ -38,6 +38,7 @@ class Deployment:
 
     max_batch_size: int  # recordings in one run of the acoustic model
     max_audio_seconds: float  # the longest recording; bounds memory together with max_batch_size
+    min_samples: int  # the shortest recording
     labels: Labels
 
 
@@ -145,7 +146,7 @@ def _fits(model: Path, deployment: Deployment) -> bool:
 def _preprocess_settings(deployment: Deployment) -> dict[str, str]:
     return {
         "sampling_rate": str(deployment.labels.sampling_rate),
-        "min_samples": str(deployment.labels.receptive_field_samples),
+        "min_samples": str(deployment.min_samples),
         "max_audio_seconds": f"{deployment.max_audio_seconds:g}",
     }
 
@@ -167,7 +168,7 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
     config.max_batch_size = deployment.max_batch_size
     _tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
     for warmup in config.model_warmup:
-        warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.labels.receptive_field_samples)
+        warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.min_samples)
     _write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
 

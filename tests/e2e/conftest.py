@@ -1,31 +1,21 @@
-"""One real Triton for all end-to-end tests: the demo checkpoint as `asr`, random ones of both families beside it."""
+"""One real Triton for all end-to-end tests of the demo checkpoint, served as `asr`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from asr_client import Client
-from asr_export import ExportOptions, export_checkpoint
+from asr_export import export_checkpoint
 from asr_server import TritonServer
 
 ROOT = Path(__file__).parents[2]
-# Name of the served model -> kind of `tiny_checkpoints`.
-RANDOM_MODELS = {"wav2vec2": "wav2vec2-group-norm", "hubert": "hubert-layer-norm"}
 
 
 @pytest.fixture(scope="session")
-def repository(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All models in one repository."""
-    output = tmp_path_factory.mktemp("repository") / "models"
-    export_checkpoint(str(ROOT / "demo" / "checkpoint"), output)
-    for name, kind in RANDOM_MODELS.items():
-        export_checkpoint(str(tiny_checkpoint(kind)), output, ExportOptions(name=name))
-    return output
-
-
-@pytest.fixture(scope="session")
-def server(repository: Path) -> Iterator[TritonServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """The server, on free ports."""
+    repository = tmp_path_factory.mktemp("repository") / "models"
+    export_checkpoint(str(ROOT / "demo" / "checkpoint"), repository)
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
 

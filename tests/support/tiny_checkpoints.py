@@ -9,11 +9,15 @@ from transformers import (
     Data2VecAudioForCTC,
     HubertConfig,
     HubertForCTC,
+    SEWConfig,
+    SEWForCTC,
     UniSpeechConfig,
     UniSpeechForCTC,
     UniSpeechSatConfig,
     UniSpeechSatForCTC,
     Wav2Vec2Config,
+    Wav2Vec2ConformerConfig,
+    Wav2Vec2ConformerForCTC,
     Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
@@ -49,6 +53,17 @@ _KINDS = {
     "data2vec": (Data2VecAudioForCTC, Data2VecAudioConfig, {"num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 7}),
     "wavlm-group-norm": (WavLMForCTC, WavLMConfig, {"max_bucket_distance": 60, "num_buckets": 32}),
     "wavlm-layer-norm": (WavLMForCTC, WavLMConfig, {**_LAYER_NORM, "max_bucket_distance": 60, "num_buckets": 32}),
+    "conformer-relative": (Wav2Vec2ConformerForCTC, Wav2Vec2ConformerConfig, {"position_embeddings_type": "relative"}),
+    "conformer-rotary": (
+        Wav2Vec2ConformerForCTC,
+        Wav2Vec2ConformerConfig,
+        {**_LAYER_NORM, "position_embeddings_type": "rotary", "conv_depthwise_kernel_size": 5},
+    ),
+    "sew": (
+        SEWForCTC,
+        SEWConfig,
+        {"conv_dim": (16,) * 5, "conv_kernel": (10, 3, 3, 3, 2), "conv_stride": (5, 2, 2, 2, 2), "squeeze_factor": 2},
+    ),
 }
 KINDS = tuple(_KINDS)
 

@@ -1,0 +1,50 @@
+"""Every family that exports is served by the real Triton, all of them side by side in one repository."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from asr_client import Client
+from asr_export import ExportOptions, export_checkpoint
+from asr_export.families import FAMILIES
+from asr_server import TritonServer
+from reference import transformers_says
+
+pytestmark = pytest.mark.e2e
+RATE = 16_000
+# `model_type` of the family -> the random checkpoint that stands for it.
+KINDS = {
+    "wav2vec2": "wav2vec2-group-norm",
+    "hubert": "hubert-layer-norm",
+    "unispeech": "unispeech",
+    "unispeech-sat": "unispeech-sat",
+    "data2vec-audio": "data2vec",
+    "wavlm": "wavlm-group-norm",
+    "wav2vec2-conformer": "conformer-relative",
+    "sew": "sew",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    repository = tmp_path_factory.mktemp("families") / "models"
+    for name, kind in KINDS.items():
+        export_checkpoint(str(tiny_checkpoint(kind)), repository, ExportOptions(name=name))
+    with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
+        yield running
+
+
+def test_no_family_is_left_out() -> None:
+    assert KINDS.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_transcript_is_that_of_transformers(
+    name: str, server: TritonServer, tiny_checkpoint: Callable[[str], Path]
+) -> None:
+    audio = (0.1 * np.random.default_rng(0).normal(size=2 * RATE + 123)).astype(np.float32)
+    with Client(server.grpc_url, model=name) as client:
+        answer = client.transcribe(audio, sampling_rate=RATE)
+    assert answer.text == transformers_says(tiny_checkpoint(KINDS[name]), audio)
+    assert len(answer.text) > 10
