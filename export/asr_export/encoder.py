@@ -18,6 +18,11 @@ def attention_mask(hidden: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, 0.0, torch.finfo(hidden.dtype).min)[:, None, None, :]
 
 
+def by_head(hidden: Tensor, heads: int) -> Tensor:
+    """`[n, frames, channels]` -> `[n, heads, frames, channels / heads]`."""
+    return hidden.reshape(hidden.shape[0], hidden.shape[1], heads, -1).transpose(1, 2)
+
+
 def run_layers(layers: Any, hidden: Tensor, valid: Tensor) -> Tensor:
     """Layers that take a mask to add."""
     mask = attention_mask(hidden, valid)

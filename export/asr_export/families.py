@@ -8,7 +8,7 @@ from typing import Any
 import transformers
 from torch import Tensor
 
-from asr_export import conformer, encoder, sew, wavlm
+from asr_export import conformer, encoder, sew, sew_d, wavlm
 
 
 @dataclass(frozen=True)
@@ -35,4 +35,5 @@ FAMILIES: dict[str, Family] = {
     "wavlm": Family("WavLMForCTC", "wavlm", partial(encoder.encode, run_layers=wavlm.run_layers)),
     "wav2vec2-conformer": Family("Wav2Vec2ConformerForCTC", "wav2vec2_conformer", conformer.encode),
     "sew": Family("SEWForCTC", "sew", sew.encode),
+    "sew-d": Family("SEWDForCTC", "sew_d", sew_d.encode),
 }

@@ -1,9 +1,10 @@
-"""SEW's encoder: works on every second frame and doubles its output again (Wu et al. 2021).
+"""SEW's encoder, and SEW-D's around its layers (Wu et al. 2021): every second frame, and its output doubled again.
 
 An odd last frame has no part in it: transformers pads the output with zeros there. In a batch that must happen at the
 end of each item, not of the longest.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -13,8 +14,12 @@ from torch.nn.functional import pad
 from asr_export.encoder import run_layers
 
 
-def encode(base: Any, features: Tensor, valid: Tensor) -> Tensor:
-    """As `asr_export.encoder.encode`."""
+def _run(encoder: Any, squeezed: Tensor, heard: Tensor) -> Tensor:
+    return run_layers(encoder.layers, encoder.layer_norm(squeezed), heard)
+
+
+def encode(base: Any, features: Tensor, valid: Tensor, run: Callable[[Any, Tensor, Tensor], Tensor] = _run) -> Tensor:
+    """As `asr_export.encoder.encode`; `run` takes the encoder, `[n, squeezed frames, channels]`, and which are real."""
     encoder, factor = base.encoder, base.config.squeeze_factor
     hidden = base.layer_norm(features)
     if base.project_features:
@@ -24,8 +29,7 @@ def encode(base: Any, features: Tensor, valid: Tensor) -> Tensor:
     whole = torch.div(valid.sum(dim=1), factor, rounding_mode="trunc")
     # At least one, so that an item which is too short does not make a softmax over nothing.
     heard = _first(squeezed, torch.maximum(whole, torch.ones_like(whole)))
-    squeezed = run_layers(encoder.layers, encoder.layer_norm(squeezed), heard)
-    doubled = encoder.upsample(squeezed)
+    doubled = encoder.upsample(run(encoder, squeezed, heard))
     doubled = pad(doubled, (0, 0, 0, hidden.shape[1] - doubled.shape[1]))
     return torch.where(_first(doubled, whole * factor)[:, :, None], doubled, 0.0)
 

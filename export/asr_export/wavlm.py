@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_export.encoder import attention_mask
+from asr_export.encoder import attention_mask, by_head
 
 
 def run_layers(layers: Any, hidden: Tensor, valid: Tensor) -> Tensor:
@@ -34,18 +34,13 @@ def _is_stable(layer: Any) -> bool:
 def _attend(attention: Any, hidden: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
     heads = attention.num_heads
     query, key, value = (
-        _by_head(projection(hidden), heads) for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+        by_head(projection(hidden), heads) for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     scores = (query * attention.scaling) @ key.transpose(2, 3)
-    weights = torch.softmax(scores + _gate(attention, _by_head(hidden, heads)) * bias + mask, dim=-1)
+    weights = torch.softmax(scores + _gate(attention, by_head(hidden, heads)) * bias + mask, dim=-1)
     mixed = (weights @ value).transpose(1, 2).flatten(2)
     projected: Tensor = attention.out_proj(mixed)
     return projected
-
-
-def _by_head(hidden: Tensor, heads: int) -> Tensor:
-    """`[n, frames, channels]` -> `[n, heads, frames, channels / heads]`."""
-    return hidden.reshape(hidden.shape[0], hidden.shape[1], heads, -1).transpose(1, 2)
 
 
 def _gate(attention: Any, hidden: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ KINDS = {
     "wavlm": "wavlm-group-norm",
     "wav2vec2-conformer": "conformer-relative",
     "sew": "sew",
+    "sew-d": "sew-d",
 }
 
 

@@ -10,6 +10,8 @@ from transformers import (
     HubertConfig,
     HubertForCTC,
     SEWConfig,
+    SEWDConfig,
+    SEWDForCTC,
     SEWForCTC,
     UniSpeechConfig,
     UniSpeechForCTC,
@@ -41,6 +43,12 @@ _SHAPE = {
     "initializer_range": 0.1,
 }
 _LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+_SEW = {
+    "conv_dim": (16,) * 5,
+    "conv_kernel": (10, 3, 3, 3, 2),
+    "conv_stride": (5, 2, 2, 2, 2),
+    "squeeze_factor": 2,
+}
 _KINDS = {
     "wav2vec2-group-norm": (Wav2Vec2ForCTC, Wav2Vec2Config, {}),
     "wav2vec2-layer-norm": (Wav2Vec2ForCTC, Wav2Vec2Config, _LAYER_NORM),
@@ -59,10 +67,12 @@ _KINDS = {
         Wav2Vec2ConformerConfig,
         {**_LAYER_NORM, "position_embeddings_type": "rotary", "conv_depthwise_kernel_size": 5},
     ),
-    "sew": (
-        SEWForCTC,
-        SEWConfig,
-        {"conv_dim": (16,) * 5, "conv_kernel": (10, 3, 3, 3, 2), "conv_stride": (5, 2, 2, 2, 2), "squeeze_factor": 2},
+    "sew": (SEWForCTC, SEWConfig, _SEW),
+    "sew-d": (SEWDForCTC, SEWDConfig, {**_SEW, "position_buckets": 16, "max_position_embeddings": 64}),
+    "sew-d-no-buckets": (
+        SEWDForCTC,
+        SEWDConfig,
+        {**_SEW, "position_buckets": -1, "share_att_key": False, "max_position_embeddings": 32},
     ),
 }
 KINDS = tuple(_KINDS)
