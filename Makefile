@@ -8,7 +8,7 @@ DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 CODE := cli client export server loadtest demo benchmarks tests model_repository
 SERVE_OPTIONS ?=
 
-.PHONY: help install demo test lint format serve bench train-demo clean
+.PHONY: help install demo test lint format serve bench parity train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -48,6 +48,9 @@ serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and 
 
 bench: $(DEMO_EXPORT) ## Measure the served model against a bare onnxruntime loop
 	$(BIN)/python benchmarks/serving.py $(DEMO_REPOSITORY) demo/samples/manifest.tsv
+
+parity: $(INSTALLED) ## Compare every kind of exported graph with PyTorch; writes docs/parity.md
+	$(BIN)/python benchmarks/parity.py
 
 train-demo: $(INSTALLED) ## Train the demo checkpoint again (needs the system package espeak-ng; an hour or two)
 	$(BIN)/python demo/train.py

@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, Wav2Vec2FeatureExtractor
 
+from asr_export import adapters
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 from asr_export.families import FAMILIES, Family
 
@@ -35,10 +36,11 @@ class Source:
     name: str  # as the user wrote it: a hub id or a folder
     revision: str | None  # the commit that was downloaded; None for a folder
     folder: Path  # holds the files
+    patterns: list[str]  # of the files that an export reads
 
     def file_hashes(self) -> dict[str, str]:
         """SHA-256 of every file that an export reads, by name."""
-        files = sorted({path for pattern in _FILES for path in self.folder.glob(pattern)})
+        files = sorted({path for pattern in self.patterns for path in self.folder.glob(pattern)})
         return {path.name: _sha256(path) for path in files}
 
 
@@ -53,8 +55,8 @@ class Checkpoint:
     tokenizer: Any  # Wav2Vec2CTCTokenizer or another with a vocabulary
 
 
-def locate(checkpoint: str, revision: str | None = None) -> Source:
-    """Find a checkpoint folder, or download a hub id.
+def locate(checkpoint: str, revision: str | None = None, language: str | None = None) -> Source:
+    """Find a checkpoint folder, or download a hub id; of a multi-lingual one the adapter of one language alone.
 
     Raises:
         CheckpointError: no such folder, no such repository or revision, no access, or no network.
@@ -63,11 +65,11 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(f"{checkpoint} is a folder: --revision is only for a hub id")
-        return Source(checkpoint, None, folder)
+        return Source(checkpoint, None, folder, _files(language))
     if not _HUB_ID.fullmatch(checkpoint) or checkpoint.startswith("."):
         raise CheckpointError(f"{checkpoint} is neither a folder nor a hub id (as in facebook/wav2vec2-base-960h)")
     try:
-        snapshot = Path(snapshot_download(checkpoint, revision=revision, allow_patterns=_FILES))
+        snapshot = Path(snapshot_download(checkpoint, revision=revision, allow_patterns=_files(language)))
     except GatedRepoError as error:
         raise CheckpointError(
             f"{checkpoint} is gated: accept its terms on the hub, then log in with `hf auth login`"
@@ -83,10 +85,15 @@ def locate(checkpoint: str, revision: str | None = None) -> Source:
             f"cannot download {checkpoint}: {error}. Is the hub within reach? A folder with the checkpoint works too"
         ) from error
     # A snapshot's folder is named by the commit that the revision pointed to.
-    return Source(checkpoint, snapshot.name, snapshot)
+    return Source(checkpoint, snapshot.name, snapshot, _files(language))
 
 
-def load(source: Source) -> Checkpoint:
+def _files(language: str | None) -> list[str]:
+    # MMS has an adapter for each of a thousand languages.
+    return [*_FILES, f"adapter.{language}.safetensors"] if language else _FILES
+
+
+def load(source: Source, language: str | None = None) -> Checkpoint:
     """Load the model, feature extractor and tokenizer of a checkpoint, and check that they make a CTC recogniser.
 
     Raises:
@@ -106,8 +113,13 @@ def load(source: Source) -> Checkpoint:
             f"{source.name} has no tokenizer: needs vocab.json (and tokenizer_config.json), which says what text the "
             "outputs stand for. A checkpoint that was only pre-trained has none: fine-tune it for CTC first"
         )
-    tokenizer = _read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary")
-    return Checkpoint(source, family, _load_model(source, config, family), feature_extractor, tokenizer)
+    adapters.check_language(folder, config, language)
+    chosen = {"target_lang": language} if language else {}
+    tokenizer = _read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary", **chosen)
+    model = _load_model(source, config, family)
+    if language:
+        adapters.load_adapter(folder, model, language)
+    return Checkpoint(source, family, model, feature_extractor, tokenizer)
 
 
 def _family(config: Any, name: str) -> Family:
@@ -127,13 +139,13 @@ def _family(config: Any, name: str) -> Family:
     return family
 
 
-def _read(loader: Any, folder: Path, file: str, purpose: str) -> Any:
+def _read(loader: Any, folder: Path, file: str, purpose: str, **options: str) -> Any:
     path = folder / file
     if not path.is_file():
         raise CheckpointError(f"{folder} has no {file}, which tells {purpose}")
     try:
         json.loads(path.read_text(encoding="utf-8"))
-        return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise CheckpointError(f"cannot read {path}: {' '.join(str(error).split())}") from error
 

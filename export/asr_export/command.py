@@ -11,6 +11,9 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The Triton model repository to write into.")],
     name: Annotated[str, typer.Option(help="What clients call the model.")] = "asr",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of a multi-lingual checkpoint (MMS), as its vocabulary names it: eng, por …")
+    ] = None,
     max_batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Recordings in one run of the model.")] = 16,
     max_audio_seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Longest recording that is accepted, in seconds.")
@@ -19,7 +22,7 @@ def export(
     """Turn a HuggingFace CTC checkpoint into a Triton model repository, checked against PyTorch."""
     from asr_export import ExportOptions, export_checkpoint
 
-    options = ExportOptions(name, revision, max_batch_size, max_audio_seconds)
+    options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds)
     result = export_checkpoint(checkpoint, output, options, lambda step: typer.echo(f"{step} …", err=True))
     typer.echo(
         f"{result.output}: {', '.join(vars(result.models).values())}\n"

@@ -25,6 +25,7 @@ class ExportOptions:
 
     name: str = DEFAULT_NAME  # of the model that clients call
     revision: str | None = None  # branch, tag or commit of a hub id
+    language: str | None = None  # of a multi-lingual checkpoint (MMS), as its vocabulary names it
     max_batch_size: int = 16  # recordings in one run of the acoustic model
     max_audio_seconds: float = 40.0  # the longest recording; bounds memory together with max_batch_size
 
@@ -62,7 +63,8 @@ def export_checkpoint(
     _check(options)
     check_output(output, options.name)
     on_step(f"reading {checkpoint}")
-    loaded = checkpoints.load(checkpoints.locate(checkpoint, options.revision))
+    source = checkpoints.locate(checkpoint, options.revision, options.language)
+    loaded = checkpoints.load(source, options.language)
     labels = read_labels(loaded)
     on_step("asking PyTorch for the reference outputs")
     probe = make_probe(loaded)

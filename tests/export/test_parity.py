@@ -77,3 +77,9 @@ def test_alone_the_graph_equals_optimums(tiny_checkpoint: Callable[[str], Path],
     inputs = extractor(wave, sampling_rate=16_000, return_tensors="pt").input_values
     reference = torch.log_softmax(ORTModelForCTC.from_pretrained(checkpoint, export=True)(inputs).logits[0], dim=-1)
     np.testing.assert_allclose(run_ragged(session, [wave])[0], reference.numpy(), atol=1e-4)
+
+
+def test_the_table_in_the_docs_names_every_kind() -> None:
+    page = (DEMO.parents[1] / "docs" / "parity.md").read_text(encoding="utf-8")
+    listed = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
+    assert listed == ["kind", "---", *tiny_checkpoints.KINDS, "demo checkpoint"]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from transformers import (
     Data2VecAudioConfig,
     Data2VecAudioForCTC,
@@ -104,3 +105,25 @@ def write_tokenizer(folder: Path, labels: list[str], **options: object) -> None:
     vocabulary = folder / "vocab.json"
     vocabulary.write_text(json.dumps({label: column for column, label in enumerate(labels)}), encoding="utf-8")
     Wav2Vec2CTCTokenizer(str(vocabulary), **options).save_pretrained(folder)
+
+
+def write_multilingual(folder: Path, vocabularies: dict[str, list[str]]) -> Path:
+    """Write a checkpoint as MMS has them: an adapter and a vocabulary for each language."""
+    shape = {**_SHAPE, **_LAYER_NORM, "adapter_attn_dim": 8}
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(99)
+        for language, labels in vocabularies.items():
+            model = Wav2Vec2ForCTC(Wav2Vec2Config(**{**shape, "vocab_size": len(labels)})).eval()
+            if language == next(iter(vocabularies)):
+                model.save_pretrained(folder)
+            adapter = {name: 3 * weight.detach() for name, weight in model._get_adapters().items()}
+            save_file(adapter, folder / f"adapter.{language}.safetensors")
+    nested = {
+        language: {label: column for column, label in enumerate(labels)} for language, labels in vocabularies.items()
+    }
+    (folder / "vocab.json").write_text(json.dumps(nested), encoding="utf-8")
+    tokenizer = Wav2Vec2CTCTokenizer(str(folder / "vocab.json"), target_lang=next(iter(vocabularies)))
+    tokenizer.save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
+    return folder
