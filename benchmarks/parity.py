@@ -24,9 +24,9 @@ import tiny_checkpoints  # noqa: E402
 HEAD = """# Parity with PyTorch
 
 Made by `make parity`, which exports a small checkpoint with random weights of every supported kind, and the demo
-checkpoint. Log-probs; seven batches of mixed lengths, from the shortest recording to 20 seconds. *Max abs Δ*: the graph,
-in a batch, against PyTorch for the same recording alone. *Batched - solo*: the graph in a batch against the graph alone.
-All operators are within the list that TensorRT takes.
+checkpoint. Log-probs; seven batches of mixed lengths, from the shortest recording to 20 seconds. *Max abs Δ*: the
+graph, in a batch, against PyTorch for the same recording alone. *Batched - solo*: the graph in a batch against the
+graph alone. All operators are within the list that TensorRT takes.
 
 """
 COLUMNS = ("kind", "architecture", "exporter", "precision", "max abs Δ", "batched - solo", "argmax agrees")
