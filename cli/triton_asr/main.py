@@ -20,6 +20,7 @@ DEBUG_VARIABLE = "TRITON_ASR_DEBUG"
 # Subcommand -> the extra that brings what it imports; None: the base installation does.
 EXTRAS: dict[str, str | None] = {
     "export": "export",
+    "inspect": "export",
     "serve": "server",
     "transcribe": None,
     "evaluate": "evaluate",
@@ -38,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("export")(asr_export.command.export)
+app.command("inspect")(asr_export.command.inspect)
 app.command("serve")(asr_server.command.serve)
 app.command("transcribe")(transcribe)
 app.command("evaluate")(evaluate)

@@ -1,9 +1,12 @@
-"""`triton-asr export`."""
+"""`triton-asr export` and `triton-asr inspect`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from asr_export.inspection import GraphFacts
 
 
 def export(
@@ -30,4 +33,35 @@ def export(
         f"frame every {1000 * result.labels.stride_samples / result.labels.sampling_rate:g} ms\n"
         f"parity with PyTorch over {result.parity.recordings} recordings: max |Δ| "
         f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}"
+    )
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A repository that `triton-asr export` wrote, or an ONNX file.")],
+) -> None:
+    """Tell what exported models, or an ONNX graph, are made of."""
+    from asr_export.inspection import inspect_graph, inspect_repository
+
+    if not path.is_dir():
+        typer.echo(_describe(inspect_graph(path)))
+        return
+    for model in inspect_repository(path):
+        shown = " ".join(label for label in model.labels[:40])
+        more = f" and {len(model.labels) - 40} more" if len(model.labels) > 40 else ""
+        typer.echo(
+            f"{model.name}: {model.architecture} from {model.source}\n"
+            f"  max batch size {model.max_batch_size}, padding safe: {'yes' if model.padding_safe else 'no'}, "
+            f"max abs difference from PyTorch {model.max_abs_difference:.1e}\n"
+            f"  {len(model.labels)} labels: {shown}{more}\n{_describe(model.graph)}"
+        )
+
+
+def _describe(graph: "GraphFacts") -> str:
+    weights = ", ".join(f"{count:,} {name}" for name, count in graph.weights.items())
+    return (
+        f"  {graph.path}: {graph.size_bytes / 1e6:.1f} MB, opset {graph.opset}, IR {graph.ir_version}\n"
+        f"  inputs: {'; '.join(graph.inputs)}\n"
+        f"  outputs: {'; '.join(graph.outputs)}\n"
+        f"  weights: {weights or 'none'}\n"
+        f"  operators outside TensorRT's table: {', '.join(graph.outside_tensorrt) or 'none'}"
     )

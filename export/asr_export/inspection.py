@@ -1,0 +1,118 @@
+"""What a graph or an exported model is, read from its files."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from asr_export.errors import OutputError
+from asr_export.gate import TENSORRT_OPERATORS
+from asr_export.repository import read_config
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    """One ONNX graph."""
+
+    path: Path
+    size_bytes: int  # with the weights beside it
+    opset: int
+    ir_version: int
+    inputs: list[str]  # "name float32 [n, 1]"
+    outputs: list[str]
+    weights: dict[str, int]  # type -> number of values: the precision
+    outside_tensorrt: list[str]  # operators that TensorRT does not take
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """One exported model of a repository: its `export.json` and what lies beside it."""
+
+    name: str
+    source: str
+    architecture: str
+    padding_safe: bool
+    max_batch_size: int
+    labels: list[str]
+    max_abs_difference: float  # of log-probs, from PyTorch, when it was exported
+    graph: GraphFacts
+
+
+def inspect_graph(path: Path) -> GraphFacts:
+    """Facts of an ONNX file.
+
+    Raises:
+        OutputError: not there, or not an ONNX graph.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (OSError, DecodeError) as error:
+        raise OutputError(f"cannot read {path} as an ONNX graph: {error}") from error
+    if not model.graph.node:
+        raise OutputError(f"{path} holds no ONNX graph")
+    graph = model.graph
+    weights: Counter[str] = Counter()
+    for weight in graph.initializer:
+        weights[_type_name(weight.data_type)] += _count(weight.dims)
+    fed = {weight.name for weight in graph.initializer}
+    return GraphFacts(
+        path=path,
+        size_bytes=sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")),
+        opset=max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        ir_version=model.ir_version,
+        inputs=[_tensor(value) for value in graph.input if value.name not in fed],
+        outputs=[_tensor(value) for value in graph.output],
+        weights=dict(weights.most_common()),
+        outside_tensorrt=sorted({node.op_type for node in graph.node} - TENSORRT_OPERATORS),
+    )
+
+
+def inspect_repository(repository: Path) -> list[ModelFacts]:
+    """Facts of every exported model in a repository, by name.
+
+    Raises:
+        OutputError: no such folder, or no export in it.
+    """
+    reports = sorted(repository.glob("*/export.json"))
+    if not reports:
+        raise OutputError(f"{repository} holds no exported model; needs a folder that `triton-asr export` wrote")
+    return [_model(repository, report) for report in reports]
+
+
+def _model(repository: Path, file: Path) -> ModelFacts:
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        models = report["models"]
+        labels = json.loads((repository / models["ctc_decode"] / "labels.json").read_text(encoding="utf-8"))
+        return ModelFacts(
+            name=file.parent.name,
+            source=report["source"],
+            architecture=report["architecture"],
+            padding_safe=report["padding_safe"],
+            max_batch_size=read_config(file.parent).max_batch_size,
+            labels=labels["labels"],
+            max_abs_difference=report["parity"]["max_abs_difference"],
+            graph=inspect_graph(repository / models["acoustic"] / "1" / "model.onnx"),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{file.parent} is not a whole export: {error!r}") from error
+
+
+def _tensor(value: Any) -> str:
+    dims = [dim.dim_param or str(dim.dim_value) for dim in value.type.tensor_type.shape.dim]
+    return f"{value.name} {_type_name(value.type.tensor_type.elem_type)} [{', '.join(dims)}]"
+
+
+def _type_name(data_type: int) -> str:
+    return str(onnx.helper.tensor_dtype_to_np_dtype(data_type).name)
+
+
+def _count(dims: Any) -> int:
+    count = 1
+    for size in dims:
+        count *= size
+    return count
