@@ -81,8 +81,10 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
     except RevisionNotFoundError as error:
         raise CheckpointError(f"{checkpoint} has no revision {revision!r}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
         raise CheckpointError(
-            f"cannot download {checkpoint}: {error}. Is the hub within reach? A folder with the checkpoint works too"
+            f"there is no folder {checkpoint}, and as a hub id it cannot be downloaded: {reason}. "
+            "Is the hub within reach?"
         ) from error
     # A snapshot's folder is named by the commit that the revision pointed to.
     return Source(checkpoint, snapshot.name, snapshot, _files(language))

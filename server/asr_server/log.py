@@ -15,7 +15,8 @@ _WAITING_LINES = 10_000
 
 # What Triton prints on every machine without a GPU (or without DCGM); none of it says that something is wrong.
 _HARMLESS = re.compile(
-    r"Unable to allocate pinned system memory"
+    r"Unable to allocate pinned system memory|failed to allocate pinned system memory"
+    r"|unable to create stream for \S+: CUDA driver version is insufficient"
     r"|CUDA memory pool disabled"
     r"|CudaDriverHelper has not been initialized"
     r"|Failed to initialize NVML"

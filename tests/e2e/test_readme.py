@@ -18,17 +18,18 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEFAULT_URL = "127.0.0.1:8001"
 
 
-def block(language: str) -> str:
-    """The one code block of a language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    return str(found)
+def blocks(language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def commands() -> dict[str, list[str]]:
-    """The commands of the shell block by subcommand."""
-    activate, *rest = block("bash").splitlines()
-    assert activate == ". .venv/bin/activate"  # `make demo` has made it; the tests run in another one
-    lines = [shlex.split(line, comments=True) for line in rest]
+    """The commands of the shell blocks, one a terminal, by subcommand."""
+    lines: list[list[str]] = []
+    for block in blocks("bash"):
+        activate, *rest = block.splitlines()
+        assert activate == ". .venv/bin/activate"  # `make demo` has made it; the tests run in another one
+        lines += [shlex.split(line, comments=True) for line in rest]
     return {words[1]: [str(Path(sys.executable).with_name(words[0])), *words[1:]] for words in lines}
 
 
@@ -74,7 +75,7 @@ def test_evaluate(url: str, folder: Path) -> None:
 
 def test_python(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.chdir(folder)
-    code = block("python")
+    (code,) = blocks("python")
     assert len(code.splitlines()) <= 10
     assert DEFAULT_URL in code
     output = io.StringIO()

@@ -151,5 +151,5 @@ def test_what_the_hub_does_not_have(folder: Path, tmp_path: Path, name: str, rev
 def test_a_hub_out_of_reach(tmp_path: Path) -> None:
     done = export_from_hub("http://127.0.0.1:9", "someone/tiny", tmp_path)
     assert done.returncode == 1
-    assert "cannot download someone/tiny" in done.stderr
+    assert "there is no folder someone/tiny, and as a hub id it cannot be downloaded" in done.stderr
     assert "Traceback" not in done.stderr

@@ -12,6 +12,9 @@ from asr_server.server import start_failure
 
 # Lines of tritonserver 2.51.0.
 HARMLESS = [
+    'W1123 05:35:59.170080 8177 pinned_memory_manager.cc:170] "failed to allocate pinned system memory: no pool, "',
+    'E1123 05:35:59.170080 8177 ensemble_scheduler.cc:1468] "unable to create stream for asr: CUDA driver version is '
+    'insufficient for CUDA runtime version"',
     'W1123 05:35:59.170081 8177 pinned_memory_manager.cc:273] "Unable to allocate pinned system memory, pinned memory '
     'pool will not be available: CUDA driver version is insufficient for CUDA runtime version"',
     'I1123 05:35:59.170193 8177 cuda_memory_manager.cc:117] "CUDA memory pool disabled"',
