@@ -18,11 +18,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, Wav2Vec2FeatureExtractor
+from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 
 from asr_export import adapters
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 from asr_export.families import FAMILIES, Family
+from asr_export.geometry import Geometry
 
 # Everything that an export reads. Pickled weights (*.bin, *.pt) are not even downloaded: they are code, not data.
 _FILES = ["*.json", "model*.safetensors"]
@@ -51,8 +52,13 @@ class Checkpoint:
     source: Source
     family: Family
     model: Any  # transformers' …ForCTC, in eval mode, float32
-    feature_extractor: Any  # Wav2Vec2FeatureExtractor
+    feature_extractor: Any  # of the class that the family names
     tokenizer: Any  # Wav2Vec2CTCTokenizer or another with a vocabulary
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the model's frames lie in a recording."""
+        return self.family.geometry(self.model.config, self.feature_extractor)
 
 
 def locate(checkpoint: str, revision: str | None = None, language: str | None = None) -> Source:
@@ -106,9 +112,10 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
     config = _read(AutoConfig, folder, "config.json", "the model's shape")
     family = _family(config, source.name)
     feature_extractor = _read(AutoFeatureExtractor, folder, "preprocessor_config.json", "the sampling rate")
-    if not isinstance(feature_extractor, Wav2Vec2FeatureExtractor):
+    if type(feature_extractor).__name__ != family.feature_extractor:
         raise UnsupportedCheckpoint(
-            f"{source.name} has a {type(feature_extractor).__name__}; needs a Wav2Vec2FeatureExtractor (raw audio)"
+            f"{source.name} has a {type(feature_extractor).__name__}; {family.architecture} needs a "
+            f"{family.feature_extractor}"
         )
     if not (folder / "vocab.json").is_file() and not (folder / "tokenizer.json").is_file():
         raise CheckpointError(

@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 import transformers
-from torch import Tensor
 
-from asr_export import conformer, encoder, sew, sew_d, wavlm
+from asr_export import conformer, encoder, sew, sew_d, waveform, wavlm
+from asr_export.acoustic import Network
+from asr_export.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -16,24 +17,29 @@ class Family:
     """Where a family of checkpoints differs from the others."""
 
     architecture: str  # transformers' class, as config.json names it
-    base: str  # attribute of that class which holds the encoder
-    # (base, features, valid) -> hidden, as `asr_export.encoder.encode`
-    encode: Callable[[Any, Tensor, Tensor], Tensor] = encoder.encode
+    network: Callable[[Any, Any], Network]  # (model, feature_extractor) -> its part of the graph
+    geometry: Callable[[Any, Any], Geometry]  # (config, feature_extractor) -> how its frames lie in time
+    feature_extractor: str = "Wav2Vec2FeatureExtractor"  # transformers' class
 
     def model_class(self) -> Any:
         """The class in transformers."""
         return getattr(transformers, self.architecture)
 
 
+def _waveform(architecture: str, base: str, encode: waveform.Encode = encoder.encode) -> Family:
+    network = partial(waveform.WaveformNetwork, base=base, encode=encode)
+    return Family(architecture, network, waveform.geometry)
+
+
 # Keyed by `model_type` of config.json.
 FAMILIES: dict[str, Family] = {
-    "wav2vec2": Family("Wav2Vec2ForCTC", "wav2vec2"),
-    "hubert": Family("HubertForCTC", "hubert"),
-    "unispeech": Family("UniSpeechForCTC", "unispeech"),
-    "unispeech-sat": Family("UniSpeechSatForCTC", "unispeech_sat"),
-    "data2vec-audio": Family("Data2VecAudioForCTC", "data2vec_audio"),
-    "wavlm": Family("WavLMForCTC", "wavlm", partial(encoder.encode, run_layers=wavlm.run_layers)),
-    "wav2vec2-conformer": Family("Wav2Vec2ConformerForCTC", "wav2vec2_conformer", conformer.encode),
-    "sew": Family("SEWForCTC", "sew", sew.encode),
-    "sew-d": Family("SEWDForCTC", "sew_d", sew_d.encode),
+    "wav2vec2": _waveform("Wav2Vec2ForCTC", "wav2vec2"),
+    "hubert": _waveform("HubertForCTC", "hubert"),
+    "unispeech": _waveform("UniSpeechForCTC", "unispeech"),
+    "unispeech-sat": _waveform("UniSpeechSatForCTC", "unispeech_sat"),
+    "data2vec-audio": _waveform("Data2VecAudioForCTC", "data2vec_audio"),
+    "wavlm": _waveform("WavLMForCTC", "wavlm", partial(encoder.encode, run_layers=wavlm.run_layers)),
+    "wav2vec2-conformer": _waveform("Wav2Vec2ConformerForCTC", "wav2vec2_conformer", conformer.encode),
+    "sew": _waveform("SEWForCTC", "sew", sew.encode),
+    "sew-d": _waveform("SEWDForCTC", "sew_d", sew_d.encode),
 }

@@ -11,7 +11,6 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from asr_export.acoustic import shortest_recording
 from asr_export.checkpoint import Checkpoint
 from asr_export.errors import GateError
 from asr_export.graph import MAX_IR_VERSION, MAX_OPSET
@@ -59,7 +58,7 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
     Must run before the model is wrapped: the wrapper changes modules of the model in place.
     """
     rate = checkpoint.feature_extractor.sampling_rate
-    shortest = shortest_recording(checkpoint.model.config)
+    shortest = checkpoint.geometry.shortest
     second = max(rate, 2 * shortest)
     lengths = [
         [shortest],

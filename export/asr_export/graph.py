@@ -7,7 +7,8 @@ from pathlib import Path
 import onnx
 import torch
 
-from asr_export.acoustic import RaggedCtc, receptive_field
+from asr_export.acoustic import RaggedCtc
+from asr_export.geometry import Geometry
 
 # Every operator that these graphs need is in 17, which TensorRT and every current runtime take; the limits are those
 # of ONNX Runtime 1.19, which Triton 24.10 ships.
@@ -18,26 +19,20 @@ MAX_IR_VERSION = 10
 EXTERNAL_DATA_FROM_BYTES = 1_900_000_000
 
 
-def write_graph(module: RaggedCtc, path: Path) -> None:
+def write_graph(module: RaggedCtc, geometry: Geometry, path: Path) -> None:
     """Trace a ragged acoustic graph into `path` (and `path.data` where the weights exceed a protobuf's 2 GiB)."""
     module.eval()  # a wrapper left in training mode turns SpecAugment on
-    # Two items of different lengths: one item alone lets the tracer bake the batch size in.
-    field, stride = receptive_field(module.config)
-    lengths = [field + 40 * stride, field + 25 * stride]
-    audio = torch.randn(sum(lengths), generator=torch.Generator().manual_seed(0))
-    shape = torch.tensor(lengths, dtype=torch.int32)[:, None]
     with torch.inference_mode(), _Quiet():
         torch.onnx.export(
             module,
-            (audio, shape),
+            module.example(geometry),
             str(path),
             dynamo=False,
             opset_version=OPSET,
-            input_names=["audio", "audio_shape"],
+            input_names=list(module.inputs),
             output_names=["log_probs", "frames"],
             dynamic_axes={
-                "audio": {0: "total"},
-                "audio_shape": {0: "n"},
+                **module.inputs,
                 "log_probs": {0: "n", 1: "frames"},
                 "frames": {0: "n"},
             },

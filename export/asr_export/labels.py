@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from asr_export.acoustic import receptive_field
 from asr_export.checkpoint import Checkpoint
 from asr_export.errors import UnsupportedCheckpoint
 
@@ -27,7 +26,7 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
     Raises:
         UnsupportedCheckpoint: the tokenizer has no blank, or a vocabulary that the model's head has no columns for.
     """
-    tokenizer, config = checkpoint.tokenizer, checkpoint.model.config
+    tokenizer, geometry = checkpoint.tokenizer, checkpoint.geometry
     name = checkpoint.source.name
     size = checkpoint.model.lm_head.out_features
     columns = {column: token for token, column in tokenizer.get_vocab().items()}
@@ -42,7 +41,6 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
         raise UnsupportedCheckpoint(f"{name}: the tokenizer has {len(own)} labels, the model only {size} columns")
     delimiter_token = getattr(tokenizer, "word_delimiter_token", None) or "|"
     by_token = {token: column for column, token in columns.items() if column < size}
-    field, stride = receptive_field(config)
     return Labels(
         # transformers writes a column that the tokenizer does not know as its unknown token.
         labels=[columns.get(column, tokenizer.unk_token or "") for column in range(size)],
@@ -51,6 +49,6 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
         lowercase=bool(getattr(tokenizer, "do_lower_case", False)),
         clean_up_spaces=bool(tokenizer.clean_up_tokenization_spaces),
         sampling_rate=checkpoint.feature_extractor.sampling_rate,
-        stride_samples=stride,
-        receptive_field_samples=field,
+        stride_samples=geometry.stride,
+        receptive_field_samples=geometry.receptive_field,
     )

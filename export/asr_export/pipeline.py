@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asr_export import checkpoint as checkpoints
-from asr_export.acoustic import RaggedCtc, shortest_recording
+from asr_export.acoustic import RaggedCtc
 from asr_export.errors import ExportError
 from asr_export.gate import Parity, check_graph, check_parity, make_probe
 from asr_export.graph import OPSET, write_graph
@@ -72,14 +72,15 @@ def export_checkpoint(
         graph = Path(work) / "graph"
         graph.mkdir()
         on_step("tracing the graph")
-        write_graph(RaggedCtc(loaded.model, loaded.family, loaded.feature_extractor.do_normalize), graph / "model.onnx")
+        network = loaded.family.network(loaded.model, loaded.feature_extractor)
+        write_graph(RaggedCtc(network), loaded.geometry, graph / "model.onnx")
         on_step("checking the graph")
         check_graph(graph / "model.onnx")
         parity = check_parity(graph / "model.onnx", probe)
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_audio_seconds=options.max_audio_seconds,
-            min_samples=shortest_recording(loaded.model.config),
+            min_samples=loaded.geometry.shortest,
             labels=labels,
         )
         on_step(f"writing {output}")

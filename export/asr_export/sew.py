@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from asr_export.batch import first
 from asr_export.encoder import run_layers
 
 
@@ -28,10 +29,10 @@ def encode(base: Any, features: Tensor, valid: Tensor, run: Callable[[Any, Tenso
     squeezed = _squeeze(encoder, hidden, factor)
     whole = torch.div(valid.sum(dim=1), factor, rounding_mode="trunc")
     # At least one, so that an item which is too short does not make a softmax over nothing.
-    heard = _first(squeezed, torch.maximum(whole, torch.ones_like(whole)))
+    heard = first(squeezed, torch.maximum(whole, torch.ones_like(whole)))
     doubled = encoder.upsample(run(encoder, squeezed, heard))
     doubled = pad(doubled, (0, 0, 0, hidden.shape[1] - doubled.shape[1]))
-    return torch.where(_first(doubled, whole * factor)[:, :, None], doubled, 0.0)
+    return torch.where(first(doubled, whole * factor)[:, :, None], doubled, 0.0)
 
 
 def _squeeze(encoder: Any, hidden: Tensor, factor: int) -> Tensor:
@@ -44,8 +45,3 @@ def _squeeze(encoder: Any, hidden: Tensor, factor: int) -> Tensor:
     pooled = hidden[:, : whole * factor].reshape(n, whole, factor, channels).mean(dim=2)
     embedded = encoder.pos_conv_embed(hidden.transpose(1, 2)).transpose(1, 2)
     return cast(Tensor, pooled + embedded[:, :whole])
-
-
-def _first(hidden: Tensor, counts: Tensor) -> Tensor:
-    """Bool `[n, frames]`: the first `counts` frames of each item."""
-    return torch.arange(hidden.shape[1])[None, :] < counts[:, None]
