@@ -1,4 +1,4 @@
-"""A batch of recordings of different lengths in a graph: padding, masks, lengths, and sums that padding cannot touch."""
+"""A batch of recordings of different lengths in a graph: padding, masks, lengths, and sums that ignore padding."""
 
 from typing import cast
 
