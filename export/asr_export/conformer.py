@@ -11,14 +11,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from asr_export.encoder import attention_mask, project
+from asr_export.attention import attention_mask
+from asr_export.encoder import project
 
 
 def encode(base: Any, features: Tensor, valid: Tensor) -> Tensor:
     """As `asr_export.encoder.encode`; this family has no convolutional positions."""
     hidden = project(base, features, valid)
     mask = attention_mask(hidden, valid)
-    embedded = _positions(base, hidden)
+    embedded = positions(base.encoder, hidden)
     for layer in base.encoder.layers:
         hidden = 0.5 * layer.ffn1(layer.ffn1_layer_norm(hidden)) + hidden
         attended, _ = layer.self_attn(
@@ -37,16 +38,17 @@ def _convolve(module: Any, hidden: Tensor, valid: Tensor) -> Tensor:
     return cast(Tensor, mixed.transpose(1, 2))
 
 
-def _positions(base: Any, hidden: Tensor) -> Tensor | None:
-    kind = base.config.position_embeddings_type
+def positions(encoder: Any, hidden: Tensor) -> Tensor | None:
+    """What the attention of a Conformer encoder in transformers takes as its positions."""
+    kind = encoder.config.position_embeddings_type
     if kind == "relative":
-        return _relative_positions(hidden.shape[1], hidden.shape[2])
+        return relative_positions(hidden.shape[1], hidden.shape[2])
     if kind == "rotary":
-        return cast(Tensor, base.encoder.embed_positions(hidden))
+        return cast(Tensor, encoder.embed_positions(hidden))
     return None
 
 
-def _relative_positions(frames: int, channels: int) -> Tensor:
+def relative_positions(frames: int, channels: int) -> Tensor:
     """Sines and cosines of the distances `frames - 1` … `1 - frames`: `[1, 2 * frames - 1, channels]`.
 
     Transformer-XL (Dai et al. 2019), section 3.3; sines in the even channels, cosines in the odd ones.

@@ -6,21 +6,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from asr_export.attention import attention_mask
+
 # (layers, hidden, valid) -> hidden: the transformer's layers over `[n, frames, channels]`, real frames `[n, frames]`.
 RunLayers = Callable[[Any, Tensor, Tensor], Tensor]
-
-
-def attention_mask(hidden: Tensor, valid: Tensor) -> Tensor:
-    """Added to attention scores: 0 for real keys, the type's minimum for padding; `[n, 1, 1, frames]`.
-
-    Not minus infinity: a softmax over nothing but that is NaN.
-    """
-    return torch.where(valid, 0.0, torch.finfo(hidden.dtype).min)[:, None, None, :]
-
-
-def by_head(hidden: Tensor, heads: int) -> Tensor:
-    """`[n, frames, channels]` -> `[n, heads, frames, channels / heads]`."""
-    return hidden.reshape(hidden.shape[0], hidden.shape[1], heads, -1).transpose(1, 2)
 
 
 def run_layers(layers: Any, hidden: Tensor, valid: Tensor) -> Tensor:

@@ -70,7 +70,10 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
     ]
     random = np.random.default_rng(0)
     batches = [[_waveform(random, length, rate) for length in batch] for batch in lengths]
-    batches.append([np.zeros(second, np.float32), _waveform(random, second + 333, rate)])  # silence among speech
+    silence = np.zeros(second, np.float32)
+    if not checkpoint.family.defined_in_silence:
+        silence = random.normal(scale=1e-3, size=second).astype(np.float32)  # a quiet room, 60 dB below full scale
+    batches.append([silence, _waveform(random, second + 333, rate)])  # silence among speech
     return Probe(batches, [[_reference(checkpoint, wave) for wave in batch] for batch in batches])
 
 
@@ -151,9 +154,10 @@ def _waveform(random: np.random.Generator, length: int, rate: int) -> NDArray[np
 
 def _reference(checkpoint: Checkpoint, wave: NDArray[np.float32]) -> NDArray[np.float32]:
     extractor = checkpoint.feature_extractor
-    values = extractor(wave, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_values
+    features = extractor(wave, sampling_rate=extractor.sampling_rate, return_tensors="pt")
     with torch.inference_mode():
-        log_probs = torch.log_softmax(checkpoint.model(values).logits[0], dim=-1).numpy()
+        logits = checkpoint.model(**checkpoint.family.inputs(features)).logits[0]
+        log_probs = torch.log_softmax(logits, dim=-1).numpy()
     _require_finite(log_probs, f"the checkpoint's own output (PyTorch) for {len(wave)} samples")
     return np.asarray(log_probs, dtype=np.float32)
 

@@ -28,7 +28,7 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
     """
     tokenizer, geometry = checkpoint.tokenizer, checkpoint.geometry
     name = checkpoint.source.name
-    size = checkpoint.model.lm_head.out_features
+    size = getattr(checkpoint.model, checkpoint.family.head).weight.shape[0]
     columns = {column: token for token, column in tokenizer.get_vocab().items()}
     blank = tokenizer.pad_token_id
     if blank is None or not 0 <= blank < size:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from asr_export import sew
-from asr_export.encoder import attention_mask, by_head
+from asr_export.attention import attend, attention_mask, by_head, clamp, project
 
 
 def _run(encoder: Any, hidden: Tensor, valid: Tensor) -> Tensor:
@@ -47,9 +47,7 @@ def _relative_positions(stack: Any, frames: int) -> Tensor | None:
 
 def _attend(attention: Any, hidden: Tensor, mask: Tensor, relative: Tensor | None, embeddings: Tensor | None) -> Tensor:
     heads = attention.num_attention_heads
-    query, key, value = (
-        by_head(project(hidden), heads) for project in (attention.query_proj, attention.key_proj, attention.value_proj)
-    )
+    query, key, value = project(hidden, heads, attention.query_proj, attention.key_proj, attention.value_proj)
     kinds = [kind for kind in ("c2p", "p2c") if kind in attention.pos_att_type]
     scale = math.sqrt(query.shape[-1] * (1 + len(kinds)))
     scores = query @ key.transpose(2, 3) / scale
@@ -57,19 +55,17 @@ def _attend(attention: Any, hidden: Tensor, mask: Tensor, relative: Tensor | Non
         span = attention.pos_ebd_size
         embeddings = embeddings[None, : 2 * span]
         if "c2p" in kinds:
-            project = attention.key_proj if attention.share_att_key else attention.pos_key_proj
-            scores = scores + _lookup(query, by_head(project(embeddings), heads), relative, span) / scale
+            of_key = attention.key_proj if attention.share_att_key else attention.pos_key_proj
+            scores = scores + _lookup(query, by_head(of_key(embeddings), heads), relative, span) / scale
         if "p2c" in kinds:
-            project = attention.query_proj if attention.share_att_key else attention.pos_query_proj
-            by_key = _lookup(key, by_head(project(embeddings), heads), -relative, span)
+            of_query = attention.query_proj if attention.share_att_key else attention.pos_query_proj
+            by_key = _lookup(key, by_head(of_query(embeddings), heads), -relative, span)
             scores = scores + by_key.transpose(2, 3) / scale
-    mixed = torch.softmax(scores + mask, dim=-1) @ value
-    return mixed.transpose(1, 2).flatten(2)
+    return attend(scores + mask, value)
 
 
 def _lookup(content: Tensor, position: Tensor, relative: Tensor, span: int) -> Tensor:
     """Scores `[n, heads, frames, frames]` of content `[n, heads, frames, d]` and positions `[1, heads, 2 span, d]`."""
     table = content @ position.transpose(2, 3)
-    # Minimum and maximum: TensorRT's Clip has no INT64.
-    index = torch.minimum(torch.maximum(relative + span, torch.tensor(0)), torch.tensor(2 * span - 1))
+    index = clamp(relative + span, 0, 2 * span - 1)
     return torch.gather(table, 3, index.expand(table.shape[0], table.shape[1], -1, -1))

@@ -63,6 +63,11 @@ class WaveformNetwork(nn.Module):
         return hidden.transpose(1, 2), lengths
 
 
+def inputs(features: Any) -> dict[str, Tensor]:
+    """What transformers' own model is given for one recording: no mask, since nothing is padded."""
+    return {"input_values": features["input_values"]}
+
+
 def geometry(config: Any, feature_extractor: Any) -> Geometry:
     """Of the strided convolutions, SEW's squeezing and an adapter."""
     field, stride = 1, 1

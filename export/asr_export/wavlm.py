@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asr_export.encoder import attention_mask, by_head
+from asr_export.attention import attend, attention_mask, by_head, project
 
 
 def run_layers(layers: Any, hidden: Tensor, valid: Tensor) -> Tensor:
@@ -33,13 +33,10 @@ def _is_stable(layer: Any) -> bool:
 
 def _attend(attention: Any, hidden: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
     heads = attention.num_heads
-    query, key, value = (
-        by_head(projection(hidden), heads) for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
+    query, key, value = project(hidden, heads, attention.q_proj, attention.k_proj, attention.v_proj)
     scores = (query * attention.scaling) @ key.transpose(2, 3)
-    weights = torch.softmax(scores + _gate(attention, by_head(hidden, heads)) * bias + mask, dim=-1)
-    mixed = (weights @ value).transpose(1, 2).flatten(2)
-    projected: Tensor = attention.out_proj(mixed)
+    scores = scores + _gate(attention, by_head(hidden, heads)) * bias + mask
+    projected: Tensor = attention.out_proj(attend(scores, value))
     return projected
 
 

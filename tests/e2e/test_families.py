@@ -24,6 +24,8 @@ KINDS = {
     "wav2vec2-conformer": "conformer-relative",
     "sew": "sew",
     "sew-d": "sew-d",
+    "wav2vec2-bert": "wav2vec2-bert",
+    "parakeet_ctc": "parakeet",
 }
 
 

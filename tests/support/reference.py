@@ -1,17 +1,34 @@
 """What transformers itself makes of a recording."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
 
 
-def transformers_says(checkpoint: Path, audio: np.ndarray) -> str:
-    """The greedy transcript of one recording at the checkpoint's rate, float32 `[samples]`."""
+def transformers_features(extractor: Any, audio: np.ndarray) -> dict[str, torch.Tensor]:
+    """What the model is given for one recording at the checkpoint's rate, float32 `[samples]`."""
+    features = extractor(audio, sampling_rate=extractor.sampling_rate, return_tensors="pt")
+    if type(extractor).__name__ == "ParakeetFeatureExtractor":
+        # It adds a frame and masks it; the model makes NaN of everything where that empties an output row.
+        valid = features["attention_mask"][0].bool()
+        return {name: tensor[:, valid] for name, tensor in features.items()}
+    # No mask for a waveform: nothing is padded.
+    return {"input_values": features["input_values"]} if "input_values" in features else dict(features)
+
+
+def transformers_log_probs(checkpoint: Path, audio: np.ndarray) -> np.ndarray:
+    """Float32 `[frames, vocab]` of one recording, float32 `[samples]`."""
     extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
     model = AutoModelForCTC.from_pretrained(checkpoint).eval()
-    inputs = extractor(audio, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_values
     with torch.inference_mode():
-        ids = model(inputs).logits[0].argmax(-1)
-    return str(AutoTokenizer.from_pretrained(checkpoint).decode(ids))
+        logits = model(**transformers_features(extractor, audio)).logits[0]
+    return np.asarray(torch.log_softmax(logits, dim=-1).numpy())
+
+
+def transformers_says(checkpoint: Path, audio: np.ndarray) -> str:
+    """The greedy transcript of one recording, without spaces around it."""
+    ids = transformers_log_probs(checkpoint, audio).argmax(-1)
+    return str(AutoTokenizer.from_pretrained(checkpoint).decode(ids)).strip()

@@ -5,11 +5,18 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import Unigram
 from transformers import (
     Data2VecAudioConfig,
     Data2VecAudioForCTC,
     HubertConfig,
     HubertForCTC,
+    ParakeetCTCConfig,
+    ParakeetFeatureExtractor,
+    ParakeetForCTC,
+    ParakeetTokenizerFast,
+    SeamlessM4TFeatureExtractor,
     SEWConfig,
     SEWDConfig,
     SEWDForCTC,
@@ -18,6 +25,8 @@ from transformers import (
     UniSpeechForCTC,
     UniSpeechSatConfig,
     UniSpeechSatForCTC,
+    Wav2Vec2BertConfig,
+    Wav2Vec2BertForCTC,
     Wav2Vec2Config,
     Wav2Vec2ConformerConfig,
     Wav2Vec2ConformerForCTC,
@@ -50,6 +59,20 @@ _SEW = {
     "conv_stride": (5, 2, 2, 2, 2),
     "squeeze_factor": 2,
 }
+_BERT = {
+    "conv_depthwise_kernel_size": 5,
+    "left_max_position_embeddings": 12,
+    "right_max_position_embeddings": 4,
+    "max_source_positions": 64,
+    "output_hidden_size": 32,
+    "initializer_range": 0.05,  # larger ones make more of float32's rounding than trained weights do
+}
+_PARAKEET = {
+    **{name: _SHAPE[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")},
+    "subsampling_conv_channels": 8,
+    "conv_kernel_size": 5,
+    "initializer_range": 0.1,
+}
 _KINDS = {
     "wav2vec2-group-norm": (Wav2Vec2ForCTC, Wav2Vec2Config, {}),
     "wav2vec2-layer-norm": (Wav2Vec2ForCTC, Wav2Vec2Config, _LAYER_NORM),
@@ -75,6 +98,19 @@ _KINDS = {
         SEWDConfig,
         {**_SEW, "position_buckets": -1, "share_att_key": False, "max_position_embeddings": 32},
     ),
+    "wav2vec2-bert": (Wav2Vec2BertForCTC, Wav2Vec2BertConfig, _BERT),
+    "wav2vec2-bert-adapter": (
+        Wav2Vec2BertForCTC,
+        Wav2Vec2BertConfig,
+        {**_BERT, "add_adapter": True, "use_intermediate_ffn_before_adapter": True, "output_hidden_size": 24},
+    ),
+    "wav2vec2-bert-relative": (
+        Wav2Vec2BertForCTC,
+        Wav2Vec2BertConfig,
+        {**_BERT, "position_embeddings_type": "relative"},
+    ),
+    "wav2vec2-bert-rotary": (Wav2Vec2BertForCTC, Wav2Vec2BertConfig, {**_BERT, "position_embeddings_type": "rotary"}),
+    "parakeet": (ParakeetForCTC, ParakeetCTCConfig, {"encoder_config": _PARAKEET, "pad_token_id": len(ALPHABET) - 1}),
 }
 KINDS = tuple(_KINDS)
 
@@ -91,10 +127,17 @@ def write(kind: str, folder: Path) -> Path:
             norm.running_var.uniform_(0.5, 2)
             norm.bias.data.normal_()
         with torch.no_grad():
-            model.lm_head.weight.mul_(4)
+            (model.ctc_head if kind == "parakeet" else model.lm_head).weight.mul_(4)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
+    if kind == "parakeet":
+        write_pieces(folder)
+        ParakeetFeatureExtractor().save_pretrained(folder)
+        return folder
     write_tokenizer(folder, ALPHABET)
+    if kind.startswith("wav2vec2-bert"):
+        SeamlessM4TFeatureExtractor().save_pretrained(folder)
+        return folder
     normalized_with_mask = changes.get("feat_extract_norm") == "layer"
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=normalized_with_mask).save_pretrained(folder)
     return folder
@@ -105,6 +148,16 @@ def write_tokenizer(folder: Path, labels: list[str], **options: object) -> None:
     vocabulary = folder / "vocab.json"
     vocabulary.write_text(json.dumps({label: column for column, label in enumerate(labels)}), encoding="utf-8")
     Wav2Vec2CTCTokenizer(str(vocabulary), **options).save_pretrained(folder)
+
+
+def write_pieces(folder: Path) -> None:
+    """Write a SentencePiece tokenizer with as many pieces as ALPHABET has labels, the blank last."""
+    pieces = ["<unk>", "▁", "'", *"ETAONIHS", *(f"▁{letter}" for letter in "TAOSWCBPÉ"), *"RDLUMing", "é", "er", "ß"]
+    tokenizer = Tokenizer(Unigram([(piece, -1.0) for piece in pieces], unk_id=0))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    fast = ParakeetTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<pad>")
+    assert fast.pad_token_id == len(ALPHABET) - 1
+    fast.save_pretrained(folder)
 
 
 def write_multilingual(folder: Path, vocabularies: dict[str, list[str]]) -> Path:
