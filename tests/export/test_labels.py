@@ -1,6 +1,5 @@
 """What the exported labels spell is what the checkpoint's own tokenizer decodes."""
 
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,20 +13,9 @@ from asr_export import UnsupportedCheckpoint
 from asr_export.checkpoint import Checkpoint, load, locate
 from asr_export.labels import read_labels
 from labels import Labels as ServedLabels
+from vocabularies import LATIN, VOCABULARIES, with_vocabulary
 
 SIZE = len(tiny_checkpoints.ALPHABET)
-LATIN = tiny_checkpoints.ALPHABET
-PORTUGUESE = ["|", "<unk>", *"abcdefghijlmnopqrstuvx", *"áâãçéêí", "<pad>"]
-VOCABULARIES: dict[str, tuple[list[str], dict[str, object]]] = {
-    "english": (LATIN, {}),
-    "blank last, unk in the middle": ([label.lower() for label in PORTUGUESE], {}),
-    "lower case written": (LATIN, {"do_lower_case": True}),
-    "another delimiter": ([*LATIN[:4], "_", *LATIN[5:]], {"word_delimiter_token": "_"}),
-    "space as delimiter": ([*LATIN[:4], " ", *LATIN[5:]], {"word_delimiter_token": " "}),
-    "chinese, no delimiter": ([*LATIN[:4], *"一二三四五六七八九十百千万你好世界今天气很我们去学校"], {}),
-    "spaces cleaned up": ([*LATIN[:5], *"?.!,smt", *LATIN[12:]], {"clean_up_tokenization_spaces": True}),
-    "labels of several letters": ([*LATIN[:5], "ch", "sch", *LATIN[7:]], {}),
-}
 
 
 @pytest.fixture
@@ -35,10 +23,7 @@ def checkpoint_with(
     tiny_checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> Callable[[list[str], dict[str, object]], Checkpoint]:
     def make(vocabulary: list[str], options: dict[str, object]) -> Checkpoint:
-        folder = Path(shutil.copytree(tiny_checkpoint("wav2vec2-group-norm"), tmp_path / "checkpoint"))
-        for file in ("vocab.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
-            (folder / file).unlink(missing_ok=True)
-        tiny_checkpoints.write_tokenizer(folder, vocabulary, **options)
+        folder = with_vocabulary(tiny_checkpoint("wav2vec2-group-norm"), tmp_path / "checkpoint", vocabulary, options)
         return load(locate(str(folder)))
 
     return make
