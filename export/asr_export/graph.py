@@ -26,7 +26,7 @@ def write_graph(module: RaggedCtc, path: Path) -> None:
     lengths = [field + 40 * stride, field + 25 * stride]
     audio = torch.randn(sum(lengths), generator=torch.Generator().manual_seed(0))
     shape = torch.tensor(lengths, dtype=torch.int32)[:, None]
-    with torch.inference_mode(), _Quiet():
+    with torch.inference_mode(), Quiet():
         torch.onnx.export(
             module,
             (audio, shape),
@@ -42,10 +42,10 @@ def write_graph(module: RaggedCtc, path: Path) -> None:
                 "frames": {0: "n"},
             },
         )
-    _finish(path)
+    finish(path)
 
 
-def _finish(path: Path) -> None:
+def finish(path: Path) -> None:
     """Bring the file within the limits of the oldest supported runtime, weights in one file."""
     model = onnx.load(path)
     model.ir_version = min(model.ir_version, MAX_IR_VERSION)
@@ -56,7 +56,7 @@ def _finish(path: Path) -> None:
     onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data" if large else None)
 
 
-class _Quiet(warnings.catch_warnings):
+class Quiet(warnings.catch_warnings):
     """The tracer warns of every Python condition; the parity gate is what tells whether one of them mattered."""
 
     def __enter__(self) -> None:

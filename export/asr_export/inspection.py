@@ -38,7 +38,7 @@ class ModelFacts:
     padding_safe: bool
     max_batch_size: int
     labels: list[str]
-    max_abs_difference: float  # of log-probs, from PyTorch, when it was exported
+    max_abs_difference: float  # of log-probs, from what it was made from, when it was exported
     graph: GraphFacts
 
 

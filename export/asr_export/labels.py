@@ -19,6 +19,9 @@ class Labels:
     sampling_rate: int  # Hz
     stride_samples: int  # between two frames
     receptive_field_samples: int  # heard by one frame
+    word_start: str | None = (
+        None  # what a label that begins a word begins with (SentencePiece's "▁"); None: see delimiter
+    )
 
 
 def read_labels(checkpoint: Checkpoint) -> Labels:
