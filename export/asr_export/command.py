@@ -34,10 +34,10 @@ def export(
     ] = 40,
 ) -> None:
     """Turn a HuggingFace CTC checkpoint, or a ready CTC graph, into a Triton model repository, and check it."""
-    from asr_export import ExportOptions, GraphOptions, export_checkpoint, export_graph
-
     is_graph = checkpoint.lower().endswith(".onnx")
     _check_kind(checkpoint, is_graph, {"--labels": labels, "--sample-rate": sample_rate}, (blank, delimiter))
+    from asr_export import ExportOptions, GraphOptions, export_checkpoint, export_graph
+
     options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds)
 
     def tell(step: str) -> None:

@@ -80,6 +80,10 @@ def export_graph(
     reference = Reference(runner, behaviour)
     if not np.array_equal(reference(batches[1][0]), reference(batches[1][0])):
         raise GateError("the graph gives two answers for one recording: it has dropout, dither or another random part")
+    try:
+        reference(batches[-1][0])
+    except ExportError as error:
+        raise type(error)(f"{error}; the longest recording is set by --max-audio-seconds") from error
     on_step("wrapping and checking the graph")
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         folder, parity, leak = _wrap_and_check(source, behaviour, batches, reference, Path(work))

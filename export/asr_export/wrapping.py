@@ -3,7 +3,6 @@
 What goes before and after it is traced from PyTorch modules, as the kit's own graphs are, and joined to it.
 """
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -121,7 +120,7 @@ def wrap(graph: ForeignGraph, behaviour: Behaviour, ragged: bool, path: Path) ->
         ]
     )
     for file in graph.data_files():
-        _link_or_copy(file, path.parent / file.name)
+        shutil.copyfile(file, path.parent / file.name)  # not a link, which ONNX refuses to follow
     onnx.save(model, path)
     finish(path)
 
@@ -167,10 +166,3 @@ def _trace(
         )
         model = onnx.load(path)
     return model if opset <= _TRACER_MAX_OPSET else onnx.version_converter.convert_version(model, opset)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from asr_export.graph import Quiet
 from torch import Tensor, nn
 
 RATE = 16_000
@@ -101,21 +102,22 @@ def write(
     audio = torch.randn(2, 4_000, generator=torch.Generator().manual_seed(0))
     audio = audio[:, None] if channel else audio
     outputs = ["y", "y_lens"][: 1 if lengths is None or isinstance(model, WithLengthsIn) else 2]
-    torch.onnx.export(
-        model.eval(),
-        (audio,) if lengths is None else (audio, lengths),
-        str(path),
-        dynamo=False,
-        opset_version=opset,
-        input_names=["x"] if lengths is None else ["x", "x_lens"],
-        output_names=outputs,
-        dynamic_axes={
-            "x": {0: "N", 2 if channel else 1: "T"},
-            "x_lens": {0: "N"},
-            "y": {axes[0]: "N", axes[1]: "F"},
-            "y_lens": {0: "N"},
-        },
-    )
+    with Quiet():
+        torch.onnx.export(
+            model.eval(),
+            (audio,) if lengths is None else (audio, lengths),
+            str(path),
+            dynamo=False,
+            opset_version=opset,
+            input_names=["x"] if lengths is None else ["x", "x_lens"],
+            output_names=outputs,
+            dynamic_axes={
+                "x": {0: "N", 2 if channel else 1: "T"},
+                "x_lens": {0: "N"},
+                "y": {axes[0]: "N", axes[1]: "F"},
+                "y_lens": {0: "N"},
+            },
+        )
     return path
 
 
