@@ -14,7 +14,7 @@ PIECES = ["<blk>", "<unk>", "▁THE", "▁S", "ING", "ED", "▁", "A", "▁TO", 
 
 
 class Recognizer(nn.Module):
-    """Strided convolutions over a normalised waveform, and a sum over all frames that each frame adds: it leaks.
+    """Strided convolutions over a normalised waveform, and less the mean of all frames: padding leaks into both.
 
     With lengths, both are taken over an item's own samples and frames.
     """
@@ -40,7 +40,7 @@ class Recognizer(nn.Module):
         frames = None if lengths is None else torch.div(lengths - FIELD, STRIDE, rounding_mode="trunc") + 1
         if self.mixing:
             valid = _valid(hidden.shape[1], frames)
-            hidden = hidden + _mean(hidden, None if valid is None else valid[:, :, None])
+            hidden = hidden - _mean(hidden, None if valid is None else valid[:, :, None])
         rows = self.head(hidden)
         if self.values == "log_probs":
             rows = torch.log_softmax(rows, dim=2)
