@@ -48,6 +48,8 @@ def inspect_graph(path: Path) -> GraphFacts:
     Raises:
         OutputError: not there, or not an ONNX graph.
     """
+    if not path.exists():
+        raise OutputError(f"there is no file or folder {path}")
     try:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:
