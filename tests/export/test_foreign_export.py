@@ -15,12 +15,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import tiny_checkpoints
 import torch
 from asr_export import ExportOptions, ExportResult, GraphOptions, export_graph
 from asr_export.gate import run_equal, run_ragged, waveform
 from asr_export.inspection import inspect_repository
 from asr_export.repository import read_config
 from labels import Labels
+from reference import transformers_says
 
 N = len(foreign.CHARACTERS)
 LENGTHS = torch.tensor([4_000, 3_600])
@@ -31,7 +33,7 @@ NEMO = [" ", "e", "t", "a", "o", "n", "i", "h", "s", "r", "d", "l", "u"]
 class Case:
     """A graph, its labels, and what the export should find."""
 
-    model: Callable[[], foreign.Recognizer]
+    model: Callable[[], torch.nn.Module]
     padding_safe: bool
     written: dict[str, Any] = field(default_factory=dict)  # of foreign_graphs.write
     labels: list[str] = field(default_factory=lambda: foreign.CHARACTERS)
@@ -161,6 +163,35 @@ def test_operators_that_tensorrt_does_not_take_are_told_and_no_obstacle(tmp_path
     result = export(Case(lambda: Recurrent(N), False), tmp_path)
     report = json.loads((result.output / "asr" / "export.json").read_text())
     assert report["operators_outside_tensorrt"] == ["LSTM"]
+
+
+def test_frames_centred_on_multiples_of_their_stride(tmp_path: Path) -> None:
+    result = export(Case(lambda: foreign.Spectrogram(N), False), tmp_path)
+    labels = Labels.load(result.output / "ctc_decode" / "labels.json")
+    assert (labels.stride_samples, labels.receptive_field_samples) == (640, 0)
+    # The edges before and after frame 3 lie half a stride from its centre, 3 x 640 samples.
+    np.testing.assert_allclose(labels.seconds(np.array([3.0, 4.0])), np.array([1600, 2240]) / foreign.RATE)
+    report = json.loads((result.output / "asr" / "export.json").read_text())
+    assert report["found"]["min_samples"] == 257  # half a window is reflected at either end
+
+
+@pytest.mark.filterwarnings("ignore")  # optimum's tracing warns of every Python condition
+def test_the_graph_of_another_exporter(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    from optimum.onnxruntime import ORTModelForCTC
+
+    checkpoint = tiny_checkpoint("hubert-layer-norm")
+    ORTModelForCTC.from_pretrained(checkpoint, export=True).save_pretrained(tmp_path / "optimum")
+    labels = foreign.write_labels(tiny_checkpoints.ALPHABET, tmp_path / "labels.txt")
+    result = export_graph(tmp_path / "optimum" / "model.onnx", tmp_path / "models", GraphOptions(labels, foreign.RATE))
+    assert not result.padding_safe  # it has no mask
+    # Optimum leaves the normalisation to the caller.
+    wave = waveform(np.random.default_rng(0), 30_000, foreign.RATE)
+    wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
+    session = onnxruntime.InferenceSession(result.output / "acoustic" / "1" / "model.onnx")
+    (answer,) = run_equal(session, [wave])
+    (heard,) = greedy.decode([answer], [len(answer)], Labels.load(result.output / "ctc_decode" / "labels.json"))
+    assert heard.text == transformers_says(checkpoint, wave)
+    assert len(heard.text) > 10
 
 
 def test_weights_beside_the_graph(tmp_path: Path) -> None:

@@ -80,6 +80,26 @@ class Ignorant(Recognizer):
         return self.scores(x, None)[0], frames
 
 
+class Spectrogram(nn.Module):
+    """A log spectrogram of centred windows and a strided convolution, as toolkits on mel bands have them."""
+
+    HOP, WINDOW, SUBSAMPLING = 160, 512, 4
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(columns)
+            self.conv = nn.Conv1d(self.WINDOW // 2 + 1, 16, 5, stride=self.SUBSAMPLING, padding=2)
+            self.head = nn.Linear(16, columns)
+        self.register_buffer("window", torch.hann_window(self.WINDOW))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = torch.stft(x, self.WINDOW, self.HOP, window=self.window, pad_mode="reflect", return_complex=False)
+        bands = torch.log((parts * parts).sum(dim=3) + 1e-5)
+        scores: Tensor = self.head(torch.relu(self.conv(bands)).transpose(1, 2))
+        return scores
+
+
 def write(
     model: nn.Module,
     path: Path,
