@@ -126,9 +126,7 @@ def wrap(graph: ForeignGraph, behaviour: Behaviour, ragged: bool, path: Path) ->
 
 
 def _join(graph: ForeignGraph, before: onnx.ModelProto, after: onnx.ModelProto) -> onnx.ModelProto:
-    source = onnx.GraphProto()
-    source.CopyFrom(graph.model.graph)
-    source = compose.add_prefix_graph(source, "graph/")
+    source = compose.add_prefix_graph(graph.model.graph, "graph/")
     last = compose.add_prefix_graph(after.graph, "after/")
     ends = [("waveforms", f"graph/{graph.audio.name}")]
     if graph.samples is not None:

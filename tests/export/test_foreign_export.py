@@ -62,6 +62,9 @@ CASES = {
         {"lengths": LENGTHS.to(torch.int32), "axes": (1, 0), "opset": 20},
         layout=(1, 0, 2),
     ),
+    "items last": Case(
+        lambda: foreign.WithLengths(N, layout=(1, 2, 0)), True, {"lengths": LENGTHS, "axes": (2, 0)}, layout=(2, 0, 1)
+    ),
     "pieces": Case(
         lambda: foreign.WaveformOnly(N, values="log_probs"), False, labels=foreign.PIECES, space=foreign.PIECES[6]
     ),
