@@ -6,6 +6,7 @@ Nothing is decoded here: files travel as they are, and the server reads them.
 import io
 import numbers
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ MAX_CHANNELS = 64  # as in the server's preprocess step
 MESSAGE_OVERHEAD_BYTES = 4096
 
 _CHUNK_BYTES = 2**20
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ACCEPTED = "a path, bytes, a binary file object, a numpy array or asr_client.Audio"
 
 
@@ -79,6 +81,8 @@ def load(audio: Audio, max_message_bytes: int) -> Payload:
     """
     limit = max_message_bytes - MESSAGE_OVERHEAD_BYTES
     source = audio.source
+    if isinstance(source, str) and _ADDRESS.match(source):
+        raise InvalidAudio(f"{source} is an address, which is not downloaded; needs {_ACCEPTED}")
     if isinstance(source, str | os.PathLike):
         payload = _described(audio, lambda: _read_path(Path(source), limit))
     elif isinstance(source, bytes | bytearray | memoryview):

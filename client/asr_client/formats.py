@@ -13,7 +13,7 @@ import json
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from asr_client._results import Transcription, Word
 
@@ -23,6 +23,8 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 TIMED_FORMATS: frozenset[Format] = frozenset(("srt", "vtt", "tsv", "ctm"))
 # Formats of which the texts of several recordings can follow each other in one file.
 JOINABLE_FORMATS: frozenset[Format] = frozenset(("txt", "json", "ctm"))
+# Of numbers in JSON: the server's are float32.
+DECIMALS = {"confidence": 4, "duration": 3, "start": 3, "end": 3}
 
 # What subtitle guides (BBC, Netflix) agree on, for a viewer who reads about 17 characters a second.
 LINE_CHARACTERS = 42
@@ -107,7 +109,14 @@ def _txt(transcription: Transcription, name: str) -> str:
 
 
 def _json(transcription: Transcription, name: str) -> str:
-    return json.dumps({"audio": name, **asdict(transcription)}, ensure_ascii=False) + "\n"
+    return json.dumps({"audio": name, **_rounded(asdict(transcription))}, ensure_ascii=False) + "\n"
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Without the digits that float32 has too many: milliseconds, and confidences to four places."""
+    words = [_rounded(word) for word in values.get("words", ())]
+    rounded = {name: round(value, DECIMALS[name]) for name, value in values.items() if name in DECIMALS}
+    return {**values, **rounded, **({"words": words} if "words" in values else {})}
 
 
 def _srt(transcription: Transcription, name: str) -> str:

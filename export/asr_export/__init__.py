@@ -1,11 +1,12 @@
-"""HuggingFace speech checkpoint -> checked ONNX graph -> Triton model repository."""
+"""HuggingFace speech checkpoint, or a ready CTC graph -> checked ONNX graph -> Triton model repository."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from asr_export.errors import CheckpointError, ExportError, GateError, OutputError, UnsupportedCheckpoint
+from asr_export.errors import CheckpointError, ExportError, GateError, GraphError, OutputError, UnsupportedCheckpoint
 
 if TYPE_CHECKING:
+    from asr_export.foreign_pipeline import GraphOptions, export_graph
     from asr_export.gate import Parity
     from asr_export.labels import Labels
     from asr_export.pipeline import ExportOptions, ExportResult, export_checkpoint
@@ -17,21 +18,26 @@ __all__ = [
     "ExportOptions",
     "ExportResult",
     "GateError",
+    "GraphError",
+    "GraphOptions",
     "Labels",
     "ModelNames",
     "OutputError",
     "Parity",
     "UnsupportedCheckpoint",
     "export_checkpoint",
+    "export_graph",
 ]
 
 _LAZY = {
     "ExportOptions": "pipeline",
     "ExportResult": "pipeline",
+    "GraphOptions": "foreign_pipeline",
     "Labels": "labels",
     "ModelNames": "repository",
     "Parity": "gate",
     "export_checkpoint": "pipeline",
+    "export_graph": "foreign_pipeline",
 }
 
 

@@ -42,7 +42,7 @@ class Source:
     def file_hashes(self) -> dict[str, str]:
         """SHA-256 of every file that an export reads, by name."""
         files = sorted({path for pattern in self.patterns for path in self.folder.glob(pattern)})
-        return {path.name: _sha256(path) for path in files}
+        return {path.name: sha256(path) for path in files}
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,6 @@ def _require_safetensors(source: Source) -> None:
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

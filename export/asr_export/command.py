@@ -10,30 +10,64 @@ if TYPE_CHECKING:
 
 
 def export(
-    checkpoint: Annotated[str, typer.Argument(help="A hub id (facebook/wav2vec2-base-960h) or a checkpoint folder.")],
+    checkpoint: Annotated[
+        str,
+        typer.Argument(help="A hub id (facebook/wav2vec2-base-960h), a checkpoint folder, or a ready graph (*.onnx)."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The Triton model repository to write into.")],
     name: Annotated[str, typer.Option(help="What clients call the model.")] = "asr",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
     language: Annotated[
         str | None, typer.Option(help="Of a multi-lingual checkpoint (MMS), as its vocabulary names it: eng, por …")
     ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Of a ready graph: its labels, one a line, as text.")] = None,
+    sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="Of a ready graph: its audio's rate.")] = None,
+    blank: Annotated[
+        str | None, typer.Option(help="Of a ready graph: label or column of the CTC blank, if it is not a usual one.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Of a ready graph: the label between words, if it is not a usual one.")
+    ] = None,
     max_batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Recordings in one run of the model.")] = 16,
     max_audio_seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Longest recording that is accepted, in seconds.")
     ] = 40,
 ) -> None:
-    """Turn a HuggingFace CTC checkpoint into a Triton model repository, checked against PyTorch."""
-    from asr_export import ExportOptions, export_checkpoint
+    """Turn a HuggingFace CTC checkpoint, or a ready CTC graph, into a Triton model repository, and check it."""
+    is_graph = checkpoint.lower().endswith(".onnx")
+    _check_kind(checkpoint, is_graph, {"--labels": labels, "--sample-rate": sample_rate}, (blank, delimiter))
+    from asr_export import ExportOptions, GraphOptions, export_checkpoint, export_graph
 
     options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds)
-    result = export_checkpoint(checkpoint, output, options, lambda step: typer.echo(f"{step} …", err=True))
+
+    def tell(step: str) -> None:
+        typer.echo(f"{step} …", err=True)
+
+    if labels is not None and sample_rate is not None:
+        result = export_graph(checkpoint, output, GraphOptions(labels, sample_rate, blank, delimiter), options, tell)
+    else:
+        result = export_checkpoint(checkpoint, output, options, tell)
+    against = "the graph as it came" if is_graph else "PyTorch"
     typer.echo(
         f"{result.output}: {', '.join(vars(result.models).values())}\n"
         f"{len(result.labels.labels)} labels, {result.labels.sampling_rate} Hz, "
         f"frame every {1000 * result.labels.stride_samples / result.labels.sampling_rate:g} ms\n"
-        f"parity with PyTorch over {result.parity.recordings} recordings: max |Δ| "
+        f"batches hold {'mixed lengths' if result.padding_safe else 'equal lengths alone: padding leaks'}\n"
+        f"parity with {against} over {result.parity.recordings} recordings: max |Δ| "
         f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}"
     )
+
+
+def _check_kind(source: str, is_graph: bool, needed: dict[str, object], others: tuple[str | None, ...]) -> None:
+    """A ready graph says nothing of its labels and rate; a checkpoint says it all."""
+    missing = [name for name, value in needed.items() if value is None]
+    if is_graph and missing:
+        raise typer.BadParameter(f"{source} is a ready graph, which needs {' and '.join(missing)}, too")
+    if not is_graph and (len(missing) < len(needed) or any(others)):
+        raise typer.BadParameter(
+            "--labels, --sample-rate, --blank and --delimiter are for a ready graph (*.onnx); "
+            f"{source} is taken for a checkpoint, which tells them itself"
+        )
 
 
 def inspect(
@@ -51,7 +85,7 @@ def inspect(
         typer.echo(
             f"{model.name}: {model.architecture} from {model.source}\n"
             f"  max batch size {model.max_batch_size}, padding safe: {'yes' if model.padding_safe else 'no'}, "
-            f"max abs difference from PyTorch {model.max_abs_difference:.1e}\n"
+            f"max abs difference from its source {model.max_abs_difference:.1e}\n"
             f"  {len(model.labels)} labels: {shown}{more}\n{_describe(model.graph)}"
         )
 

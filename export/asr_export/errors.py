@@ -3,6 +3,7 @@
 ExportError
 ├── CheckpointError      the checkpoint cannot be found, read or trusted
 │   └── UnsupportedCheckpoint    it is sound, but of a kind that the kit does not export
+├── GraphError           a ready ONNX graph, or its file of labels, does not fit
 ├── GateError            the exported graph is not what the checkpoint means
 └── OutputError      the output folder cannot take the models
 """
@@ -18,6 +19,10 @@ class CheckpointError(ExportError):
 
 class UnsupportedCheckpoint(CheckpointError):
     """The checkpoint is of a kind that the kit does not export; the message names those that it does."""
+
+
+class GraphError(ExportError):
+    """A ready ONNX graph, or its file of labels, is not what the kit can wrap; the message says what does not fit."""
 
 
 class GateError(ExportError):

@@ -1,6 +1,6 @@
 """The checks that an exported graph must pass before anything is written."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,21 +33,26 @@ _OPERATORS = """
 TENSORRT_OPERATORS = frozenset(_OPERATORS.split())
 
 
+# (session, waveforms `[samples]`) -> log-probs `[frames, vocab]` of each, from one run
+Run = Callable[[Any, Sequence[NDArray[np.float32]]], list[NDArray[np.float32]]]
+
+
 @dataclass(frozen=True)
 class Probe:
-    """Recordings on which the graph is compared, and what PyTorch says of each one alone."""
+    """Recordings on which the graph is compared, and what each one alone should give."""
 
     batches: list[list[NDArray[np.float32]]]  # float32 waveforms `[samples]`, batches of mixed lengths
     references: list[list[NDArray[np.float32]]]  # float32 log-probs `[frames, vocab]`, one per waveform
+    origin: str = "PyTorch"  # where the references come from
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How close the graph is to the checkpoint."""
+    """How close the graph is to what it was made from."""
 
     shapes: int  # batches compared
     recordings: int
-    max_abs_difference: float  # of log-probs: ONNX in a batch against PyTorch alone
+    max_abs_difference: float  # of log-probs: ONNX in a batch against PyTorch (or the graph as it came) alone
     max_abs_batch_difference: float  # of log-probs: ONNX in a batch against ONNX alone
     argmax_agreement: float  # share of frames, 0 to 1
 
@@ -57,8 +62,16 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
 
     Must run before the model is wrapped: the wrapper changes modules of the model in place.
     """
-    rate = checkpoint.feature_extractor.sampling_rate
-    shortest = checkpoint.geometry.shortest
+    quietest = 0.0 if checkpoint.family.defined_in_silence else 1e-3  # a quiet room, 60 dB below full scale
+    batches = probe_batches(checkpoint.feature_extractor.sampling_rate, checkpoint.geometry.shortest, quietest)
+    return Probe(batches, [[_reference(checkpoint, wave) for wave in batch] for batch in batches])
+
+
+def probe_batches(rate: int, shortest: int, quietest: float = 0.0) -> list[list[NDArray[np.float32]]]:
+    """Seeded waveforms in batches of mixed lengths, from `shortest` up to 20 seconds at `rate` Hz.
+
+    The last one holds silence among speech; `quietest` is the deviation of its noise.
+    """
     second = max(rate, 2 * shortest)
     lengths = [
         [shortest],
@@ -69,31 +82,20 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
         [20 * second],  # long sums are where float32 goes astray
     ]
     random = np.random.default_rng(0)
-    batches = [[_waveform(random, length, rate) for length in batch] for batch in lengths]
-    silence = np.zeros(second, np.float32)
-    if not checkpoint.family.defined_in_silence:
-        silence = random.normal(scale=1e-3, size=second).astype(np.float32)  # a quiet room, 60 dB below full scale
-    batches.append([silence, _waveform(random, second + 333, rate)])  # silence among speech
-    return Probe(batches, [[_reference(checkpoint, wave) for wave in batch] for batch in batches])
+    batches = [[waveform(random, length, rate) for length in batch] for batch in lengths]
+    silence = random.normal(scale=quietest, size=second).astype(np.float32)
+    batches.append([silence, waveform(random, second + 333, rate)])
+    return batches
 
 
 def check_graph(path: Path) -> None:
-    """Checker, opset and IR limits, operator allow-list, finite weights.
+    """`check_format`, operator allow-list, finite weights.
 
     Raises:
         GateError: what does not pass, by name.
     """
-    try:
-        onnx.checker.check_model(path, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GateError(f"the ONNX checker refuses the graph: {error}") from error
+    check_format(path)
     model = onnx.load(path)
-    opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if opset > MAX_OPSET or model.ir_version > MAX_IR_VERSION:
-        raise GateError(
-            f"the graph has opset {opset} and IR {model.ir_version}; "
-            f"Triton 24.10 takes {MAX_OPSET} and {MAX_IR_VERSION}"
-        )
     foreign = sorted({node.op_type for node in model.graph.node} - TENSORRT_OPERATORS)
     if foreign:
         raise GateError(f"the graph has operators that TensorRT does not take: {', '.join(foreign)}")
@@ -103,25 +105,45 @@ def check_graph(path: Path) -> None:
             raise GateError(f"the weight {weight.name} holds NaN or Inf")
 
 
-def check_parity(path: Path, probe: Probe) -> Parity:
-    """Run the graph on the probe's batches, and on each recording alone.
+def check_format(path: Path) -> None:
+    """Checker, opset and IR limits.
+
+    Raises:
+        GateError: what does not pass, by name.
+    """
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GateError(f"the ONNX checker refuses the graph: {error}") from error
+    model = onnx.load(path, load_external_data=False)
+    opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset > MAX_OPSET or model.ir_version > MAX_IR_VERSION:
+        raise GateError(
+            f"the graph has opset {opset} and IR {model.ir_version}; "
+            f"Triton 24.10 takes {MAX_OPSET} and {MAX_IR_VERSION}"
+        )
+
+
+def check_parity(path: Path, probe: Probe, run: Run | None = None) -> Parity:
+    """Run the graph on the probe's batches, and on each recording alone; by `run_ragged`, unless told otherwise.
 
     Raises:
         GateError: NaN or Inf, a wrong number of frames, or a difference beyond the tolerance.
     """
+    run = run or run_ragged
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     differences, batch_differences, agreements = [0.0], [0.0], []
     for batch, references in zip(probe.batches, probe.references, strict=True):
-        answers = run_ragged(session, batch)
+        answers = run(session, batch)
         for wave, answer, reference in zip(batch, answers, references, strict=True):
             samples = len(wave)
             _require_finite(answer, f"the graph's output for {samples} samples")
             if answer.shape != reference.shape:
                 raise GateError(
-                    f"{samples} samples gave log-probs of shape {answer.shape}; the checkpoint gives {reference.shape}"
+                    f"{samples} samples gave log-probs of shape {answer.shape}; {probe.origin} gives {reference.shape}"
                 )
-            differences.append(_difference(answer, reference, f"PyTorch, for {samples} samples"))
-            solo = run_ragged(session, [wave])[0]
+            differences.append(_difference(answer, reference, f"{probe.origin}, for {samples} samples"))
+            solo = run(session, [wave])[0]
             batch_differences.append(_difference(answer, solo, f"the same recording alone, for {samples} samples"))
             agreements.append(answer.argmax(axis=1) == reference.argmax(axis=1))
     return Parity(
@@ -140,7 +162,13 @@ def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArr
     return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
 
 
-def _waveform(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
+def run_equal(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """The same of a graph that takes waveforms of one length, `[n, samples]`."""
+    log_probs, frames = session.run(None, {"audio": np.stack(batch)})
+    return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
+
+
+def waveform(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
     """A voiced-like sweep in noise at speech level: noise alone drives some encoders into saturation."""
     time = np.arange(length) / rate
     pitch = random.uniform(80, 250)

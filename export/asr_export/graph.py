@@ -22,7 +22,7 @@ EXTERNAL_DATA_FROM_BYTES = 1_900_000_000
 def write_graph(module: RaggedCtc, geometry: Geometry, path: Path) -> None:
     """Trace a ragged acoustic graph into `path` (and `path.data` where the weights exceed a protobuf's 2 GiB)."""
     module.eval()  # a wrapper left in training mode turns SpecAugment on
-    with torch.inference_mode(), _Quiet():
+    with torch.inference_mode(), Quiet():
         torch.onnx.export(
             module,
             module.example(geometry),
@@ -37,10 +37,10 @@ def write_graph(module: RaggedCtc, geometry: Geometry, path: Path) -> None:
                 "frames": {0: "n"},
             },
         )
-    _finish(path)
+    finish(path)
 
 
-def _finish(path: Path) -> None:
+def finish(path: Path) -> None:
     """Bring the file within the limits of the oldest supported runtime, weights in one file."""
     model = onnx.load(path)
     model.ir_version = min(model.ir_version, MAX_IR_VERSION)
@@ -51,7 +51,7 @@ def _finish(path: Path) -> None:
     onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data" if large else None)
 
 
-class _Quiet(warnings.catch_warnings):
+class Quiet(warnings.catch_warnings):
     """The tracer warns of every Python condition; the parity gate is what tells whether one of them mattered."""
 
     def __enter__(self) -> None:

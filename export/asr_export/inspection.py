@@ -38,7 +38,7 @@ class ModelFacts:
     padding_safe: bool
     max_batch_size: int
     labels: list[str]
-    max_abs_difference: float  # of log-probs, from PyTorch, when it was exported
+    max_abs_difference: float  # of log-probs, from what it was made from, when it was exported
     graph: GraphFacts
 
 
@@ -48,6 +48,8 @@ def inspect_graph(path: Path) -> GraphFacts:
     Raises:
         OutputError: not there, or not an ONNX graph.
     """
+    if not path.exists():
+        raise OutputError(f"there is no file or folder {path}")
     try:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:

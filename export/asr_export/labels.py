@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+from transformers import PreTrainedTokenizerFast
+
 from asr_export.checkpoint import Checkpoint
 from asr_export.errors import UnsupportedCheckpoint
+
+WORD_START = "▁"  # SentencePiece's
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Labels:
     sampling_rate: int  # Hz
     stride_samples: int  # between two frames
     receptive_field_samples: int  # heard by one frame
+    word_start: str | None = None  # with what a label begins that begins a word ("▁"); None: see delimiter
 
 
 def read_labels(checkpoint: Checkpoint) -> Labels:
@@ -41,14 +46,17 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
         raise UnsupportedCheckpoint(f"{name}: the tokenizer has {len(own)} labels, the model only {size} columns")
     delimiter_token = getattr(tokenizer, "word_delimiter_token", None) or "|"
     by_token = {token: column for column, token in columns.items() if column < size}
+    # A tokenizer of pieces marks the beginnings of words instead of separating them.
+    pieces = isinstance(tokenizer, PreTrainedTokenizerFast) and any(WORD_START in token for token in by_token)
     return Labels(
         # transformers writes a column that the tokenizer does not know as its unknown token.
         labels=[columns.get(column, tokenizer.unk_token or "") for column in range(size)],
         blank=blank,
-        delimiter=by_token.get(delimiter_token, by_token.get(" ")),
+        delimiter=None if pieces else by_token.get(delimiter_token, by_token.get(" ")),
         lowercase=bool(getattr(tokenizer, "do_lower_case", False)),
         clean_up_spaces=bool(tokenizer.clean_up_tokenization_spaces),
         sampling_rate=checkpoint.feature_extractor.sampling_rate,
         stride_samples=geometry.stride,
         receptive_field_samples=geometry.receptive_field,
+        word_start=WORD_START if pieces else None,
     )

@@ -38,6 +38,7 @@ class ExportResult:
     models: ModelNames
     labels: Labels
     parity: Parity
+    padding_safe: bool = True  # False: padding leaks in this graph, so that a batch holds equal lengths alone
 
 
 def export_checkpoint(
@@ -60,7 +61,7 @@ def export_checkpoint(
         OutputError: the output cannot take the models.
     """
     output = Path(output)
-    _check(options)
+    check_options(options)
     check_output(output, options.name)
     on_step(f"reading {checkpoint}")
     source = checkpoints.locate(checkpoint, options.revision, options.language)
@@ -88,7 +89,12 @@ def export_checkpoint(
     return ExportResult(output, names, labels, parity)
 
 
-def _check(options: ExportOptions) -> None:
+def check_options(options: ExportOptions) -> None:
+    """Refuse limits that nothing can be served with.
+
+    Raises:
+        ExportError: which one, and what it needs.
+    """
     if options.max_batch_size < 1:
         raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
     if not 0 < options.max_audio_seconds < float("inf"):
@@ -106,5 +112,10 @@ def _report(loaded: checkpoints.Checkpoint, options: ExportOptions, parity: Pari
         "padding_safe": True,  # the gate compared batches of mixed lengths with solo runs
         "parity": asdict(parity),
         "options": asdict(options),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS_OF}},
+        "versions": library_versions(),
     }
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of all that has a part in an export."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS_OF}}

@@ -40,6 +40,7 @@ class Deployment:
     max_audio_seconds: float  # the longest recording; bounds memory together with max_batch_size
     min_samples: int  # the shortest recording
     labels: Labels
+    padding_safe: bool = True  # False: the graph takes `audio` `[n, time]`, and a batch holds equal lengths alone
 
 
 def template_folder() -> Path:
@@ -167,6 +168,10 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
     config = _stage_template("acoustic", target)
     config.max_batch_size = deployment.max_batch_size
     _tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
+    if not deployment.padding_safe:
+        # Without these Triton merges requests of equal shape alone.
+        _tensor(config.input, "audio").ClearField("allow_ragged_batch")
+        del config.batch_input[:]
     for warmup in config.model_warmup:
         warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.min_samples)
     _write_config(target, config)

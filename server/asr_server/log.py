@@ -36,6 +36,10 @@ _MODEL_FAILURES = [
         rf"{_STUCK}: (?P<reason>Python model file not found in '.*/(?P<model>[^/]+)/\d+/[^/]+')",
     )
 ]
+_MEMBER_FAILURE = re.compile(
+    r"(?P<short>ensemble .* depends on '(?P<member>[^']+)' which has no loaded version)\. Model .* loading failed",
+    re.DOTALL,
+)
 _PARSE_FAILURE = re.compile(r"^\[libprotobuf ERROR \S+\] (?P<reason>Error parsing text-format .*)")
 _ERROR = re.compile(r"[EF]\d{4} |error: |.*: unrecognized option ")
 
@@ -120,7 +124,13 @@ def model_failures(lines: list[str]) -> dict[str, str]:
             reason = match["reason"].split("\nAt:\n")[0].strip()
             failures.setdefault(match["model"], "; ".join(filter(None, (reason, parse_error))))
             parse_error = ""
-    return failures
+    return {model: _without_repetition(reason, failures) for model, reason in failures.items()}
+
+
+def _without_repetition(reason: str, failures: dict[str, str]) -> str:
+    """An ensemble's reason without that of its member, which has a line of its own."""
+    match = _MEMBER_FAILURE.match(reason)
+    return match["short"] if match and match["member"] in failures else reason
 
 
 def errors(lines: list[str], limit: int = 5) -> list[str]:

@@ -42,6 +42,14 @@ _OURS = {
     "--metrics-port": "metrics_port",
     "--exit-timeout-secs": "drain_timeout_s",
 }
+# The same in `triton-asr serve`; what is missing here can be set in Python alone.
+_IN_THE_COMMAND = {
+    "repository": "DIR",
+    "host": "--host",
+    "http_port": "--http-port",
+    "grpc_port": "--grpc-port",
+    "metrics_port": "--metrics-port",
+}
 # Always on: without HTTP or metrics, over which readiness is read, a start would hang; and all three have a URL here.
 _ALWAYS_ON = ("--allow-http", "--allow-grpc", "--allow-metrics")
 
@@ -282,9 +290,10 @@ def check_options(extra_args: Sequence[str]) -> None:
     for argument in extra_args:
         name = argument.split("=")[0]
         if option := _meant(name, _OURS):
-            raise OptionError(
-                f"{name} cannot be passed on to tritonserver; set {_OURS[option]} of TritonServer or `serve`"
-            )
+            argument = _OURS[option]
+            command = _IN_THE_COMMAND.get(argument)
+            before = f"give `triton-asr serve` {command}, before the --; in Python: " if command else "set "
+            raise OptionError(f"{name} cannot be passed on to tritonserver; {before}TritonServer({argument}=…)")
         if _meant(name, _ALWAYS_ON):
             raise OptionError(
                 f"{name} cannot be passed on to tritonserver: HTTP, gRPC and metrics are always on; readiness is read "
@@ -311,7 +320,14 @@ def start_failure(status: int, lines: list[str]) -> TritonServerError:
 
 def _reasons(lines: list[str]) -> list[str]:
     """Return what went wrong with each model, else the last errors in the log."""
-    return [f"{model}: {reason}" for model, reason in model_failures(lines).items()] or errors(lines)
+    return [f"{model}: {_with_cure(reason)}" for model, reason in model_failures(lines).items()] or errors(lines)
+
+
+def _with_cure(reason: str) -> str:
+    """Triton asks for a version where the folder of a model has none, as that of a template without its graph."""
+    if "at least one version must be available" not in reason:
+        return reason
+    return f"{reason}; the model is a configuration without a graph: `triton-asr export` makes whole models"
 
 
 def _indented(lines: list[str]) -> str:

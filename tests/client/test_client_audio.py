@@ -124,6 +124,11 @@ def test_whole_rates_of_any_type(rate: Any) -> None:
         (b"\0\0", (16000, "pcm_s24le"), "encoding is 'pcm_s24le'; needs one of file, pcm_s16le, pcm_f32le"),
         (b"\0\0", (16000, "pcm_s16le", 0), "channels is 0"),
         ("missing.wav", (), "cannot read missing.wav: No such file or directory"),
+        (
+            "https://host//a.wav?x=1",
+            (),
+            r"^https://host//a\.wav\?x=1 is an address, which is not downloaded; needs a path",
+        ),
         (".", (), "cannot read .: Is a directory"),
         ("nul\0", (), "cannot read 'nul"),
         (io.StringIO("text"), (), "gives str; needs bytes: open it with mode 'rb'"),

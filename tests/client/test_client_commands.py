@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +117,13 @@ def test_output_folder_that_cannot_be(run: Run, server: list[str], folder: Path)
     assert (result.code, result.err) == (1, "triton-asr: error: cannot write a.wav/out/b.txt: Not a directory\n")
 
 
+def test_output_folder_that_is_a_file(run: Run, folder: Path) -> None:
+    result = run("transcribe", "-o", "a.wav", "b.wav")
+    assert (result.code, result.out) == (2, "")
+    assert "-o a.wav is a file; needs a folder" in result.err
+    assert (folder / "a.wav").read_text() == "hello world"
+
+
 def test_standard_input(run: Run, server: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe")))
     assert run("transcribe", *server, "-", "a.wav").out == "-\tfrom a pipe\na.wav\thello world\n"
@@ -204,11 +211,14 @@ def test_evaluate_table(run: Run, server: list[str], manifest: Path) -> None:
     assert lines[-1] == "total WER 25.0 %  (4 words, 2 files)"
 
 
-def test_evaluate_writes_json(run: Run, server: list[str], manifest: Path) -> None:
+def test_evaluate_writes_json(run: Run, triton: TritonDouble, server: list[str], manifest: Path) -> None:
+    triton.model = lambda seen: replace(spoken(seen), confidence=0.7654, duration=2.1)
     run("evaluate", *server, "--json", "report.json", manifest)
     report = json.loads(Path("report.json").read_text())
     assert (report["wer"], report["model"], report["normalized"]) == (0.25, "asr", True)
     assert [item["transcript"] for item in report["items"]] == ["hello world", "good morning"]
+    assert all(item["confidence"] == 0.7654 and item["duration"] == 2.1 for item in report["items"])
+    assert report["audio_seconds"] == 4.2
 
 
 def test_evaluate_shows_failures_and_exits_1(run: Run, server: list[str], manifest: Path) -> None:

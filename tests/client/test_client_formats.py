@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import struct
 
 import pytest
 from asr_client import Transcription, Word, formats
@@ -104,6 +105,18 @@ def test_clock_is_to_the_millisecond(seconds: float) -> None:
     cue = formats.render(words((seconds, seconds + 1)), "vtt")
     hours, minutes, rest = re.findall(r"\n(\d+):(\d\d):(\d\d\.\d{3}) -->", cue)[0]
     assert abs(int(hours) * 3600 + int(minutes) * 60 + float(rest) - seconds) <= 0.0006
+
+
+def test_json_has_no_digits_of_float32() -> None:
+    confidence, duration, start, end = (struct.unpack("f", struct.pack("f", x))[0] for x in (0.9183, 2.1, 0.3, 1.7))
+    heard = Transcription("hi", confidence, duration, (Word("hi", start, end, confidence),))
+    assert json.loads(formats.render(heard, "json")) == {
+        "audio": "audio",
+        "text": "hi",
+        "confidence": 0.9183,
+        "duration": 2.1,
+        "words": [{"word": "hi", "start": 0.3, "end": 1.7, "confidence": 0.9183}],
+    }
 
 
 def test_every_format_is_rendered() -> None:

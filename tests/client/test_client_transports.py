@@ -153,8 +153,13 @@ def test_nobody_listens(protocol: str, call: Caller) -> None:
 
 def test_wrong_protocol_for_the_port(triton: TritonDouble, call: Caller) -> None:
     other = {"grpc": "http", "http": "grpc"}[triton.protocol]
-    with pytest.raises(ServerUnavailable, match="cannot talk to|unavailable|server at"):
+    name = {"grpc": "gRPC", "http": "HTTP"}[triton.protocol]
+    message = (
+        rf"{triton.url}, but it does not speak \w+; it seems to be the {name} port: say protocol='{triton.protocol}'"
+    )
+    with pytest.raises(ServerUnavailable, match=message) as caught:
         call(triton.url, other, "transcribe", b"RIFF", timeout_s=20)
+    assert "x00" not in str(caught.value)
 
 
 def test_server_says_that_the_message_is_too_large(triton: TritonDouble, call: Caller) -> None:

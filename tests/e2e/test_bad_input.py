@@ -4,11 +4,13 @@ import io
 import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import pytest
 import soundfile
 import tritonclient.grpc
+from asr_client import Client, ServerUnavailable
 from asr_server import TritonServer
 from tritonclient.utils import InferenceServerException
 
@@ -82,3 +84,15 @@ def test_several_recordings_in_one_request_are_refused(server: TritonServer) -> 
         audio.set_data_from_numpy(np.array([[GOOD], [GOOD]], dtype=object))
         with pytest.raises(InferenceServerException, match="one recording a request"):
             triton.infer("asr", [audio])
+
+
+@pytest.mark.parametrize(("protocol", "port"), [("grpc", "http"), ("http", "grpc")])
+def test_the_port_of_the_other_protocol_is_recognised(
+    protocol: Literal["grpc", "http"], port: str, server: TritonServer
+) -> None:
+    address = {"grpc": server.grpc_url, "http": server.http_url}[port]
+    with (
+        Client(address, protocol=protocol, timeout_s=20) as wrong,
+        pytest.raises(ServerUnavailable, match=f"{address}, but .* say protocol='{port}'"),
+    ):
+        wrong.transcribe(b"RIFF")

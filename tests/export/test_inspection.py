@@ -33,10 +33,14 @@ def test_operators_outside_tensorrts_table_are_named(tmp_path: Path) -> None:
     assert (facts.outside_tensorrt, facts.weights, facts.outputs) == (["NonZero"], {}, ["y int64 [1, k]"])
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a graph"])
-def test_what_is_not_a_graph(content: bytes | None, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "g.onnx").write_bytes(content)
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=f"^there is no file or folder {tmp_path}/missing$"):
+        inspect_graph(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a graph"])
+def test_what_is_not_a_graph(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "g.onnx").write_bytes(content)
     with pytest.raises(OutputError, match="graph"):
         inspect_graph(tmp_path / "g.onnx")
 

@@ -139,3 +139,31 @@ def test_a_wrong_labels_file_is_refused(tmp_path: Path, change: dict[str, object
     file.write_text(json.dumps({**asdict(LABELS), **change}), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         Labels.load(file)
+
+
+PIECES = replace(LABELS, labels=["<blk>", "▁", "▁th", "e", "▁s"], delimiter=None, word_start="▁")
+
+
+@pytest.mark.parametrize(
+    ("columns", "text", "words"),
+    [
+        ("A-B-C", "the s", ["the", "s"]),
+        ("B-A", "e th", ["e", "th"]),  # a recording may begin within a word
+        ("|BC", "e s", ["e", "s"]),
+        ("A|", "th", ["th"]),
+        ("A|B", "th e", ["th", "e"]),
+        ("|", "", []),
+        ("----", "", []),
+    ],
+)
+def test_pieces_make_words(columns: str, text: str, words: list[str]) -> None:
+    heard = decode_one(columns, PIECES)
+    assert (heard.text, [word.word for word in heard.words]) == (text, words)
+
+
+@given(st.text("-|ABC", min_size=1, max_size=40))
+def test_words_of_pieces_are_those_of_the_text_and_lie_in_order(columns: str) -> None:
+    heard = decode_one(columns, PIECES)
+    assert [word.word for word in heard.words] == heard.text.split()
+    times = [time for word in heard.words for time in (word.start, word.end)]
+    assert times == sorted(times)

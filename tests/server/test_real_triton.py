@@ -99,6 +99,13 @@ def test_models_that_do_not_load_say_why(tmp_path: Path) -> None:
     assert not any(str(tmp_path) in str(path) for path in processes.shared_memory())
 
 
+def test_the_template_in_place_of_an_export_says_what_to_do() -> None:
+    template = Path(__file__).parents[2] / "model_repository"
+    with pytest.raises(RepositoryError, match="acoustic: .*; .* a graph: `triton-asr export` makes") as caught:
+        TritonServer(template, **ANY_PORTS, log=lambda line: None).start()
+    assert str(caught.value).count("labels.json") == 1
+
+
 def test_a_model_without_its_file_fails_at_once(tmp_path: Path) -> None:
     (tiny_models.add_echo(tmp_path) / "1" / "model.py").unlink()  # Triton itself would wait for ever
     with pytest.raises(RepositoryError, match="echo: Python model file not found in"):

@@ -112,6 +112,25 @@ def test_the_reason_why_a_model_does_not_load(lines: list[str], model: str, reas
     assert model in str(error)
 
 
+MEMBER_FAILURE = (
+    "E1123 09:40:43.031866 1 model_lifecycle.cc:642] \"failed to load 'ctc_decode' version 1: Internal: "
+    r"FileNotFoundError: 'labels.json'\n\nAt:\n  model.py(1): open\n\""
+)
+WHOLE_FAILURE = (
+    "E1123 09:40:43.320480 1 model_repository_manager.cc:703] \"Invalid argument: ensemble 'asr' depends on "
+    "'ctc_decode' which has no loaded version. Model 'ctc_decode' loading failed with error: version 1 is at "
+    r"UNAVAILABLE state: Internal: FileNotFoundError: 'labels.json'\n\nAt:\n  model.py(1): open\n;\""
+)
+
+
+def test_an_ensemble_does_not_repeat_what_its_member_says() -> None:
+    assert model_failures([MEMBER_FAILURE, WHOLE_FAILURE]) == {
+        "ctc_decode": "Internal: FileNotFoundError: 'labels.json'",
+        "asr": "ensemble 'asr' depends on 'ctc_decode' which has no loaded version",
+    }
+    assert "FileNotFoundError" in model_failures([WHOLE_FAILURE])["asr"]  # nobody else says it
+
+
 def test_a_taken_port() -> None:
     line = "E1123 05:47:32.258558 1 main.cc:257] \"failed to start HTTP service: Socket '127.0.0.1:1' already in use \""
     assert says_port_taken([LOADING, line])

@@ -223,11 +223,14 @@ def test_a_model_in_place_of_its_repository(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--http-port=1", "set http_port of TritonServer or `serve`"),
-        ("--grpc-address", "set host of"),
-        ("--grpc-address 0.0.0.0", "set host of"),
-        ("--model-repository=x", "set repository of"),
-        ("--exit-timeout=3", "set drain_timeout_s of"),
+        (
+            "--http-port=1",
+            r"give `triton-asr serve` --http-port, before the --; in Python: TritonServer\(http_port=…\)",
+        ),
+        ("--grpc-address", r"`triton-asr serve` --host, .*TritonServer\(host=…\)"),
+        ("--grpc-address 0.0.0.0", "`triton-asr serve` --host"),
+        ("--model-repository=x", "`triton-asr serve` DIR"),
+        ("--exit-timeout=3", r"tritonserver; set TritonServer\(drain_timeout_s=…\)"),
         ("--allow-http=false", "are always on"),
         ("--allow-http 0", "are always on"),
         ("--allow-grpc=off", "are always on"),

@@ -49,6 +49,13 @@ _ERROR_OF_WORDS: tuple[tuple[re.Pattern[str], type[_errors.AsrError]], ...] = (
     (re.compile(r"unknown model: .* is not found", re.IGNORECASE), _errors.ModelNotFound),
     (re.compile(r"message larger than max|too large|exceeds the maximum", re.IGNORECASE), _errors.MessageTooLarge),
 )
+# What a client of one protocol meets at the port of the other.
+_OTHER_PROTOCOL = {
+    "http": re.compile(r"Bad status line|Expected HTTP/"),
+    "grpc": re.compile(
+        r"Failed parsing HTTP/2|http1\.x server|failed to connect .*Socket closed", re.IGNORECASE | re.DOTALL
+    ),
+}
 _GRPC_SIZES = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")
 # Triton's own prefixes: of no use to the person who sent a recording.
 _NOISE = re.compile(r"^(\[request id: [^\]]*\] |in ensemble '[^']*', |\[StatusCode\.\w+\] )+")
@@ -74,6 +81,8 @@ def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = No
         return _errors.DeadlineExceeded(f"no answer from the {endpoint} {in_time}")
     if isinstance(error, OSError) or type(error).__module__.startswith("aiohttp"):
         detail = str(error) or type(error).__name__
+        if _OTHER_PROTOCOL[endpoint.protocol].search(detail):
+            return _errors.ServerUnavailable(_other_port(endpoint))
         return _errors.ServerUnavailable(f"cannot talk to the {endpoint}: {detail}{_hint(endpoint)}")
     if isinstance(error, ValueError | RuntimeError) and "closed" in str(error).lower():
         return _errors.ClientClosed(f"the connection to the {endpoint} is closed")
@@ -96,6 +105,8 @@ def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_tim
         return kind(f"no answer from the {endpoint} {in_time}: {message}")
     if kind is _errors.ModelNotFound:
         return kind(f"the {endpoint} has no such model: {message}")
+    if kind is _errors.ServerUnavailable and _OTHER_PROTOCOL[endpoint.protocol].search(message):
+        return kind(_other_port(endpoint))
     hint = _hint(endpoint) if kind is _errors.ServerUnavailable and "connect" in message.lower() else ""
     return kind(f"{endpoint}: {message}{hint}")
 
@@ -116,6 +127,16 @@ def _hint(endpoint: Endpoint) -> str:
     port = "8001" if endpoint.protocol == "grpc" else "8000"
     name = PROTOCOL_NAMES[endpoint.protocol]
     return f" (is the server running, and is this its {name} port? Triton's default is {port})"
+
+
+def _other_port(endpoint: Endpoint) -> str:
+    """In place of the bytes of the other protocol."""
+    own = PROTOCOL_NAMES[endpoint.protocol]
+    ((other, name),) = ((key, name) for key, name in PROTOCOL_NAMES.items() if key != endpoint.protocol)
+    return (
+        f"something answers at {endpoint.address}, but it does not speak {own}; it seems to be the {name} port: say "
+        f"protocol={other!r} (--protocol {other}), or give the {own} port"
+    )
 
 
 def _status(error: Exception) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from asr_client.formats import DECIMALS
 from asr_client.scoring import Score, total
 
 _GAP = "  "
@@ -64,8 +65,8 @@ class Report:
             **asdict(self.score),
             "files": len(self.items),
             "failed": len(self.failed),
-            "audio_seconds": self.audio_s,
-            "wall_seconds": self.wall_s,
+            "audio_seconds": round(self.audio_s, DECIMALS["duration"]),
+            "wall_seconds": round(self.wall_s, DECIMALS["duration"]),
             "rtfx": self.rtfx,
             "items": [
                 {
@@ -74,8 +75,8 @@ class Report:
                     "transcript": item.transcript,
                     "wer": item.score.wer if item.score else None,
                     "cer": item.score.cer if item.score else None,
-                    "confidence": item.confidence,
-                    "duration": item.duration,
+                    "confidence": _rounded(item.confidence, "confidence"),
+                    "duration": _rounded(item.duration, "duration"),
                     "error": item.error,
                 }
                 for item in self.items
@@ -122,6 +123,10 @@ class Report:
 def percent(rate: float | None) -> str:
     """`4.2 %`, or `n/a` where there was nothing to compare with."""
     return "n/a" if rate is None else f"{100 * rate:.1f} %"
+
+
+def _rounded(value: float | None, name: str) -> float | None:
+    return None if value is None else round(value, DECIMALS[name])
 
 
 def _badness(item: Item) -> tuple[float, int]:

@@ -122,6 +122,11 @@ def _check_usage(
         raise typer.BadParameter("- (standard input) is given more than once")
     if len(files) > 1 and output_dir is None and format not in formats.JOINABLE_FORMATS:
         raise typer.BadParameter(f"{format} holds one recording: give -o DIR for a file each")
+    if output_dir is not None and output_dir.exists() and not output_dir.is_dir():
+        raise typer.BadParameter(
+            f"-o {output_dir} is a file; needs a folder, in which every recording gets a file of its own. For one "
+            "file, leave out -o and redirect standard output"
+        )
     if encoding == "file" and (sampling_rate or channels):
         raise typer.BadParameter("--sampling-rate and --channels are for raw samples: give --encoding pcm_s16le, too")
     if encoding != "file" and not sampling_rate:

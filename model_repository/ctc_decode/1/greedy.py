@@ -104,7 +104,7 @@ def _hypothesis(emission: _Emission, labels: Labels) -> Hypothesis:
     columns = emission.columns[spoken].tolist()
     starts, ends = emission.starts[spoken], emission.ends[spoken]
     posteriors = emission.posteriors[spoken]
-    spans = _word_spans(columns, labels.delimiter)
+    spans = _word_spans(columns, labels)
     times = _word_times([(starts[a], ends[b - 1]) for a, b in spans], emission.ends[-1], labels)
     words = [
         Word(labels.text(columns[a:b]), start, end, round(float(posteriors[a:b].mean()), 4))
@@ -113,11 +113,16 @@ def _hypothesis(emission: _Emission, labels: Labels) -> Hypothesis:
     return Hypothesis(labels.text(columns), float(posteriors.mean()), words)
 
 
-def _word_spans(columns: list[int], delimiter: int | None) -> list[tuple[int, int]]:
+def _word_spans(columns: list[int], labels: Labels) -> list[tuple[int, int]]:
     """Index ranges of `columns` that make a word."""
-    if delimiter is None:
+    if labels.word_start is not None:
+        begins = [i for i, column in enumerate(columns) if labels.labels[column].startswith(labels.word_start)]
+        cuts = sorted({0, *begins, len(columns)})
+        # A piece may be nothing but the mark, and another word may follow it at once.
+        return [(a, b) for a, b in itertools.pairwise(cuts) if labels.text(columns[a:b])]
+    if labels.delimiter is None:
         return [(i, i + 1) for i in range(len(columns))]
-    cuts = [-1, *(i for i, column in enumerate(columns) if column == delimiter), len(columns)]
+    cuts = [-1, *(i for i, column in enumerate(columns) if column == labels.delimiter), len(columns)]
     return [(a + 1, b) for a, b in itertools.pairwise(cuts) if b > a + 1]
 
 

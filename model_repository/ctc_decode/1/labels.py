@@ -33,7 +33,8 @@ class Labels:
     clean_up_spaces: bool  # the tokenizer removes spaces before punctuation
     sampling_rate: int  # Hz
     stride_samples: int  # between two frames
-    receptive_field_samples: int  # heard by one frame
+    receptive_field_samples: int  # heard by one frame; 0 for frames centred on multiples of the stride
+    word_start: str | None = None  # with what a label begins that begins a word ("▁"); None: see delimiter
 
     @classmethod
     def load(cls, path: Path) -> "Labels":
@@ -54,7 +55,8 @@ class Labels:
 
     def text(self, columns: list[int]) -> str:
         """The text of emitted labels (blanks and repeats already removed), as the checkpoint's tokenizer writes it."""
-        text = "".join(" " if column == self.delimiter else self.labels[column] for column in columns).strip()
+        text = "".join(" " if column == self.delimiter else self.labels[column] for column in columns)
+        text = (text.replace(self.word_start, " ") if self.word_start else text).strip()
         if self.lowercase:
             text = text.lower()
         if self.clean_up_spaces:
