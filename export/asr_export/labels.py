@@ -6,8 +6,7 @@ from transformers import PreTrainedTokenizerFast
 
 from asr_export.checkpoint import Checkpoint
 from asr_export.errors import UnsupportedCheckpoint
-
-WORD_START = "▁"  # SentencePiece's
+from asr_export.label_file import WORD_START
 
 
 @dataclass(frozen=True)
