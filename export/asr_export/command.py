@@ -1,7 +1,7 @@
 """`triton-asr export` and `triton-asr inspect`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,11 +21,15 @@ def export(
     max_audio_seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Longest recording that is accepted, in seconds.")
     ] = 40,
+    platform: Annotated[
+        Literal["onnxruntime", "tensorrt"],
+        typer.Option(help="What runs the acoustic model; a TensorRT engine is then built on the GPU host."),
+    ] = "onnxruntime",
 ) -> None:
     """Turn a HuggingFace CTC checkpoint into a Triton model repository, checked against PyTorch."""
     from asr_export import ExportOptions, export_checkpoint
 
-    options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds)
+    options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds, platform)
     result = export_checkpoint(checkpoint, output, options, lambda step: typer.echo(f"{step} …", err=True))
     typer.echo(
         f"{result.output}: {', '.join(vars(result.models).values())}\n"
@@ -34,6 +38,9 @@ def export(
         f"parity with PyTorch over {result.parity.recordings} recordings: max |Δ| "
         f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}"
     )
+    if platform == "tensorrt":
+        script = result.output / result.models.acoustic / "build_engine.sh"
+        typer.echo(f"next, on the GPU host, with the TensorRT of your Triton: {script}")
 
 
 def inspect(

@@ -1,6 +1,6 @@
 """The checks that an exported graph must pass before anything is written."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,26 +11,18 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from asr_export.batch import BLOCK
 from asr_export.checkpoint import Checkpoint
 from asr_export.errors import GateError
 from asr_export.graph import MAX_IR_VERSION, MAX_OPSET
+from asr_export.tensorrt import TENSORRT_OPERATORS
 
 # float32 against float32. The second term is for checkpoints that are very sure: a log-prob of -60 carries more noise.
 ABSOLUTE_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-5
 
-# Operators of the graph that TensorRT 10 takes, from the operator table of onnx-tensorrt. Left out on purpose, though
-# the table has some of them under conditions: CumSum (no integers), NonZero and Compress (shapes that depend on data),
-# ScatterND and ScatterElements, If, Loop, Scan and Sequence*.
-_OPERATORS = """
-    Abs Add And BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos Div Einsum
-    Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements Gelu Gemm GlobalAveragePool Greater GreaterOrEqual
-    HardSigmoid Identity InstanceNormalization LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max
-    MaxPool Mean Min Mod Mul Neg Not Or PRelu Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin
-    ReduceProd ReduceSum Relu Reshape Round Selu Shape Sigmoid Sign Sin Slice Softmax Softplus Split Sqrt Squeeze Sub
-    Sum Tanh Tile Transpose Unsqueeze Where Xor
-"""
-TENSORRT_OPERATORS = frozenset(_OPERATORS.split())
+# (session, waveforms) -> log-probs `[frames, vocab]` of each.
+Run = Callable[[Any, Sequence[NDArray[np.float32]]], list[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -100,8 +92,13 @@ def check_graph(path: Path) -> None:
             raise GateError(f"the weight {weight.name} holds NaN or Inf")
 
 
-def check_parity(path: Path, probe: Probe) -> Parity:
+def check_parity(path: Path, probe: Probe, run: Run) -> Parity:
     """Run the graph on the probe's batches, and on each recording alone.
+
+    Args:
+        path: the graph.
+        probe: recordings and what PyTorch says of them.
+        run: how a graph of its kind takes a batch: `run_ragged` or `run_dense`.
 
     Raises:
         GateError: NaN or Inf, a wrong number of frames, or a difference beyond the tolerance.
@@ -109,7 +106,7 @@ def check_parity(path: Path, probe: Probe) -> Parity:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     differences, batch_differences, agreements = [0.0], [0.0], []
     for batch, references in zip(probe.batches, probe.references, strict=True):
-        answers = run_ragged(session, batch)
+        answers = run(session, batch)
         for wave, answer, reference in zip(batch, answers, references, strict=True):
             samples = len(wave)
             _require_finite(answer, f"the graph's output for {samples} samples")
@@ -118,7 +115,7 @@ def check_parity(path: Path, probe: Probe) -> Parity:
                     f"{samples} samples gave log-probs of shape {answer.shape}; the checkpoint gives {reference.shape}"
                 )
             differences.append(_difference(answer, reference, f"PyTorch, for {samples} samples"))
-            solo = run_ragged(session, [wave])[0]
+            solo = run(session, [wave])[0]
             batch_differences.append(_difference(answer, solo, f"the same recording alone, for {samples} samples"))
             agreements.append(answer.argmax(axis=1) == reference.argmax(axis=1))
     return Parity(
@@ -134,6 +131,21 @@ def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArr
     """Log-probs `[frames, vocab]` of each waveform, from one run over the batch."""
     shape = np.array([[len(wave)] for wave in batch], dtype=np.int32)
     log_probs, frames = session.run(None, {"audio": np.concatenate(batch), "audio_shape": shape})
+    return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
+
+
+def run_dense(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """As `run_ragged`, for a dense graph, which here gets NaN beyond the end of each waveform, and a block too many.
+
+    A waveform alone gets neither: it ends in zeros, in its own last block.
+    """
+    alone = len(batch) == 1
+    blocks = -(-max(map(len, batch)) // BLOCK) + (0 if alone else 1)
+    audio = np.full((len(batch), blocks * BLOCK), 0 if alone else np.nan, np.float32)
+    for row, wave in zip(audio, batch, strict=True):
+        row[: len(wave)] = wave
+    lengths = np.array([[len(wave)] for wave in batch], dtype=np.int32)
+    log_probs, frames = session.run(None, {"audio": audio, "lengths": lengths})
     return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
 
 

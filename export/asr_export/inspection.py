@@ -10,8 +10,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from asr_export.errors import OutputError
-from asr_export.gate import TENSORRT_OPERATORS
 from asr_export.repository import read_config
+from asr_export.tensorrt import TENSORRT_OPERATORS
 
 
 @dataclass(frozen=True)
