@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from asr_export.inspection import GraphFacts
+    from asr_export.inspection import GraphFacts, ModelFacts
 
 
 def export(
@@ -57,10 +57,19 @@ def inspect(
         more = f" and {len(model.labels) - 40} more" if len(model.labels) > 40 else ""
         typer.echo(
             f"{model.name}: {model.architecture} from {model.source}\n"
+            f"  platform {_platform(model)}\n"
             f"  max batch size {model.max_batch_size}, padding safe: {'yes' if model.padding_safe else 'no'}, "
             f"max abs difference from PyTorch {model.max_abs_difference:.1e}\n"
             f"  {len(model.labels)} labels: {shown}{more}\n{_describe(model.graph)}"
         )
+
+
+def _platform(model: "ModelFacts") -> str:
+    if not model.buckets:
+        return model.platform
+    built = "engine built" if model.engine_is_built else "engine not built yet (build_engine.sh)"
+    lengths = f"{len(model.buckets)} lengths of {model.buckets[0]:,} to {model.buckets[-1]:,} samples"
+    return f"{model.platform}, {built}; padded to {lengths}, up to {model.max_batch_size} at once"
 
 
 def _describe(graph: "GraphFacts") -> str:
