@@ -21,8 +21,8 @@ from asr_export.tensorrt import TENSORRT_OPERATORS
 ABSOLUTE_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-5
 
-# (session, waveforms) -> log-probs `[frames, vocab]` of each.
-Run = Callable[[Any, Sequence[NDArray[np.float32]]], list[NDArray[np.float32]]]
+# Float32 waveforms `[samples]` -> the inputs of a graph of some kind.
+Feed = Callable[[Sequence[NDArray[np.float32]]], dict[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,31 @@ def check_graph(path: Path) -> None:
             raise GateError(f"the weight {weight.name} holds NaN or Inf")
 
 
-def check_parity(path: Path, probe: Probe, run: Run) -> Parity:
+def ragged_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """The inputs of a ragged graph for float32 waveforms `[samples]`."""
+    return {"audio": np.concatenate(batch), "audio_shape": np.array([[len(wave)] for wave in batch], dtype=np.int32)}
+
+
+def dense_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """The same of a dense graph, with NaN beyond the end of each waveform, and a block more than is needed.
+
+    A waveform alone gets neither: it ends in zeros, in its own last block.
+    """
+    alone = len(batch) == 1
+    blocks = -(-max(map(len, batch)) // BLOCK) + (0 if alone else 1)
+    audio = np.full((len(batch), blocks * BLOCK), 0 if alone else np.nan, np.float32)
+    for row, wave in zip(audio, batch, strict=True):
+        row[: len(wave)] = wave
+    return {"audio": audio, "lengths": np.array([[len(wave)] for wave in batch], dtype=np.int32)}
+
+
+def check_parity(path: Path, probe: Probe, feed: Feed = ragged_feed) -> Parity:
     """Run the graph on the probe's batches, and on each recording alone.
 
     Args:
         path: the graph.
         probe: recordings and what PyTorch says of them.
-        run: how a graph of its kind takes a batch: `run_ragged` or `run_dense`.
+        feed: how a graph of its kind takes a batch: `ragged_feed` or `dense_feed`.
 
     Raises:
         GateError: NaN or Inf, a wrong number of frames, or a difference beyond the tolerance.
@@ -106,7 +124,7 @@ def check_parity(path: Path, probe: Probe, run: Run) -> Parity:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     differences, batch_differences, agreements = [0.0], [0.0], []
     for batch, references in zip(probe.batches, probe.references, strict=True):
-        answers = run(session, batch)
+        answers = run_graph(session, batch, feed)
         for wave, answer, reference in zip(batch, answers, references, strict=True):
             samples = len(wave)
             _require_finite(answer, f"the graph's output for {samples} samples")
@@ -115,7 +133,7 @@ def check_parity(path: Path, probe: Probe, run: Run) -> Parity:
                     f"{samples} samples gave log-probs of shape {answer.shape}; the checkpoint gives {reference.shape}"
                 )
             differences.append(_difference(answer, reference, f"PyTorch, for {samples} samples"))
-            solo = run(session, [wave])[0]
+            solo = run_graph(session, [wave], feed)[0]
             batch_differences.append(_difference(answer, solo, f"the same recording alone, for {samples} samples"))
             agreements.append(answer.argmax(axis=1) == reference.argmax(axis=1))
     return Parity(
@@ -128,24 +146,13 @@ def check_parity(path: Path, probe: Probe, run: Run) -> Parity:
 
 
 def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """As `run_graph`, for a ragged graph."""
+    return run_graph(session, batch, ragged_feed)
+
+
+def run_graph(session: Any, batch: Sequence[NDArray[np.float32]], feed: Feed) -> list[NDArray[np.float32]]:
     """Log-probs `[frames, vocab]` of each waveform, from one run over the batch."""
-    shape = np.array([[len(wave)] for wave in batch], dtype=np.int32)
-    log_probs, frames = session.run(None, {"audio": np.concatenate(batch), "audio_shape": shape})
-    return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
-
-
-def run_dense(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """As `run_ragged`, for a dense graph, which here gets NaN beyond the end of each waveform, and a block too many.
-
-    A waveform alone gets neither: it ends in zeros, in its own last block.
-    """
-    alone = len(batch) == 1
-    blocks = -(-max(map(len, batch)) // BLOCK) + (0 if alone else 1)
-    audio = np.full((len(batch), blocks * BLOCK), 0 if alone else np.nan, np.float32)
-    for row, wave in zip(audio, batch, strict=True):
-        row[: len(wave)] = wave
-    lengths = np.array([[len(wave)] for wave in batch], dtype=np.int32)
-    log_probs, frames = session.run(None, {"audio": audio, "lengths": lengths})
+    log_probs, frames = session.run(["log_probs", "frames"], feed(batch))
     return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
 
 

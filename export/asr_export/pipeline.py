@@ -13,7 +13,7 @@ from asr_export.acoustic import DenseCtc, RaggedCtc
 from asr_export.engine import bucket_samples
 from asr_export.errors import ExportError
 from asr_export.folding import fold_constants
-from asr_export.gate import Parity, check_graph, check_parity, make_probe, run_dense, run_ragged
+from asr_export.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
 from asr_export.graph import OPSET, write_graph
 from asr_export.labels import Labels, read_labels
 from asr_export.repository import DEFAULT_NAME, Deployment, ModelNames, check_output, write_models
@@ -86,7 +86,7 @@ def export_checkpoint(
         check_graph(graph / "model.onnx")
         if dense:
             check_tensorrt(graph / "model.onnx")
-        parity = check_parity(graph / "model.onnx", probe, run_dense if dense else run_ragged)
+        parity = check_parity(graph / "model.onnx", probe, dense_feed if dense else ragged_feed)
         shortest = loaded.geometry.shortest
         deployment = Deployment(
             max_batch_size=options.max_batch_size,

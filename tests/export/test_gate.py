@@ -8,7 +8,7 @@ import onnx
 import pytest
 from asr_export import ExportError, ExportResult, GateError, export_checkpoint, pipeline
 from asr_export.checkpoint import load, locate
-from asr_export.gate import Probe, check_graph, check_parity, make_probe, run_ragged
+from asr_export.gate import Probe, check_graph, check_parity, make_probe
 from asr_export.tensorrt import TENSORRT_OPERATORS
 from onnx import TensorProto, helper, numpy_helper
 
@@ -42,7 +42,7 @@ def scale_weights(factor: float) -> Callable[[onnx.ModelProto], None]:
 
 def test_a_sound_graph_passes(graph: Path, probe: Probe) -> None:
     check_graph(graph)
-    assert check_parity(graph, probe, run_ragged).argmax_agreement == 1
+    assert check_parity(graph, probe).argmax_agreement == 1
 
 
 def test_the_graph_is_within_the_limits_of_triton_24_10(graph: Path) -> None:
@@ -64,13 +64,13 @@ def test_the_graphs_tensors_are_those_of_the_configuration(graph: Path) -> None:
 def test_a_slightly_wrong_weight_is_found(graph: Path, probe: Probe) -> None:
     change(graph, scale_weights(1.001))
     with pytest.raises(GateError, match="log-probs differ by .* from PyTorch"):
-        check_parity(graph, probe, run_ragged)
+        check_parity(graph, probe)
 
 
 def test_nan_at_run_time_is_found(graph: Path, probe: Probe) -> None:
     change(graph, scale_weights(3e38))
     with pytest.raises(GateError, match="NaN or Inf"):
-        check_parity(graph, probe, run_ragged)
+        check_parity(graph, probe)
 
 
 def test_nan_in_a_weight_is_found(graph: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import tiny_checkpoints
 from asr_export import ExportError, ExportOptions, ExportResult, GateError, export_checkpoint
 from asr_export.folding import fold_constants, foldable
-from asr_export.gate import run_dense, run_ragged
+from asr_export.gate import dense_feed, run_graph, run_ragged
 from asr_export.tensorrt import check_precision, check_tensorrt
 from onnx import TensorProto, helper, numpy_helper
 
@@ -42,7 +42,7 @@ def test_the_dense_graph_says_what_the_ragged_one_says(
     )
     noise = np.random.default_rng(0)
     waves = [noise.normal(scale=0.1, size=length).astype(np.float32) for length in (400, 33_000, 16_384)]
-    for ours, theirs in zip(run_dense(dense, waves), run_ragged(ragged, waves), strict=True):
+    for ours, theirs in zip(run_graph(dense, waves, dense_feed), run_ragged(ragged, waves), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
@@ -137,7 +137,8 @@ def test_the_type_of_a_choice_counts_not_that_of_its_condition(tmp_path: Path) -
 def test_types_that_do_not_agree(tmp_path: Path) -> None:
     nodes = [helper.make_node("Add", ["x", "half"], ["y"])]
     path = save(tmp_path, nodes, [X], [Y], half=np.ones(1, np.float16))
-    assert "types and shapes cannot be inferred: [ShapeInferenceError] (op_type:Add): B has inconsist" in refusal(path)
+    assert "types and shapes cannot be inferred" in (reason := refusal(path))
+    assert "inconsistent type tensor(float16)" in reason
 
 
 def test_inputs_that_are_not_plain(tmp_path: Path) -> None:
@@ -198,4 +199,4 @@ def test_a_value_without_a_rank(tmp_path: Path) -> None:
 def test_shapes_that_contradict_each_other(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", ["x", "weight"], ["y"])]
     path = save(tmp_path, nodes, [("x", FLOAT, ["n", 3])], [("y", FLOAT, ["n", 2])], weight=np.ones((4, 2), np.float32))
-    assert "types and shapes cannot be inferred: [ShapeInferenceError] (op_type:MatMul" in refusal(path)
+    assert "Incompatible dimensions for matrix multiplication" in refusal(path)
