@@ -1,12 +1,12 @@
 """`triton-asr export` and `triton-asr inspect`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from asr_export.inspection import GraphFacts
+    from asr_export.inspection import GraphFacts, ModelFacts
 
 
 def export(
@@ -32,13 +32,17 @@ def export(
     max_audio_seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Longest recording that is accepted, in seconds.")
     ] = 40,
+    platform: Annotated[
+        Literal["onnxruntime", "tensorrt"],
+        typer.Option(help="What runs the acoustic model; a TensorRT engine is then built on the GPU host."),
+    ] = "onnxruntime",
 ) -> None:
     """Turn a HuggingFace CTC checkpoint, or a ready CTC graph, into a Triton model repository, and check it."""
     is_graph = checkpoint.lower().endswith(".onnx")
     _check_kind(checkpoint, is_graph, {"--labels": labels, "--sample-rate": sample_rate}, (blank, delimiter))
     from asr_export import ExportOptions, GraphOptions, export_checkpoint, export_graph
 
-    options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds)
+    options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds, platform)
 
     def tell(step: str) -> None:
         typer.echo(f"{step} …", err=True)
@@ -56,6 +60,9 @@ def export(
         f"parity with {against} over {result.parity.recordings} recordings: max |Δ| "
         f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}"
     )
+    if platform == "tensorrt":
+        script = result.output / result.models.acoustic / "build_engine.sh"
+        typer.echo(f"next, on the GPU host, with the TensorRT of your Triton: {script}")
 
 
 def _check_kind(source: str, is_graph: bool, needed: dict[str, object], others: tuple[str | None, ...]) -> None:
@@ -84,10 +91,19 @@ def inspect(
         more = f" and {len(model.labels) - 40} more" if len(model.labels) > 40 else ""
         typer.echo(
             f"{model.name}: {model.architecture} from {model.source}\n"
+            f"  platform {_platform(model)}\n"
             f"  max batch size {model.max_batch_size}, padding safe: {'yes' if model.padding_safe else 'no'}, "
             f"max abs difference from its source {model.max_abs_difference:.1e}\n"
             f"  {len(model.labels)} labels: {shown}{more}\n{_describe(model.graph)}"
         )
+
+
+def _platform(model: "ModelFacts") -> str:
+    if not model.buckets:
+        return model.platform
+    built = "engine built" if model.engine_is_built else "engine not built yet (build_engine.sh)"
+    lengths = f"{len(model.buckets)} lengths of {model.buckets[0]:,} to {model.buckets[-1]:,} samples"
+    return f"{model.platform}, {built}; padded to {lengths}, up to {model.max_batch_size} at once"
 
 
 def _describe(graph: "GraphFacts") -> str:

@@ -13,14 +13,14 @@ from asr_export.behaviour import Behaviour, Reference, Runner, observe
 from asr_export.checkpoint import sha256
 from asr_export.errors import ExportError, GateError
 from asr_export.gate import (
+    Feed,
     Parity,
     Probe,
-    Run,
     check_format,
     check_parity,
+    equal_feed,
     probe_batches,
-    run_equal,
-    run_ragged,
+    ragged_feed,
     waveform,
 )
 from asr_export.inspection import inspect_graph
@@ -121,6 +121,8 @@ def _check(graph_options: GraphOptions, options: ExportOptions) -> None:
     check_options(options)
     if options.revision is not None or options.language is not None:
         raise ExportError("--revision and --language are for checkpoints; a ready graph has neither")
+    if options.platform != "onnxruntime":
+        raise ExportError(f"--platform {options.platform} is for checkpoints; a ready graph is served by onnxruntime")
     low, high = _RATES
     if not low <= graph_options.sampling_rate <= high:
         raise ExportError(f"--sample-rate is {graph_options.sampling_rate}; needs {low} to {high} Hz")
@@ -159,13 +161,13 @@ def _wrap_and_check(
     if source.samples is not None:
         folder = _write(source, behaviour, True, work / "ragged")
         try:
-            return folder, _compare(folder, batches, reference, run_ragged), None
+            return folder, _compare(folder, batches, reference, ragged_feed), None
         except GateError as error:
             leak = str(error)
     folder = _write(source, behaviour, False, work / "equal")
     equal = [[np.resize(wave, max(map(len, batch))) for wave in batch] for batch in batches]
     try:
-        return folder, _compare(folder, equal, reference, run_equal), leak
+        return folder, _compare(folder, equal, reference, equal_feed), leak
     except GateError as error:
         hint = "; --max-batch-size 1 serves one recording at a time" if any(len(batch) > 1 for batch in batches) else ""
         raise GateError(f"{error}{hint}") from error
@@ -178,10 +180,10 @@ def _write(source: foreign.ForeignGraph, behaviour: Behaviour, ragged: bool, fol
     return folder
 
 
-def _compare(folder: Path, batches: list[Batch], reference: Reference, run: Run) -> Parity:
+def _compare(folder: Path, batches: list[Batch], reference: Reference, feed: Feed) -> Parity:
     probe = Probe(batches, [[reference(wave) for wave in batch] for batch in batches], "the graph as it came")
     try:
-        return check_parity(folder / "model.onnx", probe, run)
+        return check_parity(folder / "model.onnx", probe, feed)
     except GateError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own

@@ -11,30 +11,18 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from asr_export.batch import BLOCK
 from asr_export.checkpoint import Checkpoint
 from asr_export.errors import GateError
 from asr_export.graph import MAX_IR_VERSION, MAX_OPSET
+from asr_export.tensorrt import TENSORRT_OPERATORS
 
 # float32 against float32. The second term is for checkpoints that are very sure: a log-prob of -60 carries more noise.
 ABSOLUTE_TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-5
 
-# Operators of the graph that TensorRT 10 takes, from the operator table of onnx-tensorrt. Left out on purpose, though
-# the table has some of them under conditions: CumSum (no integers), NonZero and Compress (shapes that depend on data),
-# ScatterND and ScatterElements, If, Loop, Scan and Sequence*.
-_OPERATORS = """
-    Abs Add And BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv ConvTranspose Cos Div Einsum
-    Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements Gelu Gemm GlobalAveragePool Greater GreaterOrEqual
-    HardSigmoid Identity InstanceNormalization LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max
-    MaxPool Mean Min Mod Mul Neg Not Or PRelu Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin
-    ReduceProd ReduceSum Relu Reshape Round Selu Shape Sigmoid Sign Sin Slice Softmax Softplus Split Sqrt Squeeze Sub
-    Sum Tanh Tile Transpose Unsqueeze Where Xor
-"""
-TENSORRT_OPERATORS = frozenset(_OPERATORS.split())
-
-
-# (session, waveforms `[samples]`) -> log-probs `[frames, vocab]` of each, from one run
-Run = Callable[[Any, Sequence[NDArray[np.float32]]], list[NDArray[np.float32]]]
+# Float32 waveforms `[samples]` -> the inputs of a graph of some kind.
+Feed = Callable[[Sequence[NDArray[np.float32]]], dict[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -124,17 +112,44 @@ def check_format(path: Path) -> None:
         )
 
 
-def check_parity(path: Path, probe: Probe, run: Run | None = None) -> Parity:
-    """Run the graph on the probe's batches, and on each recording alone; by `run_ragged`, unless told otherwise.
+def ragged_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """The inputs of a ragged graph for float32 waveforms `[samples]`."""
+    return {"audio": np.concatenate(batch), "audio_shape": np.array([[len(wave)] for wave in batch], dtype=np.int32)}
+
+
+def dense_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """The same of a dense graph, with NaN beyond the end of each waveform, and a block more than is needed.
+
+    A waveform alone gets neither: it ends in zeros, in its own last block.
+    """
+    alone = len(batch) == 1
+    blocks = -(-max(map(len, batch)) // BLOCK) + (0 if alone else 1)
+    audio = np.full((len(batch), blocks * BLOCK), 0 if alone else np.nan, np.float32)
+    for row, wave in zip(audio, batch, strict=True):
+        row[: len(wave)] = wave
+    return {"audio": audio, "lengths": np.array([[len(wave)] for wave in batch], dtype=np.int32)}
+
+
+def equal_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """The same of a graph that takes waveforms of one length, `[n, samples]`."""
+    return {"audio": np.stack(batch)}
+
+
+def check_parity(path: Path, probe: Probe, feed: Feed = ragged_feed) -> Parity:
+    """Run the graph on the probe's batches, and on each recording alone.
+
+    Args:
+        path: the graph.
+        probe: recordings and what each alone should give.
+        feed: how a graph of its kind takes a batch: `ragged_feed`, `dense_feed` or `equal_feed`.
 
     Raises:
         GateError: NaN or Inf, a wrong number of frames, or a difference beyond the tolerance.
     """
-    run = run or run_ragged
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     differences, batch_differences, agreements = [0.0], [0.0], []
     for batch, references in zip(probe.batches, probe.references, strict=True):
-        answers = run(session, batch)
+        answers = run_graph(session, batch, feed)
         for wave, answer, reference in zip(batch, answers, references, strict=True):
             samples = len(wave)
             _require_finite(answer, f"the graph's output for {samples} samples")
@@ -143,7 +158,7 @@ def check_parity(path: Path, probe: Probe, run: Run | None = None) -> Parity:
                     f"{samples} samples gave log-probs of shape {answer.shape}; {probe.origin} gives {reference.shape}"
                 )
             differences.append(_difference(answer, reference, f"{probe.origin}, for {samples} samples"))
-            solo = run(session, [wave])[0]
+            solo = run_graph(session, [wave], feed)[0]
             batch_differences.append(_difference(answer, solo, f"the same recording alone, for {samples} samples"))
             agreements.append(answer.argmax(axis=1) == reference.argmax(axis=1))
     return Parity(
@@ -156,15 +171,13 @@ def check_parity(path: Path, probe: Probe, run: Run | None = None) -> Parity:
 
 
 def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """As `run_graph`, for a ragged graph."""
+    return run_graph(session, batch, ragged_feed)
+
+
+def run_graph(session: Any, batch: Sequence[NDArray[np.float32]], feed: Feed) -> list[NDArray[np.float32]]:
     """Log-probs `[frames, vocab]` of each waveform, from one run over the batch."""
-    shape = np.array([[len(wave)] for wave in batch], dtype=np.int32)
-    log_probs, frames = session.run(None, {"audio": np.concatenate(batch), "audio_shape": shape})
-    return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
-
-
-def run_equal(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """The same of a graph that takes waveforms of one length, `[n, samples]`."""
-    log_probs, frames = session.run(None, {"audio": np.stack(batch)})
+    log_probs, frames = session.run(["log_probs", "frames"], feed(batch))
     return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 
-from asr_export.acoustic import RaggedCtc
+from asr_export.acoustic import CtcGraph
 from asr_export.geometry import Geometry
 
 # Every operator that these graphs need is in 17, which TensorRT and every current runtime take; the limits are those
@@ -19,8 +19,8 @@ MAX_IR_VERSION = 10
 EXTERNAL_DATA_FROM_BYTES = 1_900_000_000
 
 
-def write_graph(module: RaggedCtc, geometry: Geometry, path: Path) -> None:
-    """Trace a ragged acoustic graph into `path` (and `path.data` where the weights exceed a protobuf's 2 GiB)."""
+def write_graph(module: CtcGraph, geometry: Geometry, path: Path) -> None:
+    """Trace an acoustic graph into `path` (and `path.data` where the weights exceed a protobuf's 2 GiB)."""
     module.eval()  # a wrapper left in training mode turns SpecAugment on
     with torch.inference_mode(), Quiet():
         torch.onnx.export(
@@ -45,6 +45,11 @@ def finish(path: Path) -> None:
     model = onnx.load(path)
     model.ir_version = min(model.ir_version, MAX_IR_VERSION)
     model.producer_name = "triton-asr-kit"
+    save_graph(model, path)
+
+
+def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write `path`, the only file of its folder but for the weights of a model too large for one file."""
     large = model.ByteSize() > EXTERNAL_DATA_FROM_BYTES
     for leftover in path.parent.iterdir():  # the exporter writes a large model as one file per tensor
         leftover.unlink()

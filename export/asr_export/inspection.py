@@ -10,8 +10,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from asr_export.errors import OutputError
-from asr_export.gate import TENSORRT_OPERATORS
 from asr_export.repository import read_config
+from asr_export.tensorrt import TENSORRT_OPERATORS
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class ModelFacts:
     source: str
     architecture: str
     padding_safe: bool
+    platform: str  # as Triton names it: onnxruntime or tensorrt_plan
+    engine_is_built: bool  # a TensorRT engine lies where Triton looks for it
+    buckets: list[int]  # samples that audio is padded to, for TensorRT
     max_batch_size: int
     labels: list[str]
     max_abs_difference: float  # of log-probs, from what it was made from, when it was exported
@@ -89,16 +92,23 @@ def _model(repository: Path, file: Path) -> ModelFacts:
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
         models = report["models"]
+        acoustic = repository / models["acoustic"]
+        config = read_config(acoustic)
+        settings = read_config(repository / models["preprocess"]).parameters
+        buckets = settings["bucket_samples"].string_value if "bucket_samples" in settings else ""
         labels = json.loads((repository / models["ctc_decode"] / "labels.json").read_text(encoding="utf-8"))
         return ModelFacts(
             name=file.parent.name,
             source=report["source"],
             architecture=report["architecture"],
             padding_safe=report["padding_safe"],
+            platform=config.platform or config.backend,
+            engine_is_built=(acoustic / "1" / "model.plan").is_file(),
+            buckets=[int(samples) for samples in buckets.split(",") if samples],
             max_batch_size=read_config(file.parent).max_batch_size,
             labels=labels["labels"],
             max_abs_difference=report["parity"]["max_abs_difference"],
-            graph=inspect_graph(repository / models["acoustic"] / "1" / "model.onnx"),
+            graph=inspect_graph(acoustic / "1" / "model.onnx"),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{file.parent} is not a whole export: {error!r}") from error

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from asr_export import checkpoint as checkpoints
-from asr_export.acoustic import RaggedCtc
+from asr_export.acoustic import DenseCtc, RaggedCtc
+from asr_export.engine import bucket_samples
 from asr_export.errors import ExportError
-from asr_export.gate import Parity, check_graph, check_parity, make_probe
+from asr_export.folding import fold_constants
+from asr_export.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
 from asr_export.graph import OPSET, write_graph
 from asr_export.labels import Labels, read_labels
 from asr_export.repository import DEFAULT_NAME, Deployment, ModelNames, check_output, write_models
+from asr_export.tensorrt import check_tensorrt
 
+PLATFORMS = ("onnxruntime", "tensorrt")
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
 
 
@@ -28,6 +32,7 @@ class ExportOptions:
     language: str | None = None  # of a multi-lingual checkpoint (MMS), as its vocabulary names it
     max_batch_size: int = 16  # recordings in one run of the acoustic model
     max_audio_seconds: float = 40.0  # the longest recording; bounds memory together with max_batch_size
+    platform: str = "onnxruntime"  # one of PLATFORMS: what runs the acoustic model
 
 
 @dataclass(frozen=True)
@@ -69,20 +74,27 @@ def export_checkpoint(
     labels = read_labels(loaded)
     on_step("asking PyTorch for the reference outputs")
     probe = make_probe(loaded)
+    dense = options.platform == "tensorrt"
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         graph = Path(work) / "graph"
         graph.mkdir()
         on_step("tracing the graph")
         network = loaded.family.network(loaded.model, loaded.feature_extractor)
-        write_graph(RaggedCtc(network), loaded.geometry, graph / "model.onnx")
+        write_graph(DenseCtc(network) if dense else RaggedCtc(network), loaded.geometry, graph / "model.onnx")
         on_step("checking the graph")
+        if dense:
+            fold_constants(graph / "model.onnx")
         check_graph(graph / "model.onnx")
-        parity = check_parity(graph / "model.onnx", probe)
+        if dense:
+            check_tensorrt(graph / "model.onnx")
+        parity = check_parity(graph / "model.onnx", probe, dense_feed if dense else ragged_feed)
+        shortest = loaded.geometry.shortest
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_audio_seconds=options.max_audio_seconds,
-            min_samples=loaded.geometry.shortest,
+            min_samples=shortest,
             labels=labels,
+            buckets=bucket_samples(labels.sampling_rate, shortest, options.max_audio_seconds) if dense else (),
         )
         on_step(f"writing {output}")
         names = write_models(output, options.name, graph, deployment, _report(loaded, options, parity))
@@ -90,11 +102,13 @@ def export_checkpoint(
 
 
 def check_options(options: ExportOptions) -> None:
-    """Refuse limits that nothing can be served with.
+    """Refuse limits and platforms that nothing can be served with.
 
     Raises:
         ExportError: which one, and what it needs.
     """
+    if options.platform not in PLATFORMS:
+        raise ExportError(f"platform is {options.platform!r}; needs one of {', '.join(PLATFORMS)}")
     if options.max_batch_size < 1:
         raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
     if not 0 < options.max_audio_seconds < float("inf"):

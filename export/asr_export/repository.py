@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from asr_export import engine
 from asr_export.errors import OutputError
 from asr_export.labels import Labels
 
@@ -20,6 +21,7 @@ DEFAULT_NAME = "asr"
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _STEPS = ("preprocess", "acoustic", "ctc_decode")
 _PREPROCESS_SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
+_BUCKETS = "bucket_samples"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Deployment:
     min_samples: int  # the shortest recording
     labels: Labels
     padding_safe: bool = True  # False: the graph takes `audio` `[n, time]`, and a batch holds equal lengths alone
+    buckets: tuple[int, ...] = ()  # lengths that audio is padded to, for a TensorRT engine; none for a ragged graph
 
 
 def template_folder() -> Path:
@@ -133,7 +136,9 @@ def _choose_preprocess(output: Path, name: str, deployment: Deployment) -> str:
 
 def _is_preprocess(model: Path) -> bool:
     """Whether an export wrote this preprocess model."""
-    return (model / "config.pbtxt").is_file() and _settings(read_config(model)).keys() == _PREPROCESS_SETTINGS
+    if not (model / "config.pbtxt").is_file():
+        return False
+    return _settings(read_config(model)).keys() - {_BUCKETS} == _PREPROCESS_SETTINGS
 
 
 def _fits(model: Path, deployment: Deployment) -> bool:
@@ -145,11 +150,12 @@ def _fits(model: Path, deployment: Deployment) -> bool:
 
 
 def _preprocess_settings(deployment: Deployment) -> dict[str, str]:
-    return {
+    settings = {
         "sampling_rate": str(deployment.labels.sampling_rate),
         "min_samples": str(deployment.min_samples),
         "max_audio_seconds": f"{deployment.max_audio_seconds:g}",
     }
+    return settings | ({_BUCKETS: ",".join(map(str, deployment.buckets))} if deployment.buckets else {})
 
 
 def _settings(config: Any) -> dict[str, str]:
@@ -161,6 +167,8 @@ def _stage_preprocess(target: Path, deployment: Deployment) -> None:
     config.max_batch_size = max(config.max_batch_size, deployment.max_batch_size)
     for key, value in _preprocess_settings(deployment).items():
         config.parameters[key].string_value = value
+    if deployment.buckets:
+        engine.pad_in_preprocess(config)
     _write_config(target, config)
 
 
@@ -174,6 +182,9 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
         del config.batch_input[:]
     for warmup in config.model_warmup:
         warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.min_samples)
+    if deployment.buckets:
+        engine.serve_engine(config, deployment.buckets)
+        engine.write_build_script(target, engine.profile(deployment.buckets, deployment.max_batch_size))
     _write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
 
@@ -189,6 +200,8 @@ def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:
 def _stage_ensemble(target: Path, names: ModelNames, deployment: Deployment, report: dict[str, Any]) -> None:
     config = _stage_template("asr", target)
     config.max_batch_size = deployment.max_batch_size
+    if deployment.buckets:
+        engine.pass_lengths(config)
     for step in config.ensemble_scheduling.step:
         step.model_name = getattr(names, step.model_name)
     _write_config(target, config)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from asr_server import guard, installation
+from asr_server import engines, guard, installation
 from asr_server.errors import (
     OptionError,
     PortInUseError,
@@ -236,11 +236,11 @@ class TritonServer:
         while time.monotonic() < deadline:
             if self._guard.poll() is not None:
                 self._log.join(timeout_s=2)
-                raise start_failure(self._guard.returncode, self._log.lines)
+                raise start_failure(self._guard.returncode, self._log.lines, self._repository)
             if self._is_ready(ports):
                 return
             if self._log.is_stuck:
-                raise start_failure(0, self._log.lines)
+                raise start_failure(0, self._log.lines, self._repository)
             time.sleep(0.05)
         detail = _indented(_reasons(self._log.lines))
         raise StartTimeoutError(f"the models were not ready after {self._ready_timeout_s:g} s; the log says:\n{detail}")
@@ -308,11 +308,12 @@ def _meant(name: str, options: Iterable[str]) -> str | None:
     return next((option for option in options if option.startswith(name)), None)
 
 
-def start_failure(status: int, lines: list[str]) -> TritonServerError:
+def start_failure(status: int, lines: list[str], repository: Path) -> TritonServerError:
     """Return the error that says why tritonserver ended before it was ready."""
     detail = _indented(_reasons(lines))
-    if model_failures(lines):
-        return RepositoryError(f"not all models could be loaded:\n{detail}")
+    if failures := model_failures(lines):
+        advice = "".join(f"\n{line}" for line in engines.advice(repository, failures))
+        return RepositoryError(f"not all models could be loaded:\n{detail}{advice}")
     if says_port_taken(lines):
         return PortInUseError(f"tritonserver could not bind its ports:\n{detail}")
     return ServerDiedError(f"tritonserver ended with status {status} before it was ready:\n{detail}")

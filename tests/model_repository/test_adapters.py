@@ -55,6 +55,30 @@ def test_what_nobody_foresaw_is_the_failure_of_one_request(tmp_path: Path, monke
     assert good.error is None
 
 
+def test_preprocess_pads_to_buckets_and_tells_the_length(tmp_path: Path) -> None:
+    model = fake_triton.load("preprocess", tmp_path, {**LIMITS, "bucket_samples": "16384,32000"})
+    short, text, whole = model.execute(
+        [audio_request(TONE, **PCM), audio_request(b"text"), audio_request(2 * TONE, **PCM)]
+    )
+    assert [answer.outputs["audio"].shape for answer in (short, whole)] == [(1, 16_384), (1, 32_000)]
+    assert [answer.outputs["lengths"].tolist() for answer in (short, whole)] == [[[16_000]], [[32_000]]]
+    assert short.outputs["lengths"].dtype == np.int32
+    assert short.outputs["duration"].tolist() == [[1.0]]
+    assert not short.outputs["audio"][0, 16_000:].any()
+    assert text.error.code == TritonError.INVALID_ARG
+
+
+def test_without_buckets_there_are_no_lengths(tmp_path: Path) -> None:
+    (answer,) = fake_triton.load("preprocess", tmp_path, LIMITS).execute([audio_request(TONE, **PCM)])
+    assert answer.outputs.keys() == {"audio", "duration"}
+
+
+@pytest.mark.parametrize("lengths", ["31999", "16384,", "32000,16384", "16384,16384,32000", "a,32000", "0,32000", "-1"])
+def test_buckets_that_cannot_be_are_refused_at_load(lengths: str, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="bucket_samples"):
+        fake_triton.load("preprocess", tmp_path, {**LIMITS, "bucket_samples": lengths})
+
+
 @pytest.mark.parametrize("parameters", [{**LIMITS, "max_second": "3"}, {"sampling_rate": "16000"}])
 def test_a_misspelt_setting_is_refused_at_load(parameters: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(Exception, match="parameters are .*; needs"):

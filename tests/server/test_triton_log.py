@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+from pathlib import Path
 
 import processes
 import pytest
@@ -108,7 +109,7 @@ def test_the_reason_why_a_model_does_not_load(lines: list[str], model: str, reas
     assert model_failures([LOADING, *lines, "error: creating server: Internal - failed to load all models"]) == {
         model: reason
     }
-    assert isinstance(error := start_failure(1, lines), RepositoryError)
+    assert isinstance(error := start_failure(1, lines, Path("models")), RepositoryError)
     assert model in str(error)
 
 
@@ -131,6 +132,35 @@ def test_an_ensemble_does_not_repeat_what_its_member_says() -> None:
     assert "FileNotFoundError" in model_failures([WHOLE_FAILURE])["asr"]  # nobody else says it
 
 
+NO_TENSORRT = (
+    "E1123 09:37:21.2 1 m.cc:642] \"failed to load 'en_acoustic' version 1: Invalid argument: unable to find backend "
+    "library for backend 'tensorrt', try specifying runtime on the model configuration.\""
+)
+BROKEN_PLAN = "E1123 09:37:21.2 1 m.cc:642] \"failed to load 'en_acoustic' version 1: Internal: no engine\""
+
+
+@pytest.mark.parametrize(
+    ("line", "built", "advice"),
+    [
+        (BROKEN_PLAN, False, ["has no TensorRT engine yet: run {script} on the GPU host"]),
+        (NO_TENSORRT, False, ["has no TensorRT engine yet", "which the pip-installed Triton lacks"]),
+        (NO_TENSORRT, True, ["which the pip-installed Triton lacks"]),
+        (BROKEN_PLAN, True, []),
+    ],
+)
+def test_what_to_do_about_a_model_that_needs_an_engine(
+    line: str, built: bool, advice: list[str], tmp_path: Path
+) -> None:
+    script = tmp_path / "en_acoustic" / "build_engine.sh"
+    (script.parent / "1").mkdir(parents=True)
+    script.touch()
+    if built:
+        (script.parent / "1" / "model.plan").touch()
+    _, _, *given = str(start_failure(1, [line], tmp_path)).splitlines()
+    assert len(given) == len(advice)
+    assert all(expected.format(script=script) in text for expected, text in zip(advice, given, strict=True))
+
+
 def test_a_taken_port() -> None:
     line = "E1123 05:47:32.258558 1 main.cc:257] \"failed to start HTTP service: Socket '127.0.0.1:1' already in use \""
     assert says_port_taken([LOADING, line])
@@ -139,6 +169,6 @@ def test_a_taken_port() -> None:
 
 def test_a_wrong_option_is_found_above_the_usage_text() -> None:
     lines = ["/opt/tritonserver: unrecognized option '--nonsense'", "Usage: tritonserver [options]", *["  text"] * 500]
-    error = start_failure(1, lines)
+    error = start_failure(1, lines, Path("models"))
     assert isinstance(error, ServerDiedError)
     assert str(error).endswith("before it was ready:\n  /opt/tritonserver: unrecognized option '--nonsense'")

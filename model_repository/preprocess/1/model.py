@@ -1,28 +1,42 @@
 """Triton adapter of the preprocess step: unpack, `audio.load`, pack."""
 
 import json
+import math
 
 import audio
+import buckets
 import numpy as np
 import request as request_parameters
 import triton_python_backend_utils as pb_utils
 
 SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
+# For an acoustic model that takes padded audio: the lengths to pad to. There is then a third output, `lengths`.
+OPTIONAL = {"bucket_samples"}
 
 
 class TritonPythonModel:
-    """One AUDIO element per request -> `audio` FP32 [1, samples] and `duration` FP32 [1, 1] in seconds."""
+    """One AUDIO element per request -> `audio` FP32 [1, samples] and `duration` FP32 [1, 1] in seconds.
+
+    With buckets, `audio` is padded and `lengths` INT32 [1, 1] tells how many of its samples are real.
+    """
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read the limits from the model's configuration; Triton itself would ignore a misspelt key."""
         settings = {key: item["string_value"] for key, item in json.loads(args["model_config"])["parameters"].items()}
-        if settings.keys() != SETTINGS:
-            raise pb_utils.TritonModelException(f"parameters are {sorted(settings)}; needs {sorted(SETTINGS)}")
+        if settings.keys() - OPTIONAL != SETTINGS:
+            raise pb_utils.TritonModelException(
+                f"parameters are {sorted(settings)}; needs {sorted(SETTINGS)}, and takes {sorted(OPTIONAL)}"
+            )
         self.limits = audio.Limits(
             sampling_rate=int(settings["sampling_rate"]),
             min_samples=int(settings["min_samples"]),
             max_seconds=float(settings["max_audio_seconds"]),
         )
+        longest = math.ceil(self.limits.max_seconds * self.limits.sampling_rate)
+        try:
+            self.buckets = buckets.parse(settings.get("bucket_samples", ""), longest)
+        except ValueError as refused:
+            raise pb_utils.TritonModelException(str(refused)) from refused
 
     def execute(self, requests: list) -> list:
         """Answer each request for itself: a bad one does not touch its neighbours."""
@@ -42,9 +56,10 @@ class TritonPythonModel:
             return pb_utils.InferenceResponse(
                 error=pb_utils.TritonError(repr(unforeseen), pb_utils.TritonError.INTERNAL)
             )
-        return pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor("audio", waveform[None]),
-                pb_utils.Tensor("duration", np.array([[seconds]], dtype=np.float32)),
-            ]
-        )
+        tensors = [
+            pb_utils.Tensor("audio", buckets.pad(waveform, self.buckets)[None]),
+            pb_utils.Tensor("duration", np.array([[seconds]], dtype=np.float32)),
+        ]
+        if self.buckets:
+            tensors.append(pb_utils.Tensor("lengths", np.array([[len(waveform)]], dtype=np.int32)))
+        return pb_utils.InferenceResponse(tensors)

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Builds the TensorRT engine of this model, 1/model.plan, from 1/model.onnx. Written by triton-asr export.
+#
+# Run it on the GPU host: an engine is good for the kind of GPU and the release of TensorRT that built it, so that must be
+# the release that your Triton has. NVIDIA's images of the same month agree: build in nvcr.io/nvidia/tensorrt:YY.MM-py3,
+# which has trtexec, and serve in nvcr.io/nvidia/tritonserver:YY.MM-py3.
+#
+# Settings, from the environment:
+#   TRTEXEC        the program; default: the one on PATH, else where NVIDIA's packages put it
+#   WORKSPACE_MIB  GPU memory that the builder may try layers with; default 4096
+#   TIMING_CACHE   file that makes a second build faster; default timing.cache, beside this script
+#   TF32           1 allows TF32 in float32 layers: faster, but the figures of the export no longer hold; default 0
+# Arguments are passed on to trtexec.
+set -eu
+
+cd "$(dirname "$0")"
+
+trtexec=${TRTEXEC:-}
+if [ -z "$trtexec" ]; then
+    for candidate in trtexec /opt/tensorrt/bin/trtexec /usr/src/tensorrt/bin/trtexec /usr/local/tensorrt/bin/trtexec; do
+        if command -v "$candidate" >/dev/null 2>&1; then
+            trtexec=$candidate
+            break
+        fi
+    done
+fi
+if [ -z "$trtexec" ] || ! command -v "$trtexec" >/dev/null 2>&1; then
+    echo "build_engine.sh: ${trtexec:-trtexec} is not here. It comes with TensorRT, for one in the image" >&2
+    echo "nvcr.io/nvidia/tensorrt:YY.MM-py3 (take the month of your Triton); or say where it is: TRTEXEC=/path/to/trtexec" >&2
+    exit 1
+fi
+
+if [ "${TF32:-0}" != 1 ]; then
+    set -- --noTF32 "$@"
+fi
+
+# Strongly typed: every layer computes in the type that the graph says (TensorRT 11 knows nothing else). Under another
+# name until it is whole, so that Triton never loads half an engine.
+"$trtexec" \
+    --onnx=1/model.onnx \
+    --saveEngine=1/model.plan.part \
+    --stronglyTyped \
+    --minShapes=@MIN_SHAPES@ \
+    --optShapes=@OPT_SHAPES@ \
+    --maxShapes=@MAX_SHAPES@ \
+    --memPoolSize=workspace:"${WORKSPACE_MIB:-4096}" \
+    --timingCacheFile="${TIMING_CACHE:-timing.cache}" \
+    --skipInference \
+    "$@"
+mv 1/model.plan.part 1/model.plan
+echo "build_engine.sh: $(pwd)/1/model.plan is ready; triton-asr serve, or tritonserver, can load it"
