@@ -12,7 +12,7 @@ from asr_export import checkpoint as checkpoints
 from asr_export.acoustic import RaggedCtc
 from asr_export.errors import ExportError
 from asr_export.gate import Parity, check_graph, check_parity, make_probe
-from asr_export.graph import OPSET, write_graph
+from asr_export.graph import OPSETS, write_graph
 from asr_export.labels import Labels, read_labels
 from asr_export.repository import DEFAULT_NAME, Deployment, ModelNames, check_output, write_models
 
