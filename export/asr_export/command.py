@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr_export.choices import Exporter, Precision
+
 if TYPE_CHECKING:
     from asr_export.inspection import GraphFacts
 
@@ -21,19 +23,51 @@ def export(
     max_audio_seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Longest recording that is accepted, in seconds.")
     ] = 40,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Of the acoustic model: fp16 for GPUs, int8 for CPUs.", show_default="fp32; fp16 with --gpu"),
+    ] = None,
+    exporter: Annotated[
+        Exporter, typer.Option(help="Which of PyTorch's ONNX exporters traces the graph.")
+    ] = "torchscript",
+    gpu: Annotated[bool, typer.Option("--gpu", help="The acoustic model runs on a GPU, and nowhere else.")] = False,
+    check_manifest: Annotated[
+        Path | None,
+        typer.Option(help="TSV of recordings and texts: compare the graph's word error rate with PyTorch's."),
+    ] = None,
+    max_wer_loss: Annotated[
+        float, typer.Option(min=0, help="Percentage points that the graph may lose on that manifest.")
+    ] = 0.5,
 ) -> None:
     """Turn a HuggingFace CTC checkpoint into a Triton model repository, checked against PyTorch."""
     from asr_export import ExportOptions, export_checkpoint
 
-    options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds)
+    options = ExportOptions(
+        name,
+        revision,
+        language,
+        max_batch_size,
+        max_audio_seconds,
+        precision,
+        exporter,
+        gpu,
+        str(check_manifest) if check_manifest else None,
+        max_wer_loss,
+    )
     result = export_checkpoint(checkpoint, output, options, lambda step: typer.echo(f"{step} …", err=True))
     typer.echo(
         f"{result.output}: {', '.join(vars(result.models).values())}\n"
         f"{len(result.labels.labels)} labels, {result.labels.sampling_rate} Hz, "
         f"frame every {1000 * result.labels.stride_samples / result.labels.sampling_rate:g} ms\n"
         f"parity with PyTorch over {result.parity.recordings} recordings: max |Δ| "
-        f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}"
+        f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}, "
+        f"best label agrees in {result.parity.argmax_agreement:.2%} of the frames"
     )
+    if errors := result.word_errors:
+        typer.echo(
+            f"word error rate over {errors.words} words: PyTorch {errors.pytorch_wer:.2f} %, this graph "
+            f"{errors.graph_wer:.2f} %; {errors.transcripts_changed} of {errors.recordings} transcripts changed"
+        )
 
 
 def inspect(

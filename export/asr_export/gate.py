@@ -27,8 +27,6 @@ _OPERATORS = """
     Sum Tanh Tile Transpose Unsqueeze Where Xor
 """
 TENSORRT_OPERATORS = frozenset(_OPERATORS.split())
-# Of an int8 graph, which is for CPUs.
-INT8_OPERATORS = frozenset(("MatMulInteger",))
 # Frames whose two best labels are this many nats apart count as decided. Rounding may turn over those that are not, of
 # which a checkpoint with random weights has many.
 DECIDED = 0.5
@@ -40,10 +38,11 @@ class Tolerance:
 
     absolute: float  # of log-probs
     relative: float  # for checkpoints that are very sure: a log-prob of -60 carries more noise
-    agreement: float  # least share of the decided frames with the same best label
+    agreement: float  # least share of frames with the same best label
+    decided_agreement: float  # the same of the decided frames
 
 
-EXACT = Tolerance(absolute=1e-4, relative=1e-5, agreement=1.0)
+EXACT = Tolerance(absolute=1e-4, relative=1e-5, agreement=0.0, decided_agreement=1.0)
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ class Parity:
     mean_abs_difference: float  # of log-probs, as the first
     decided_frames: int  # of all recordings together, those whose two best labels are `DECIDED` apart in PyTorch
     decided_agreement: float  # share of the decided frames, 0 to 1
+    batch_agreement: float  # share of frames, 0 to 1: the best label in a batch against that alone
 
 
 def make_probe(checkpoint: Checkpoint) -> Probe:
@@ -87,7 +87,7 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
     random = np.random.default_rng(0)
     batches = [[_waveform(random, length, rate) for length in batch] for batch in lengths]
     batches.append([np.zeros(second, np.float32), _waveform(random, second + 333, rate)])  # silence among speech
-    return Probe(batches, [[_reference(checkpoint, wave) for wave in batch] for batch in batches])
+    return Probe(batches, [[ask_pytorch(checkpoint, wave) for wave in batch] for batch in batches])
 
 
 def check_graph(path: Path, operators: frozenset[str] = TENSORRT_OPERATORS) -> None:
@@ -122,8 +122,8 @@ def check_parity(path: Path, probe: Probe, tolerance: Tolerance = EXACT) -> Pari
     Raises:
         GateError: NaN or Inf, a wrong number of frames, or a difference beyond the tolerance.
     """
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    gaps, batch_differences, agreements, decided = [], [0.0], [], []
+    session = open_session(path)
+    gaps, batch_gaps, agreements, batch_agreements, decided = [], [], [], [], []
     for batch, references in zip(probe.batches, probe.references, strict=True):
         answers = run_ragged(session, batch)
         for wave, answer, reference in zip(batch, answers, references, strict=True):
@@ -136,27 +136,32 @@ def check_parity(path: Path, probe: Probe, tolerance: Tolerance = EXACT) -> Pari
             gaps.append(_gap(answer, reference, tolerance, f"PyTorch, for {samples} samples"))
             solo = run_ragged(session, [wave])[0]
             what = f"the same recording alone, for {samples} samples"
-            batch_differences.append(float(_gap(answer, solo, tolerance, what).max()))
+            batch_gaps.append(_gap(answer, solo, tolerance, what))
             agreements.append(answer.argmax(axis=1) == reference.argmax(axis=1))
+            batch_agreements.append(answer.argmax(axis=1) == solo.argmax(axis=1))
             second, best = np.partition(reference, -2, axis=1)[:, -2:].T
             decided.append(best - second >= DECIDED)
     agrees, is_decided = np.concatenate(agreements), np.concatenate(decided)
     parity = Parity(
         shapes=len(probe.batches),
         recordings=sum(len(batch) for batch in probe.batches),
-        max_abs_difference=max(float(gap.max()) for gap in gaps),
-        max_abs_batch_difference=max(batch_differences),
+        max_abs_difference=float(np.concatenate(gaps).max()),
+        max_abs_batch_difference=float(np.concatenate(batch_gaps).max()),
         argmax_agreement=float(agrees.mean()),
         mean_abs_difference=float(np.concatenate(gaps).mean()),
         decided_frames=int(is_decided.sum()),
         decided_agreement=float(agrees[is_decided].mean()) if is_decided.any() else 1.0,
+        batch_agreement=float(np.concatenate(batch_agreements).mean()),
     )
-    if parity.decided_agreement < tolerance.agreement:
-        raise GateError(
-            f"the best label agrees with PyTorch's in {parity.decided_agreement:.2%} of the {parity.decided_frames} "
-            f"frames that are decided (by {DECIDED:g} nats or more); needs {tolerance.agreement:.2%}"
-        )
+    _require_agreement(parity, tolerance)
     return parity
+
+
+def open_session(path: Path) -> Any:
+    """A graph on the CPU. That it cannot fold a constant of float16 there is no news to anyone."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
@@ -182,7 +187,12 @@ def _waveform(random: np.random.Generator, length: int, rate: int) -> NDArray[np
     return wave
 
 
-def _reference(checkpoint: Checkpoint, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+def ask_pytorch(checkpoint: Checkpoint, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+    """PyTorch's log-probs `[frames, vocab]` of a waveform `[samples]` alone.
+
+    Raises:
+        GateError: NaN or Inf.
+    """
     extractor = checkpoint.feature_extractor
     values = extractor(wave, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_values
     with torch.inference_mode():
@@ -197,10 +207,25 @@ def _require_finite(values: NDArray[np.float32], what: str) -> None:
         raise GateError(f"{what} holds NaN or Inf")
 
 
+def _require_agreement(parity: Parity, tolerance: Tolerance) -> None:
+    for agreement, needed, frames in (
+        (parity.argmax_agreement, tolerance.agreement, "of all frames"),
+        (
+            parity.decided_agreement,
+            tolerance.decided_agreement,
+            f"of the {parity.decided_frames} frames that are decided by {DECIDED:g} nats or more",
+        ),
+    ):
+        if agreement < needed:
+            raise GateError(
+                f"the graph's best label is PyTorch's in {agreement:.2%} {frames}; needs {needed:.2%} or more"
+            )
+
+
 def _gap(
     answer: NDArray[np.float32], expected: NDArray[np.float32], tolerance: Tolerance, what: str
 ) -> NDArray[np.float32]:
-    gap = np.abs(answer - expected)
+    gap: NDArray[np.float32] = np.abs(answer - expected)
     if not (gap <= tolerance.absolute + tolerance.relative * np.abs(expected)).all():
         raise GateError(f"log-probs differ by {gap.max():.2e} from {what}; needs {tolerance.absolute:.0e} or less")
     return gap

@@ -5,17 +5,16 @@ import io
 import logging
 import warnings
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import onnx
 import torch
 
 from asr_export.acoustic import RaggedCtc
+from asr_export.choices import Exporter
 from asr_export.errors import GateError
 from asr_export.geometry import Geometry
 
-Exporter = Literal["torchscript", "dynamo"]
-EXPORTERS: tuple[Exporter, ...] = get_args(Exporter)
 # Every operator that these graphs need is in 17, which TensorRT and every current runtime take; 20 is what the dynamo
 # exporter writes best. The limits are those of ONNX Runtime 1.19, which Triton 24.10 ships.
 OPSETS: dict[Exporter, int] = {"torchscript": 17, "dynamo": 20}

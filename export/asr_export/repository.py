@@ -40,6 +40,7 @@ class Deployment:
     max_audio_seconds: float  # the longest recording; bounds memory together with max_batch_size
     min_samples: int  # the shortest recording
     labels: Labels
+    gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
 
 
 def template_folder() -> Path:
@@ -169,6 +170,11 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
     _tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
     for warmup in config.model_warmup:
         warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.min_samples)
+    if deployment.gpu:
+        config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
+        # Heuristic: by default every algorithm is timed for each new shape, and here nearly every batch has one. Under
+        # optimization.execution_accelerators, where it is documented, Triton 24.10 ignores it (server issue 8808).
+        config.parameters["cudnn_conv_algo_search"].string_value = "1"
     _write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
 
