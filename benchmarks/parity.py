@@ -32,9 +32,9 @@ import tiny_checkpoints  # noqa: E402
 HEAD = f"""# Parity with PyTorch
 
 Made by `make parity`, which traces a small checkpoint with random weights of every supported kind, and the demo
-checkpoint, with both exporters (TorchScript at opset {OPSETS["torchscript"]}, dynamo at {OPSETS["dynamo"]}), and
-converts each graph to every precision. All of them pass the [gate](export.md#the-gate). Log-probs; seven batches of
-mixed lengths, from the shortest recording to 20 seconds.
+checkpoint, with both exporters (TorchScript at opset {OPSETS["torchscript"]}, dynamo at {OPSETS["dynamo"]}), and converts each graph to every
+precision. All of them pass the [gate](export.md#the-gate). Log-probs; seven batches of mixed lengths, from the shortest
+recording to 20 seconds.
 
 - *max abs Δ*: the graph, in a batch, against PyTorch for the same recording alone.
 - *batched - solo*: the graph in a batch against the graph alone, largest difference.
