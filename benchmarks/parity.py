@@ -29,10 +29,11 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import tiny_checkpoints  # noqa: E402
 
+BOTH = f"TorchScript at opset {OPSETS['torchscript']}, dynamo at {OPSETS['dynamo']}"
 HEAD = f"""# Parity with PyTorch
 
 Made by `make parity`, which traces a small checkpoint with random weights of every supported kind, and the demo
-checkpoint, with both exporters (TorchScript at opset {OPSETS["torchscript"]}, dynamo at {OPSETS["dynamo"]}), and converts each graph to every
+checkpoint, with both exporters ({BOTH}), and converts each graph to every
 precision. All of them pass the [gate](export.md#the-gate). Log-probs; seven batches of mixed lengths, from the shortest
 recording to 20 seconds.
 
