@@ -8,7 +8,7 @@ DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 CODE := cli client export server loadtest demo benchmarks tests model_repository
 SERVE_OPTIONS ?=
 
-.PHONY: help install demo test lint format serve bench parity train-demo clean
+.PHONY: help install demo test lint format serve bench bench-precision parity train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -49,6 +49,9 @@ serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and 
 
 bench: $(DEMO_EXPORT) ## Measure the served model against a bare onnxruntime loop
 	$(BIN)/python benchmarks/serving.py $(DEMO_REPOSITORY) demo/samples/manifest.tsv
+
+bench-precision: $(INSTALLED) ## Measure word error rate and speed of fp16 and int8 against fp32
+	$(BIN)/python benchmarks/precision.py demo/checkpoint demo/samples/manifest.tsv
 
 parity: $(INSTALLED) ## Compare every kind of exported graph with PyTorch; writes docs/parity.md
 	$(BIN)/python benchmarks/parity.py

@@ -35,6 +35,7 @@ RESULT = Path(__file__).parent / "results" / "serving.json"
 CALLERS = 16
 SECONDS_PER_ROUND = 240  # of audio
 LATENCY_REQUESTS = 20
+PACKAGES = ("onnxruntime", "nvidia-pytriton", "tritonclient", "numpy", "triton-asr-kit")
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
     ):
         figures = measure(graph, client, waves, arguments.rounds)
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    RESULT.write_text(json.dumps({"machine": machine(PACKAGES), "figures": figures}, indent=2) + "\n", encoding="utf-8")
     print(table(figures))
     print(f"written to {RESULT}", file=sys.stderr)
 
@@ -146,12 +147,11 @@ def wav(wave: NDArray[np.float32]) -> bytes:
     return buffer.getvalue()
 
 
-def machine() -> dict[str, Any]:
+def machine(packages: tuple[str, ...]) -> dict[str, Any]:
     """What the figures were measured on."""
     models = [
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
-    packages = ("onnxruntime", "nvidia-pytriton", "tritonclient", "numpy", "triton-asr-kit")
     return {
         "cpu": models[0] if models else platform.processor(),
         "cores": len(os.sched_getaffinity(0)),

@@ -21,7 +21,9 @@ def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
     width = torch.div(lengths.max() + BLOCK - 1, BLOCK, rounding_mode="trunc") * BLOCK
     position = torch.arange(cast(int, width))  # a tensor on purpose: the graph's length must stay dynamic
     valid = position[None, :] < lengths[:, None]
-    gathered = audio[torch.where(valid, starts[:, None] + position[None, :], 0)]
+    source = torch.where(valid, starts[:, None] + position[None, :], 0)
+    # Not audio[source]: the dynamo exporter makes that a GatherND.
+    gathered = audio.index_select(0, source.flatten()).reshape(source.shape)
     return torch.where(valid, gathered, 0.0), lengths
 
 

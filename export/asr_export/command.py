@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from asr_export.choices import Exporter, Precision
+
 if TYPE_CHECKING:
     from asr_export.inspection import GraphFacts, ModelFacts
 
@@ -36,13 +38,40 @@ def export(
         Literal["onnxruntime", "tensorrt"],
         typer.Option(help="What runs the acoustic model; a TensorRT engine is then built on the GPU host."),
     ] = "onnxruntime",
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Of the acoustic model: fp16 for GPUs, int8 for CPUs.", show_default="fp32; fp16 with --gpu"),
+    ] = None,
+    exporter: Annotated[
+        Exporter, typer.Option(help="Which of PyTorch's ONNX exporters traces the graph.")
+    ] = "torchscript",
+    gpu: Annotated[bool, typer.Option("--gpu", help="The acoustic model runs on a GPU, and nowhere else.")] = False,
+    check_manifest: Annotated[
+        Path | None,
+        typer.Option(help="TSV of recordings and texts: compare the graph's word error rate with PyTorch's."),
+    ] = None,
+    max_wer_loss: Annotated[
+        float, typer.Option(min=0, help="Percentage points that the graph may lose on that manifest.")
+    ] = 0.5,
 ) -> None:
     """Turn a HuggingFace CTC checkpoint, or a ready CTC graph, into a Triton model repository, and check it."""
     is_graph = checkpoint.lower().endswith(".onnx")
     _check_kind(checkpoint, is_graph, {"--labels": labels, "--sample-rate": sample_rate}, (blank, delimiter))
     from asr_export import ExportOptions, GraphOptions, export_checkpoint, export_graph
 
-    options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds, platform)
+    options = ExportOptions(
+        name,
+        revision,
+        language,
+        max_batch_size,
+        max_audio_seconds,
+        platform,
+        precision,
+        exporter,
+        gpu,
+        str(check_manifest) if check_manifest else None,
+        max_wer_loss,
+    )
 
     def tell(step: str) -> None:
         typer.echo(f"{step} …", err=True)
@@ -58,8 +87,14 @@ def export(
         f"frame every {1000 * result.labels.stride_samples / result.labels.sampling_rate:g} ms\n"
         f"batches hold {'mixed lengths' if result.padding_safe else 'equal lengths alone: padding leaks'}\n"
         f"parity with {against} over {result.parity.recordings} recordings: max |Δ| "
-        f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}"
+        f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}, "
+        f"best label agrees in {result.parity.argmax_agreement:.2%} of the frames"
     )
+    if errors := result.word_errors:
+        typer.echo(
+            f"word error rate over {errors.words} words: PyTorch {errors.pytorch_wer:.2f} %, this graph "
+            f"{errors.graph_wer:.2f} %; {errors.transcripts_changed} of {errors.recordings} transcripts changed"
+        )
     if platform == "tensorrt":
         script = result.output / result.models.acoustic / "build_engine.sh"
         typer.echo(f"next, on the GPU host, with the TensorRT of your Triton: {script}")

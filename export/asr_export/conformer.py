@@ -1,8 +1,7 @@
 """Wav2Vec2-Conformer's encoder: attention with relative or rotary positions, and a depthwise convolution.
 
 Two things differ from transformers'. The depthwise convolution sees zeros where there is padding, as it does for an
-item alone. The relative positions are computed in the graph: transformers keeps a table of `max_source_positions`,
-which a trace would fix.
+item alone. The positions are computed in the graph: transformers keeps a table of them, which a trace would fix.
 """
 
 import math
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from asr_export.attention import attention_mask
-from asr_export.encoder import project
+from asr_export.encoder import batch_norm, project
 
 
 def encode(base: Any, features: Tensor, valid: Tensor) -> Tensor:
@@ -34,7 +33,7 @@ def encode(base: Any, features: Tensor, valid: Tensor) -> Tensor:
 def _convolve(module: Any, hidden: Tensor, valid: Tensor) -> Tensor:
     gated = module.glu(module.pointwise_conv1(module.layer_norm(hidden).transpose(1, 2)))
     heard = module.depthwise_conv(torch.where(valid[:, None, :], gated, 0.0))
-    mixed = module.pointwise_conv2(module.activation(module.batch_norm(heard)))
+    mixed = module.pointwise_conv2(module.activation(batch_norm(module.batch_norm, heard)))
     return cast(Tensor, mixed.transpose(1, 2))
 
 
@@ -44,7 +43,7 @@ def positions(encoder: Any, hidden: Tensor) -> Tensor | None:
     if kind == "relative":
         return relative_positions(hidden.shape[1], hidden.shape[2])
     if kind == "rotary":
-        return cast(Tensor, encoder.embed_positions(hidden))
+        return _rotary_positions(hidden.shape[1], encoder.embed_positions.inv_freq)
     return None
 
 
@@ -57,3 +56,13 @@ def relative_positions(frames: int, channels: int) -> Tensor:
     frequency = torch.exp(torch.arange(0, channels, 2) * -(math.log(10000.0) / channels))
     angle = distance[:, None].to(torch.float32) * frequency
     return torch.stack([torch.sin(angle), torch.cos(angle)], dim=2).reshape(1, -1, channels)
+
+
+def _rotary_positions(frames: int, frequency: Tensor) -> Tensor:
+    """Cosines and sines of each frame's angles: `[2, frames, 1, 1, channels]`, from frequencies `[channels / 2]`.
+
+    RoFormer (Su et al. 2021), section 3.2.2.
+    """
+    angle = torch.arange(frames)[:, None].to(torch.float32) * frequency
+    angle = torch.cat([angle, angle], dim=1)[:, None, None, :]
+    return torch.stack([torch.cos(angle), torch.sin(angle)])

@@ -59,8 +59,17 @@ def positions(embed: Any, hidden: Tensor, valid: Tensor) -> Tensor:
         for layer in embed.layers:
             hidden = layer(torch.where(real, hidden, 0.0))
     elif getattr(embed, "batch_norm", None) is not None:
-        normed = torch.where(real, embed.batch_norm(hidden), 0.0)
+        normed = torch.where(real, batch_norm(embed.batch_norm, hidden), 0.0)
         hidden = embed.activation(embed.padding(embed.conv(normed)))
     else:
         return cast(Tensor, embed(hidden.transpose(1, 2)))
     return hidden.transpose(1, 2)
+
+
+def batch_norm(norm: Any, hidden: Tensor) -> Tensor:
+    """A trained `BatchNorm1d` over `[n, channels, frames]`: by then it is a scale and a shift of each channel.
+
+    PyTorch's own asks whether the batch is empty, which torch.export cannot answer for lengths that are data.
+    """
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return cast(Tensor, hidden * scale[:, None] + (norm.bias - norm.running_mean * scale)[:, None])

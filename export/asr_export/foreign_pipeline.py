@@ -183,7 +183,7 @@ def _write(source: foreign.ForeignGraph, behaviour: Behaviour, ragged: bool, fol
 def _compare(folder: Path, batches: list[Batch], reference: Reference, feed: Feed) -> Parity:
     probe = Probe(batches, [[reference(wave) for wave in batch] for batch in batches], "the graph as it came")
     try:
-        return check_parity(folder / "model.onnx", probe, feed)
+        return check_parity(folder / "model.onnx", probe, feed=feed)
     except GateError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no base class of their own

@@ -10,14 +10,17 @@ from typing import Any
 
 from asr_export import checkpoint as checkpoints
 from asr_export.acoustic import DenseCtc, RaggedCtc
+from asr_export.choices import EXPORTERS, PRECISIONS, Exporter, Precision
 from asr_export.engine import bucket_samples
 from asr_export.errors import ExportError
 from asr_export.folding import fold_constants
 from asr_export.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
-from asr_export.graph import OPSET, write_graph
+from asr_export.graph import OPSETS, write_graph
 from asr_export.labels import Labels, read_labels
+from asr_export.precision import Converted, convert
 from asr_export.repository import DEFAULT_NAME, Deployment, ModelNames, check_output, write_models
-from asr_export.tensorrt import check_tensorrt
+from asr_export.tensorrt import check_precision, check_tensorrt
+from asr_export.word_errors import WordErrors, check_word_errors, hear
 
 PLATFORMS = ("onnxruntime", "tensorrt")
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
@@ -33,6 +36,11 @@ class ExportOptions:
     max_batch_size: int = 16  # recordings in one run of the acoustic model
     max_audio_seconds: float = 40.0  # the longest recording; bounds memory together with max_batch_size
     platform: str = "onnxruntime"  # one of PLATFORMS: what runs the acoustic model
+    precision: Precision | None = None  # of the acoustic model; None: fp16 on a GPU, fp32 elsewhere
+    exporter: Exporter = "torchscript"
+    gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
+    check_manifest: str | None = None  # a TSV of recordings and texts, on which word error rates are compared
+    max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,9 @@ class ExportResult:
     output: Path
     models: ModelNames
     labels: Labels
-    parity: Parity
+    parity: Parity  # of the graph that was written, in its precision
     padding_safe: bool = True  # False: padding leaks in this graph, so that a batch holds equal lengths alone
+    word_errors: WordErrors | None = None  # on `check_manifest`
 
 
 def export_checkpoint(
@@ -62,7 +71,7 @@ def export_checkpoint(
 
     Raises:
         CheckpointError, UnsupportedCheckpoint: the checkpoint cannot be used.
-        GateError: the graph is not what the checkpoint means; nothing was written.
+        GateError: the graph is not what the checkpoint means, or not in that precision; nothing was written.
         OutputError: the output cannot take the models.
     """
     output = Path(output)
@@ -75,19 +84,35 @@ def export_checkpoint(
     on_step("asking PyTorch for the reference outputs")
     probe = make_probe(loaded)
     dense = options.platform == "tensorrt"
+    feed = dense_feed if dense else ragged_feed
+    manifest = options.check_manifest
+    spoken = hear(Path(manifest), loaded, options.max_audio_seconds) if manifest else None
+    precision = options.precision or ("fp16" if options.gpu else "fp32")
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         graph = Path(work) / "graph"
         graph.mkdir()
+        model = graph / "model.onnx"
         on_step("tracing the graph")
         network = loaded.family.network(loaded.model, loaded.feature_extractor)
-        write_graph(DenseCtc(network) if dense else RaggedCtc(network), loaded.geometry, graph / "model.onnx")
+        write_graph(DenseCtc(network) if dense else RaggedCtc(network), loaded.geometry, model, options.exporter)
         on_step("checking the graph")
         if dense:
-            fold_constants(graph / "model.onnx")
-        check_graph(graph / "model.onnx")
+            fold_constants(model)
+        check_graph(model)
         if dense:
-            check_tensorrt(graph / "model.onnx")
-        parity = check_parity(graph / "model.onnx", probe, dense_feed if dense else ragged_feed)
+            check_tensorrt(model)
+        parity = check_parity(model, probe, feed=feed)
+        converted = None
+        if precision != "fp32":
+            on_step(f"converting it to {precision} and checking that")
+            converted = convert(model, precision, probe, feed)
+            if dense:
+                fold_constants(model)
+                check_tensorrt(model)
+        word_errors = None
+        if spoken:
+            on_step(f"comparing word error rates on {manifest}")
+            word_errors = check_word_errors(model, loaded, spoken, options.max_wer_loss, options.max_batch_size, feed)
         shortest = loaded.geometry.shortest
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
@@ -95,10 +120,17 @@ def export_checkpoint(
             min_samples=shortest,
             labels=labels,
             buckets=bucket_samples(labels.sampling_rate, shortest, options.max_audio_seconds) if dense else (),
+            gpu=options.gpu,
         )
+        report = {
+            **_report(loaded, options),
+            **_precision_report(precision, parity, converted),
+            "graph_bytes": sum(file.stat().st_size for file in graph.iterdir()),
+            "word_errors": asdict(word_errors) if word_errors else None,
+        }
         on_step(f"writing {output}")
-        names = write_models(output, options.name, graph, deployment, _report(loaded, options, parity))
-    return ExportResult(output, names, labels, parity)
+        names = write_models(output, options.name, graph, deployment, report)
+    return ExportResult(output, names, labels, converted.parity if converted else parity, word_errors=word_errors)
 
 
 def check_options(options: ExportOptions) -> None:
@@ -113,18 +145,41 @@ def check_options(options: ExportOptions) -> None:
         raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
     if not 0 < options.max_audio_seconds < float("inf"):
         raise ExportError(f"max audio seconds is {options.max_audio_seconds}; needs a number above 0")
+    if options.precision not in (None, *PRECISIONS):
+        raise ExportError(f"precision is {options.precision!r}; needs one of {', '.join(PRECISIONS)}")
+    if options.exporter not in EXPORTERS:
+        raise ExportError(f"exporter is {options.exporter!r}; needs one of {', '.join(EXPORTERS)}")
+    if options.gpu and options.precision == "int8":
+        raise ExportError(
+            "int8 is for CPUs: on a GPU, ONNX Runtime has no such matrix product and would run it on the CPU; choose "
+            "fp16 or fp32 with --gpu"
+        )
+    if options.platform == "tensorrt":
+        check_precision(options.precision or "fp32")
 
 
-def _report(loaded: checkpoints.Checkpoint, options: ExportOptions, parity: Parity) -> dict[str, Any]:
+def _precision_report(precision: Precision, fp32: Parity, converted: Converted | None) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "precision": precision,
+        "padding_safe": True,  # masks: no value of an item enters another, whatever the precision
+        # fp32 batches were held to 1e-4 of solo runs. With fewer bits, differences far below that can turn a rounding.
+        "batch_exact": converted is None,
+        "parity": asdict(converted.parity if converted else fp32),
+    }
+    if converted:
+        report["fp32_parity"] = asdict(fp32)
+        report["fp16_peak"] = asdict(converted.fp16_peak) if converted.fp16_peak else None
+    return report
+
+
+def _report(loaded: checkpoints.Checkpoint, options: ExportOptions) -> dict[str, Any]:
     return {
         "source": loaded.source.name,
         "revision": loaded.source.revision,
         "files_sha256": loaded.source.file_hashes(),
         "architecture": loaded.family.architecture,
-        "precision": "fp32",
-        "opset": OPSET,
-        "padding_safe": True,  # the gate compared batches of mixed lengths with solo runs
-        "parity": asdict(parity),
+        "exporter": options.exporter,
+        "opset": OPSETS[options.exporter],
         "options": asdict(options),
         "versions": library_versions(),
     }

@@ -44,6 +44,7 @@ class Deployment:
     labels: Labels
     padding_safe: bool = True  # False: the graph takes `audio` `[n, time]`, and a batch holds equal lengths alone
     buckets: tuple[int, ...] = ()  # lengths that audio is padded to, for a TensorRT engine; none for a ragged graph
+    gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
 
 
 def template_folder() -> Path:
@@ -185,6 +186,11 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
     if deployment.buckets:
         engine.serve_engine(config, deployment.buckets)
         engine.write_build_script(target, engine.profile(deployment.buckets, deployment.max_batch_size))
+    if deployment.gpu:
+        config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
+        # Heuristic: by default every algorithm is timed for each new shape, and here nearly every batch has one. Under
+        # optimization.execution_accelerators, where it is documented, Triton 24.10 ignores it (server issue 8808).
+        config.parameters["cudnn_conv_algo_search"].string_value = "1"
     _write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
 

@@ -122,7 +122,7 @@ def wrap(graph: ForeignGraph, behaviour: Behaviour, ragged: bool, path: Path) ->
     for file in graph.data_files():
         shutil.copyfile(file, path.parent / file.name)  # not a link, which ONNX refuses to follow
     onnx.save(model, path)
-    finish(path)
+    finish(onnx.load(path), path)
 
 
 def _join(graph: ForeignGraph, before: onnx.ModelProto, after: onnx.ModelProto) -> onnx.ModelProto:

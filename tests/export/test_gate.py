@@ -112,8 +112,8 @@ def test_a_failed_gate_writes_nothing(
 ) -> None:
     real = pipeline.write_graph
 
-    def slip(module: object, geometry: object, path: Path) -> None:
-        real(module, geometry, path)  # type: ignore[arg-type]
+    def slip(module: object, geometry: object, path: Path, exporter: object) -> None:
+        real(module, geometry, path, exporter)  # type: ignore[arg-type]
         change(path, scale_weights(1.01))
 
     monkeypatch.setattr(pipeline, "write_graph", slip)

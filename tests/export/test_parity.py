@@ -1,6 +1,7 @@
 """What the graph computes is what the checkpoint means, for every supported kind, alone and among neighbours."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import tiny_checkpoints
 import torch
 from asr_export import ExportOptions, export_checkpoint
 from asr_export.checkpoint import load, locate
+from asr_export.choices import EXPORTERS, PRECISIONS
 from asr_export.gate import run_ragged
 from reference import transformers_log_probs
 from transformers import AutoFeatureExtractor
@@ -79,5 +81,8 @@ def test_alone_the_graph_equals_optimums(tiny_checkpoint: Callable[[str], Path],
 
 def test_the_table_in_the_docs_names_every_kind() -> None:
     page = (DEMO.parents[1] / "docs" / "parity.md").read_text(encoding="utf-8")
-    listed = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
-    assert listed == ["kind", "---", *tiny_checkpoints.KINDS, "demo checkpoint"]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    kinds = [*tiny_checkpoints.KINDS, "demo checkpoint"]
+    assert [(row[0], row[2], row[3]) for row in rows[2:]] == list(product(kinds, EXPORTERS, PRECISIONS))
+    exact = [float(row[column]) for row in rows[2:] if row[3] == "fp32" for column in (4, 5)]
+    assert max(exact) <= 1e-4

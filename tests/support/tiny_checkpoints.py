@@ -115,6 +115,11 @@ _KINDS = {
 KINDS = tuple(_KINDS)
 
 
+def model_type(kind: str) -> str:
+    """The family of a kind, as config.json names it."""
+    return str(_KINDS[kind][1].model_type)
+
+
 def write(kind: str, folder: Path) -> Path:
     """Write a checkpoint of one of KINDS in HuggingFace format, the same one every time."""
     model_class, config_class, changes = _KINDS[kind]

@@ -1,0 +1,154 @@
+"""What fewer bits cost and bring on a CPU: word error rate and speed of fp16 and int8 beside fp32, in one run.
+
+    python benchmarks/precision.py CHECKPOINT MANIFEST [--rounds 9]
+
+Word error rates: the checkpoint's graphs on the manifest's recordings, in batches as they are served, behind the gate
+of an export. Speed: the same graphs, and those of a base-size model (95 M parameters) with random weights, whose speed
+is that of a trained one. All sessions live in one process and have one thread each; counted is the processor's time,
+so that others on the machine disturb little; precisions take turns within a round, and ratios are paired in a round.
+The first round warms up and is not counted.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import transformers
+from asr_export import ExportOptions, export_checkpoint
+from asr_export.acoustic import RaggedCtc
+from asr_export.choices import PRECISIONS, Precision
+from asr_export.families import FAMILIES
+from asr_export.gate import ragged_feed
+from asr_export.graph import save_graph, write_graph
+from asr_export.precision import plan_half, to_half, to_int8
+from numpy.typing import NDArray
+from serving import RATE, machine, recordings
+from tqdm import tqdm
+
+RESULT = Path(__file__).parent / "results" / "precision.json"
+# Seconds of the recordings in one run.
+WORKLOADS = {"one of 5 s": [5.0], "four of 2 to 8 s": [2.0, 8.0, 4.0, 6.0]}
+
+
+def main() -> None:
+    """Measure, print tables, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    speech = np.concatenate(recordings(arguments.manifest))
+    with tempfile.TemporaryDirectory() as work:
+        graphs, errors = export(arguments.checkpoint, arguments.manifest, Path(work) / "demo")
+        models = {"demo": graphs, "base-size": base_size(Path(work) / "base")}
+        figures = {
+            "word_errors": errors,
+            "megabytes": {
+                model: {precision: round(path.stat().st_size / 1e6, 1) for precision, path in paths.items()}
+                for model, paths in models.items()
+            },
+            "speed": {model: measure(paths, speech, arguments.rounds) for model, paths in models.items()},
+        }
+    RESULT.parent.mkdir(exist_ok=True)
+    about = {**machine(("onnxruntime", "onnx", "numpy", "triton-asr-kit")), "rounds": arguments.rounds}
+    RESULT.write_text(json.dumps({"machine": about, "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    print(table(figures))
+    print(f"written to {RESULT}", file=sys.stderr)
+
+
+def export(checkpoint: Path, manifest: Path, work: Path) -> tuple[dict[Precision, Path], dict[Precision, Any]]:
+    """The graphs of a checkpoint, which passed the gate, and their word error rates."""
+    graphs: dict[Precision, Path] = {}
+    errors: dict[Precision, Any] = {}
+    for precision in PRECISIONS:
+        options = ExportOptions(precision=precision, check_manifest=str(manifest))
+        result = export_checkpoint(str(checkpoint), work / precision, options)
+        graphs[precision] = result.output / result.models.acoustic / "1" / "model.onnx"
+        errors[precision] = asdict(result.word_errors) if result.word_errors else {}
+    return graphs, errors
+
+
+def base_size(work: Path) -> dict[Precision, Path]:
+    """Graphs of the size and shape of wav2vec2-base."""
+    torch.manual_seed(0)
+    family = FAMILIES["wav2vec2"]
+    library: Any = transformers  # its classes have no types
+    model, extractor = library.Wav2Vec2ForCTC(library.Wav2Vec2Config()), library.Wav2Vec2FeatureExtractor()
+    graphs: dict[Precision, Path] = {precision: work / precision / "model.onnx" for precision in PRECISIONS}
+    for path in graphs.values():
+        path.parent.mkdir(parents=True)
+    write_graph(RaggedCtc(family.network(model, extractor)), family.geometry(model.config, extractor), graphs["fp32"])
+    half, int8 = onnx.load(graphs["fp32"]), onnx.load(graphs["fp32"])
+    to_half(half, plan_half(half))
+    save_graph(half, graphs["fp16"])
+    to_int8(int8)
+    save_graph(int8, graphs["int8"])
+    return graphs
+
+
+def measure(
+    graphs: dict[Precision, Path], speech: NDArray[np.float32], rounds: int
+) -> dict[str, dict[Precision, dict[str, float]]]:
+    """Milliseconds of one core a run, and how many times as fast as fp32 it is."""
+    one_thread = onnxruntime.SessionOptions()
+    one_thread.intra_op_num_threads = 1
+    sessions = {precision: onnxruntime.InferenceSession(path, one_thread) for precision, path in graphs.items()}
+    figures: dict[str, dict[Precision, dict[str, float]]] = {}
+    for workload, lengths in WORKLOADS.items():
+        ends = np.cumsum([int(RATE * seconds) for seconds in lengths])
+        feed = ragged_feed(np.split(speech[: ends[-1]], ends[:-1]))
+        times: dict[Precision, list[float]] = {precision: [] for precision in graphs}
+        for _ in tqdm(range(rounds + 1), desc=workload, unit="round", file=sys.stderr):
+            for precision, session in sessions.items():
+                start = time.process_time()
+                session.run(None, feed)
+                times[precision].append(time.process_time() - start)
+        figures[workload] = {precision: summary(times["fp32"][1:], taken[1:]) for precision, taken in times.items()}
+    return figures
+
+
+def summary(reference: list[float], taken: list[float]) -> dict[str, float]:
+    """Of paired seconds: median milliseconds, and the ratio's median and range."""
+    ratios = [theirs / ours for theirs, ours in zip(reference, taken, strict=True)]
+    return {
+        "median_ms": round(1000 * statistics.median(taken), 1),
+        "ratio": round(statistics.median(ratios), 2),
+        "ratio_min": round(min(ratios), 2),
+        "ratio_max": round(max(ratios), 2),
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Markdown, as in docs/benchmarks.md."""
+    lines = [
+        "| model | run | precision | MB | ms | times as fast as fp32 | range of rounds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for model, workloads in figures["speed"].items():
+        for workload, rows in workloads.items():
+            for precision, row in rows.items():
+                lines.append(
+                    f"| {model} | {workload} | {precision} | {figures['megabytes'][model][precision]} | "
+                    f"{row['median_ms']} | {row['ratio']} | {row['ratio_min']} to {row['ratio_max']} |"
+                )
+    lines += ["", "| demo | words | WER, % | PyTorch's WER, % | transcripts changed |", "|---|---|---|---|---|"]
+    for precision, row in figures["word_errors"].items():
+        lines.append(
+            f"| {precision} | {row['words']} | {row['graph_wer']:.2f} | {row['pytorch_wer']:.2f} | "
+            f"{row['transcripts_changed']} of {row['recordings']} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""What an export can be asked for, where no library is needed to name it."""
+
+from typing import Literal, get_args
+
+Exporter = Literal["torchscript", "dynamo"]
+EXPORTERS: tuple[Exporter, ...] = get_args(Exporter)
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)

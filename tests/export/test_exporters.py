@@ -1,0 +1,75 @@
+"""Both of PyTorch's exporters make a graph of every family, with the same tensors and behind the same gate."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+import tiny_checkpoints
+import torch
+from asr_export import ExportOptions, GateError, export_checkpoint
+from asr_export.acoustic import RaggedCtc
+from asr_export.families import FAMILIES
+from asr_export.gate import TENSORRT_OPERATORS
+from asr_export.geometry import Geometry
+from asr_export.graph import write_graph
+
+# One for each family, and those whose modules torch.export refuses as transformers has them.
+KINDS = (
+    "wav2vec2-group-norm",
+    "hubert-layer-norm",
+    "hubert-batch-norm",
+    "unispeech",
+    "unispeech-sat",
+    "data2vec",
+    "wavlm-group-norm",
+    "conformer-relative",
+    "conformer-rotary",
+    "sew",
+    "sew-d",
+)
+
+
+def test_no_family_is_left_out() -> None:
+    assert {tiny_checkpoints.model_type(kind) for kind in KINDS} == FAMILIES.keys()
+
+
+# TorchScript, the default, is what every other test exports with.
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_dynamo_exporter_takes_every_family(
+    kind: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    result = export_checkpoint(str(tiny_checkpoint(kind)), tmp_path, ExportOptions(exporter="dynamo"))
+    assert result.parity.max_abs_difference <= 1e-4
+    assert result.parity.max_abs_batch_difference <= 1e-4
+    model = onnx.load(tmp_path / "acoustic" / "1" / "model.onnx")
+    assert model.ir_version <= 10
+    assert {(entry.domain, entry.version) for entry in model.opset_import} == {("", 20)}
+    assert {node.op_type for node in model.graph.node} <= TENSORRT_OPERATORS
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {"audio": ["total"], "audio_shape": ["n", 1], "log_probs": ["n", "frames", 32], "frames": ["n", 1]}
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_its_graphs_can_be_converted(precision: Any, tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    options = ExportOptions(exporter="dynamo", precision=precision)
+    result = export_checkpoint(str(tiny_checkpoint("wav2vec2-layer-norm")), tmp_path, options)
+    assert result.parity.decided_agreement == 1
+    types = {weight.data_type for weight in onnx.load(tmp_path / "acoustic" / "1" / "model.onnx").graph.initializer}
+    assert {"fp16": onnx.TensorProto.FLOAT16, "int8": onnx.TensorProto.INT8}[precision] in types
+
+
+def test_a_model_that_it_cannot_take_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class Undecided(torch.nn.Module):
+        def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            if waveforms.sum() > 0:
+                waveforms = -waveforms
+            return waveforms[:, :, None], lengths
+
+    with pytest.raises(GateError, match="the dynamo exporter cannot take this model .*try --exporter torchscript"):
+        write_graph(RaggedCtc(Undecided()), Geometry(400, 320, 400), tmp_path / "model.onnx", "dynamo")
+    assert len("".join(capfd.readouterr())) < 1_000  # not the whole program
