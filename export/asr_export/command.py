@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from asr_export import Labels
     from asr_export.inspection import GraphFacts
 
 
@@ -19,21 +20,30 @@ def export(
     ] = None,
     max_batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Recordings in one run of the model.")] = 16,
     max_audio_seconds: Annotated[
-        float, typer.Option(min=0.1, max=3600, help="Longest recording that is accepted, in seconds.")
-    ] = 40,
+        float | None,
+        typer.Option(
+            min=0.1, max=3600, help="Longest recording that is accepted, in seconds: 40 by default, 600 for Whisper."
+        ),
+    ] = None,
 ) -> None:
-    """Turn a HuggingFace CTC checkpoint into a Triton model repository, checked against PyTorch."""
+    """Turn a HuggingFace CTC or Whisper checkpoint into a Triton model repository, checked against PyTorch."""
     from asr_export import ExportOptions, export_checkpoint
 
     options = ExportOptions(name, revision, language, max_batch_size, max_audio_seconds)
     result = export_checkpoint(checkpoint, output, options, lambda step: typer.echo(f"{step} …", err=True))
     typer.echo(
         f"{result.output}: {', '.join(vars(result.models).values())}\n"
-        f"{len(result.labels.labels)} labels, {result.labels.sampling_rate} Hz, "
-        f"frame every {1000 * result.labels.stride_samples / result.labels.sampling_rate:g} ms\n"
+        f"{_about_labels(result.labels)}"
         f"parity with PyTorch over {result.parity.recordings} recordings: max |Δ| "
         f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}"
     )
+
+
+def _about_labels(labels: "Labels | None") -> str:
+    if labels is None:
+        return ""
+    stride_ms = 1000 * labels.stride_samples / labels.sampling_rate
+    return f"{len(labels.labels)} labels, {labels.sampling_rate} Hz, frame every {stride_ms:g} ms\n"
 
 
 def inspect(

@@ -48,8 +48,8 @@ class Parity:
 
     shapes: int  # batches compared
     recordings: int
-    max_abs_difference: float  # of log-probs: ONNX in a batch against PyTorch alone
-    max_abs_batch_difference: float  # of log-probs: ONNX in a batch against ONNX alone
+    max_abs_difference: float  # of log-probs (Whisper: of encoder outputs and logits): ONNX in a batch against PyTorch alone
+    max_abs_batch_difference: float  # of the same: ONNX in a batch against ONNX alone
     argmax_agreement: float  # share of frames, 0 to 1
 
 
@@ -70,8 +70,8 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
         [20 * second],  # long sums are where float32 goes astray
     ]
     random = np.random.default_rng(0)
-    batches = [[_waveform(random, length, rate) for length in batch] for batch in lengths]
-    batches.append([np.zeros(second, np.float32), _waveform(random, second + 333, rate)])  # silence among speech
+    batches = [[synthetic_speech(random, length, rate) for length in batch] for batch in lengths]
+    batches.append([np.zeros(second, np.float32), synthetic_speech(random, second + 333, rate)])  # silence among speech
     return Probe(batches, [[_reference(checkpoint, wave) for wave in batch] for batch in batches])
 
 
@@ -113,7 +113,7 @@ def check_parity(path: Path, probe: Probe) -> Parity:
         answers = run_ragged(session, batch)
         for wave, answer, reference in zip(batch, answers, references, strict=True):
             samples = len(wave)
-            _require_finite(answer, f"the graph's output for {samples} samples")
+            require_finite(answer, f"the graph's output for {samples} samples")
             if answer.shape != reference.shape:
                 raise GateError(
                     f"{samples} samples gave log-probs of shape {answer.shape}; the checkpoint gives {reference.shape}"
@@ -138,8 +138,8 @@ def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArr
     return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
 
 
-def _waveform(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
-    """A voiced-like sweep in noise at speech level: noise alone drives some encoders into saturation."""
+def synthetic_speech(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
+    """float32 `[length]`: a voiced-like sweep in noise at speech level. Noise alone drives some encoders into saturation."""
     time = np.arange(length) / rate
     pitch = random.uniform(80, 250)
     tone = sum(np.sin(2 * np.pi * pitch * k * time + random.uniform(0, 6)) / k for k in range(1, 12))
@@ -155,11 +155,12 @@ def _reference(checkpoint: Checkpoint, wave: NDArray[np.float32]) -> NDArray[np.
     values = extractor(wave, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_values
     with torch.inference_mode():
         log_probs = torch.log_softmax(checkpoint.model(values).logits[0], dim=-1).numpy()
-    _require_finite(log_probs, f"the checkpoint's own output (PyTorch) for {len(wave)} samples")
+    require_finite(log_probs, f"the checkpoint's own output (PyTorch) for {len(wave)} samples")
     return np.asarray(log_probs, dtype=np.float32)
 
 
-def _require_finite(values: NDArray[np.float32], what: str) -> None:
+def require_finite(values: NDArray[np.float32], what: str) -> None:
+    """Raise GateError, which names `what`, where a value is NaN or Inf."""
     # Explicitly: Python's max() and most comparisons let NaN pass.
     if not np.isfinite(values).all():
         raise GateError(f"{what} holds NaN or Inf")

@@ -3,7 +3,7 @@
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,23 @@ from asr_export.errors import ExportError
 from asr_export.gate import Parity, check_graph, check_parity, make_probe
 from asr_export.graph import OPSET, write_graph
 from asr_export.labels import Labels, read_labels
-from asr_export.repository import DEFAULT_NAME, Deployment, ModelNames, check_output, write_models
+from asr_export.repository import (
+    DEFAULT_NAME,
+    Deployment,
+    ModelNames,
+    WhisperDeployment,
+    WhisperNames,
+    check_output,
+    write_models,
+    write_whisper,
+)
+from asr_export.whisper import artefacts as whisper_artefacts
+from asr_export.whisper import checkpoint as whisper_checkpoints
+from asr_export.whisper.gate import check_artefacts
 
+# A CTC model takes a recording in one piece: its length bounds memory together with max_batch_size. Whisper takes windows.
+DEFAULT_SECONDS = 40.0
+DEFAULT_WHISPER_SECONDS = 600.0
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
 
 
@@ -27,7 +42,8 @@ class ExportOptions:
     revision: str | None = None  # branch, tag or commit of a hub id
     language: str | None = None  # of a multi-lingual checkpoint (MMS), as its vocabulary names it
     max_batch_size: int = 16  # recordings in one run of the acoustic model
-    max_audio_seconds: float = 40.0  # the longest recording; bounds memory together with max_batch_size
+    # The longest recording; None for what suits the kind of model: DEFAULT_SECONDS, DEFAULT_WHISPER_SECONDS.
+    max_audio_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,8 +51,8 @@ class ExportResult:
     """What an export wrote."""
 
     output: Path
-    models: ModelNames
-    labels: Labels
+    models: ModelNames | WhisperNames
+    labels: Labels | None  # None for a Whisper, which has a tokenizer instead
     parity: Parity
 
 
@@ -64,6 +80,14 @@ def export_checkpoint(
     check_output(output, options.name)
     on_step(f"reading {checkpoint}")
     source = checkpoints.locate(checkpoint, options.revision, options.language)
+    if checkpoints.model_type(source) == whisper_checkpoints.MODEL_TYPE:
+        return _export_whisper(source, output, _with_seconds(options, DEFAULT_WHISPER_SECONDS), on_step)
+    return _export_ctc(source, output, _with_seconds(options, DEFAULT_SECONDS), on_step)
+
+
+def _export_ctc(
+    source: checkpoints.Source, output: Path, options: ExportOptions, on_step: Callable[[str], None]
+) -> ExportResult:
     loaded = checkpoints.load(source, options.language)
     labels = read_labels(loaded)
     on_step("asking PyTorch for the reference outputs")
@@ -78,30 +102,64 @@ def export_checkpoint(
         parity = check_parity(graph / "model.onnx", probe)
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
-            max_audio_seconds=options.max_audio_seconds,
+            max_audio_seconds=options.max_audio_seconds or DEFAULT_SECONDS,
             min_samples=shortest_recording(loaded.model.config),
             labels=labels,
         )
         on_step(f"writing {output}")
-        names = write_models(output, options.name, graph, deployment, _report(loaded, options, parity))
+        report = _report(source, loaded.family.architecture, OPSET, options, parity)
+        names = write_models(output, options.name, graph, deployment, report)
     return ExportResult(output, names, labels, parity)
+
+
+def _export_whisper(
+    source: checkpoints.Source, output: Path, options: ExportOptions, on_step: Callable[[str], None]
+) -> ExportResult:
+    if options.language:
+        raise ExportError(
+            f"--language is for checkpoints with one vocabulary a language (MMS); {source.name} is a Whisper: a request "
+            "names its language"
+        )
+    loaded = whisper_checkpoints.load(source)
+    with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
+        on_step("tracing encoder, decoder and decoder with past")
+        whisper_artefacts.write_artefacts(loaded, Path(work))
+        on_step("checking them against PyTorch")
+        parity = check_artefacts(Path(work), loaded)
+        deployment = WhisperDeployment(
+            max_batch_size=options.max_batch_size,
+            max_audio_seconds=options.max_audio_seconds or DEFAULT_WHISPER_SECONDS,
+            sampling_rate=loaded.settings.sampling_rate,
+        )
+        on_step(f"writing {output}")
+        architecture = whisper_checkpoints.FAMILY.architecture
+        report = _report(source, architecture, whisper_artefacts.OPSET, options, parity)
+        report["versions"] |= {name: version(name) for name in ("optimum-onnx", "tokenizers")}
+        names = write_whisper(output, options.name, Path(work), deployment, report)
+    return ExportResult(output, names, None, parity)
+
+
+def _with_seconds(options: ExportOptions, default: float) -> ExportOptions:
+    return options if options.max_audio_seconds is not None else replace(options, max_audio_seconds=default)
 
 
 def _check(options: ExportOptions) -> None:
     if options.max_batch_size < 1:
         raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
-    if not 0 < options.max_audio_seconds < float("inf"):
+    if options.max_audio_seconds is not None and not 0 < options.max_audio_seconds < float("inf"):
         raise ExportError(f"max audio seconds is {options.max_audio_seconds}; needs a number above 0")
 
 
-def _report(loaded: checkpoints.Checkpoint, options: ExportOptions, parity: Parity) -> dict[str, Any]:
+def _report(
+    source: checkpoints.Source, architecture: str, opset: int, options: ExportOptions, parity: Parity
+) -> dict[str, Any]:
     return {
-        "source": loaded.source.name,
-        "revision": loaded.source.revision,
-        "files_sha256": loaded.source.file_hashes(),
-        "architecture": loaded.family.architecture,
+        "source": source.name,
+        "revision": source.revision,
+        "files_sha256": source.file_hashes(),
+        "architecture": architecture,
         "precision": "fp32",
-        "opset": OPSET,
+        "opset": opset,
         "padding_safe": True,  # the gate compared batches of mixed lengths with solo runs
         "parity": asdict(parity),
         "options": asdict(options),
