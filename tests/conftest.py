@@ -22,3 +22,16 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
         return root / kind if (root / kind).exists() else tiny_checkpoints.write(kind, root / kind)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def whisper_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder with a random checkpoint of one of `tiny_whisper.KINDS`. Copy it before you change it."""
+    import tiny_whisper  # torch: only for the tests that need it
+
+    root = tmp_path_factory.mktemp("whisper-checkpoints")
+
+    def get(kind: str) -> Path:
+        return root / kind if (root / kind).exists() else tiny_whisper.write(kind, root / kind)
+
+    return get

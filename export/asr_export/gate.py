@@ -48,7 +48,9 @@ class Parity:
 
     shapes: int  # batches compared
     recordings: int
-    max_abs_difference: float  # of log-probs (Whisper: of encoder outputs and logits): ONNX in a batch against PyTorch alone
+    max_abs_difference: (
+        float  # of log-probs (Whisper: of encoder outputs and logits): ONNX in a batch against PyTorch alone
+    )
     max_abs_batch_difference: float  # of the same: ONNX in a batch against ONNX alone
     argmax_agreement: float  # share of frames, 0 to 1
 
@@ -139,7 +141,10 @@ def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArr
 
 
 def synthetic_speech(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
-    """float32 `[length]`: a voiced-like sweep in noise at speech level. Noise alone drives some encoders into saturation."""
+    """float32 `[length]`: a voiced-like sweep in noise at speech level.
+
+    Noise alone drives some encoders into saturation.
+    """
     time = np.arange(length) / rate
     pitch = random.uniform(80, 250)
     tone = sum(np.sin(2 * np.pi * pitch * k * time + random.uniform(0, 6)) / k for k in range(1, 12))

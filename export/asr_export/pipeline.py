@@ -28,7 +28,7 @@ from asr_export.whisper import artefacts as whisper_artefacts
 from asr_export.whisper import checkpoint as whisper_checkpoints
 from asr_export.whisper.gate import check_artefacts
 
-# A CTC model takes a recording in one piece: its length bounds memory together with max_batch_size. Whisper takes windows.
+# A CTC model takes a recording in one piece, so that its length bounds memory; Whisper takes one window at a time.
 DEFAULT_SECONDS = 40.0
 DEFAULT_WHISPER_SECONDS = 600.0
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
@@ -117,8 +117,8 @@ def _export_whisper(
 ) -> ExportResult:
     if options.language:
         raise ExportError(
-            f"--language is for checkpoints with one vocabulary a language (MMS); {source.name} is a Whisper: a request "
-            "names its language"
+            f"--language is for checkpoints with one vocabulary a language (MMS); {source.name} is a Whisper: "
+            "a request names its language"
         )
     loaded = whisper_checkpoints.load(source)
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:

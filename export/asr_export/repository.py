@@ -278,7 +278,13 @@ def _stage_ensemble(
 
 def _stage_template(model: str, target: Path) -> Any:
     source = template_folder() / model
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.onnx*", "*.npy", "labels.json", "whisper.json", "tokenizer.json"))
+    shutil.copytree(
+        source,
+        target,
+        ignore=shutil.ignore_patterns(
+            "__pycache__", "*.onnx*", "*.npy", "labels.json", "whisper.json", "tokenizer.json"
+        ),
+    )
     config = read_config(source)
     config.name = target.name
     return config

@@ -124,5 +124,3 @@ def _stir(model: WhisperForConditionalGeneration, ids: dict[str, int], seed: int
         # One of thousands would never win, nor lose against the sum of all timestamps.
         decoder.embed_tokens.weight[ids["<|endoftext|>"]].mul_(1.6)
         decoder.embed_tokens.weight[ids["<|0.00|>"] :].mul_(0.8)
-
-

@@ -51,7 +51,7 @@ def write_graphs(model: Any, folder: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The tracer warns of every Python condition, optimum of what it does; the gate tells whether any of it mattered."""
+    """The tracer warns of every Python condition, optimum of what it does; the gate tells whether it mattered."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "optimum", "transformers")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -91,9 +91,7 @@ def load(source: checkpoints.Source) -> WhisperCheckpoint:
             f"{name} is a Whisper of architecture {', '.join(config.architectures or []) or 'unknown'}; needs "
             f"{FAMILY.architecture}"
         )
-    feature_extractor = checkpoints.read(
-        AutoFeatureExtractor, folder, "preprocessor_config.json", "the features"
-    )
+    feature_extractor = checkpoints.read(AutoFeatureExtractor, folder, "preprocessor_config.json", "the features")
     tokenizer = checkpoints.read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary")
     if not isinstance(tokenizer, WhisperTokenizerFast):
         raise UnsupportedCheckpoint(f"{name} has a {type(tokenizer).__name__}; needs a WhisperTokenizerFast")
@@ -141,8 +139,8 @@ def _check_features(name: str, config: Any, extractor: Any) -> None:
     frames, bands = 2 * config.max_source_positions, config.num_mel_bins
     if (extractor.nb_max_frames, extractor.feature_size) != (frames, bands):
         raise CheckpointError(
-            f"{name}: the feature extractor makes {extractor.nb_max_frames} frames of {extractor.feature_size} mel bands; "
-            f"the model needs {frames} of {bands}"
+            f"{name}: the feature extractor makes {extractor.nb_max_frames} frames of {extractor.feature_size} mel "
+            f"bands; the model needs {frames} of {bands}"
         )
     if extractor.dither:
         raise UnsupportedCheckpoint(f"{name}: the feature extractor adds noise (dither {extractor.dither}); needs 0")
@@ -153,15 +151,15 @@ def _check_generation(name: str, generation: Any) -> None:
         value = getattr(generation, attribute, None)
         if not isinstance(value, int):
             raise UnsupportedCheckpoint(
-                f"{name}: generation_config.json has {attribute} {value!r}; needs one token id. Checkpoints from before "
-                "2023 lack it: take the file of the openai/whisper model that this one was made from"
+                f"{name}: generation_config.json has {attribute} {value!r}; needs one token id. Checkpoints from "
+                "before 2023 lack it: take the file of the openai/whisper model that this one was made from"
             )
     for attribute, neutral in _NEUTRAL.items():
         value = getattr(generation, attribute, None)
         if value not in neutral:
             raise UnsupportedCheckpoint(
-                f"{name}: generation_config.json has {attribute} {json.dumps(value)}, which the decode step does not know: "
-                "remove it, if the transcripts are good without"
+                f"{name}: generation_config.json has {attribute} {json.dumps(value)}, which the decode step does not "
+                "know: remove it, if the transcripts are good without"
             )
 
 

@@ -107,7 +107,7 @@ def _check_graphs(graphs: Any, checkpoint: WhisperCheckpoint, features: list[Any
 
 
 def _teacher_forced(graphs: Any, tokens: NDArray[np.int64], hidden: Any, prompt_length: int) -> NDArray[np.float32]:
-    """Logits `[n, length, vocab]` of given ids: a prompt through the decoder, the rest through the decoder with past."""
+    """Logits `[n, length, vocab]` of given ids: a prompt by the decoder, the rest by the decoder with past."""
     logits, cache = graphs.begin(tokens[:, :prompt_length], hidden)
     pieces = [logits]
     for column in range(prompt_length, tokens.shape[1]):

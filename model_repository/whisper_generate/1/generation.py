@@ -1,8 +1,8 @@
 """Recordings -> tokens: what transformers' Whisper `generate()` does, for many recordings at once and without torch.
 
-Every recording is a series of windows, of which each one begins where the timestamps of the one before say. A round takes
-the next window of every recording that is not done: one batch through the encoder, then one batch through the decoder for
-each length of prompt (the decoder's graph has no mask for padding). A row of such a batch sees nothing of its neighbours.
+Every recording is a series of windows, of which each one begins where the timestamps of the one before say. A round
+takes the next window of every recording that is not done: one batch through the encoder, then one batch through the
+decoder for each length of prompt (its graph has no mask for padding). A row of a batch sees nothing of its neighbours.
 """
 
 import zlib
@@ -11,12 +11,12 @@ from math import log2
 from typing import Any, Protocol
 
 import numpy as np
-import whisper_segments as windows
 import token_rules as rules
+import whisper_segments as windows
 from log_mel import log_mel
 from numpy.typing import NDArray
 from whisper_options import Options
-from whisper_settings import SECONDS_PER_TIMESTAMP, FRAMES_PER_TIMESTAMP, Settings
+from whisper_settings import FRAMES_PER_TIMESTAMP, SECONDS_PER_TIMESTAMP, Settings
 
 # The logits of a whole prompt come back for every row: a bound on their size, and so on the rows of a batch.
 MAX_PROMPT_LOGITS = 64_000_000
@@ -40,8 +40,11 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Fallback:
-    """When a window is not good enough, and what is tried then. The defaults are those of the Whisper paper (section 4.5)
-    in the units of transformers, which compresses token ids and not text."""
+    """When a window is not good enough, and what is tried then.
+
+    The defaults are those of the Whisper paper (section 4.5); the compression ratio is that of transformers, which
+    compresses token ids and not text.
+    """
 
     temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     compression_ratio: float = 1.35  # above it, the text repeats itself
@@ -128,13 +131,9 @@ class Generator:
         # generate() as it is without a fallback
         self._plain = Fallback((0.0,), float("inf"), -float("inf"), float("inf"))
 
-    def transcribe(
-        self, requests: list[tuple[NDArray[np.float32], Options]]
-    ) -> list[Transcript | BrokenOutput]:
+    def transcribe(self, requests: list[tuple[NDArray[np.float32], Options]]) -> list[Transcript | BrokenOutput]:
         """Transcribe waveforms float32 `[samples]`, each with its options; a broken one does not touch the others."""
-        recordings = [
-            _Recording(self.features(waveform), options, options.language) for waveform, options in requests
-        ]
+        recordings = [_Recording(self.features(waveform), options, options.language) for waveform, options in requests]
         # A recording longer than a window is windowed by its timestamps, asked for or not.
         for recording in recordings:
             if recording.features.shape[1] > self._settings.window_frames and not recording.options.timestamps:
@@ -199,9 +198,7 @@ class Generator:
 
     def _decode_all(self, rows: list[_Recording], hidden: NDArray[np.float32], temperature: float) -> list[_Answer]:
         """Answers of rows with prompts of any length: one batch for each length."""
-        prompts = [
-            [*row.options.prompt, *row.options.init_tokens(self._settings, row.language)] for row in rows
-        ]
+        prompts = [[*row.options.prompt, *row.options.init_tokens(self._settings, row.language)] for row in rows]
         answers = [_Answer() for _ in rows]
         for length in sorted({len(prompt) for prompt in prompts}):
             same = [index for index, prompt in enumerate(prompts) if len(prompt) == length]
@@ -300,7 +297,7 @@ class _Batch:
         """The next token `[n]` of every row of the batch, added to its answer where that is not done."""
         broken = np.isnan(logits).any(axis=1)
         log_probs = rules.log_softmax(rules.allow(np.where(broken[:, None], 0, logits), history, self._settings))
-        tokens = log_probs.argmax(axis=1)
+        tokens: NDArray[np.int64] = log_probs.argmax(axis=1)
         for position, row in enumerate(batch):
             if self._done[row]:
                 continue

@@ -13,9 +13,7 @@ RANGE_DECADES = 8.0
 _BLOCK_FRAMES = 3000  # bounds the memory of the spectra: 10 MB
 
 
-def log_mel(
-    waveform: NDArray[np.float32], settings: Settings, mel_filters: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def log_mel(waveform: NDArray[np.float32], settings: Settings, mel_filters: NDArray[np.float64]) -> NDArray[np.float32]:
     """The features of one recording.
 
     Args:
@@ -24,8 +22,8 @@ def log_mel(
         mel_filters: `[n_fft // 2 + 1, mels]`.
 
     Returns:
-        float32 `[mels, frames]`: of a recording within one window, the whole window, filled up with silence; of a longer
-        one as many frames as it has, all on the scale of its loudest moment (that is what the reference does).
+        float32 `[mels, frames]`: of a recording within one window, the whole window, filled up with silence; of a
+        longer one as many frames as it has, all on the scale of its loudest moment (that is what the reference does).
     """
     missing = settings.window_samples - len(waveform)
     padded = np.pad(waveform, (0, max(0, missing)))

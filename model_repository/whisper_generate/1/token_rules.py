@@ -1,7 +1,8 @@
 """Which tokens may come next: transformers' logits processors for Whisper, for a batch of rows at once.
 
-SuppressTokensAtBegin, SuppressTokens and WhisperTimeStamp, in this order. Timestamps come in pairs (the end of one segment
-and the start of the next), never go back, and win where their summed probability exceeds that of every text token.
+SuppressTokensAtBegin, SuppressTokens and WhisperTimeStamp, in this order. Timestamps come in pairs (the end of one
+segment and the start of the next), never go back, and win where their summed probability exceeds that of every text
+token.
 """
 
 from dataclasses import dataclass
@@ -54,7 +55,8 @@ def allow(logits: NDArray[np.float32], history: History, settings: Settings) -> 
 def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Log-probabilities of scores `[n, vocab]`, of which some may be -inf."""
     shifted = scores - scores.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    log_probs: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_probs
 
 
 def _with_timestamps(scores: NDArray[np.float32], history: History, settings: Settings) -> NDArray[np.float32]:

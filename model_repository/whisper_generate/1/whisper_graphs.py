@@ -1,7 +1,7 @@
 """The three graphs that optimum exports, run by ONNX Runtime: encoder, decoder, decoder with past.
 
-Keys and values of the decoder stay where the graphs run (on a GPU: in its memory) from one token to the next; only token
-ids go in and logits come out.
+Keys and values of the decoder stay where the graphs run (on a GPU: in its memory) from one token to the next; only
+token ids go in and logits come out.
 """
 
 from dataclasses import dataclass
@@ -22,14 +22,16 @@ class DeviceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values of a batch of rows, on the device: name of the graph's input -> tensor `[n, heads, length, size]`."""
+    """Keys and values of a batch of rows, on the device: input of the graph -> tensor `[n, heads, length, size]`."""
 
     tensors: dict[str, Any]
     device: tuple[str, int]
 
     def keep(self, rows: NDArray[np.int64]) -> "Cache":
         """These rows alone, in this order."""
-        return Cache({name: _tensor(value.numpy()[rows], self.device) for name, value in self.tensors.items()}, self.device)
+        return Cache(
+            {name: _tensor(value.numpy()[rows], self.device) for name, value in self.tensors.items()}, self.device
+        )
 
 
 class Graphs:
@@ -70,7 +72,7 @@ class Graphs:
 
     def begin(self, tokens: NDArray[np.int64], hidden: NDArray[np.float32]) -> tuple[NDArray[np.float32], Cache]:
         """The first run of the decoder: ids `[n, length]` and hidden states -> logits `[n, length, vocab]`, cache."""
-        inputs = {"input_ids": tokens, "encoder_hidden_states": hidden}
+        inputs: dict[str, NDArray[Any]] = {"input_ids": tokens, "encoder_hidden_states": hidden}
         return self._run(self._decoder, {name: _tensor(value, self._device) for name, value in inputs.items()}, {})
 
     def step(self, tokens: NDArray[np.int64], cache: Cache) -> tuple[NDArray[np.float32], Cache]:
@@ -78,9 +80,7 @@ class Graphs:
         inputs = {"input_ids": _tensor(tokens[:, None], self._device), **cache.tensors}
         return self._run(self._decoder_with_past, inputs, cache.tensors)
 
-    def _run(
-        self, session: Any, inputs: dict[str, Any], past: dict[str, Any]
-    ) -> tuple[NDArray[np.float32], Cache]:
+    def _run(self, session: Any, inputs: dict[str, Any], past: dict[str, Any]) -> tuple[NDArray[np.float32], Cache]:
         binding = session.io_binding()
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, value)

@@ -8,9 +8,9 @@ from typing import Any
 import generation
 import numpy as np
 import whisper_options
-from whisper_graphs import Graphs
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from whisper_graphs import Graphs
 from whisper_options import Options
 from whisper_settings import Settings
 
