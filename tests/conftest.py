@@ -35,3 +35,22 @@ def whisper_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
         return root / kind if (root / kind).exists() else tiny_whisper.write(kind, root / kind)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def whisper_artefacts(
+    whisper_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """A folder with what an export writes beside the decode step of such a checkpoint. Copy it before you change it."""
+    root = tmp_path_factory.mktemp("whisper-artefacts")
+
+    def get(kind: str) -> Path:
+        from asr_export.checkpoint import locate
+        from asr_export.whisper import artefacts, checkpoint
+
+        if not (root / kind).exists():
+            (root / kind).mkdir()
+            artefacts.write_artefacts(checkpoint.load(locate(str(whisper_checkpoint(kind)))), root / kind)
+        return root / kind
+
+    return get

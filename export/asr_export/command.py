@@ -56,13 +56,14 @@ def inspect(
         typer.echo(_describe(inspect_graph(path)))
         return
     for model in inspect_repository(path):
-        shown = " ".join(label for label in model.labels[:40])
-        more = f" and {len(model.labels) - 40} more" if len(model.labels) > 40 else ""
+        known, kind = (model.labels, "labels") if model.labels else (model.languages, "languages")
+        more = f" and {len(known) - 40} more" if len(known) > 40 else ""
         typer.echo(
             f"{model.name}: {model.architecture} from {model.source}\n"
             f"  max batch size {model.max_batch_size}, padding safe: {'yes' if model.padding_safe else 'no'}, "
             f"max abs difference from PyTorch {model.max_abs_difference:.1e}\n"
-            f"  {len(model.labels)} labels: {shown}{more}\n{_describe(model.graph)}"
+            f"  {len(known)} {kind}: {' '.join(known[:40])}{more}\n"
+            + "\n".join(_describe(graph) for graph in model.graphs)
         )
 
 

@@ -37,9 +37,10 @@ class ModelFacts:
     architecture: str
     padding_safe: bool
     max_batch_size: int
-    labels: list[str]
-    max_abs_difference: float  # of log-probs, from PyTorch, when it was exported
-    graph: GraphFacts
+    labels: list[str]  # of a CTC model's outputs; none of a Whisper
+    languages: list[str]  # of a Whisper, by code; none of a CTC model
+    max_abs_difference: float  # of log-probs (Whisper: logits), from PyTorch, when it was exported
+    graphs: list[GraphFacts]
 
 
 def inspect_graph(path: Path) -> GraphFacts:
@@ -87,16 +88,20 @@ def _model(repository: Path, file: Path) -> ModelFacts:
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
         models = report["models"]
-        labels = json.loads((repository / models["ctc_decode"] / "labels.json").read_text(encoding="utf-8"))
+        is_whisper = "whisper_generate" in models
+        folder = repository / models["whisper_generate" if is_whisper else "acoustic"] / "1"
+        vocabulary = folder / "whisper.json" if is_whisper else repository / models["ctc_decode"] / "labels.json"
+        content = json.loads(vocabulary.read_text(encoding="utf-8"))
         return ModelFacts(
             name=file.parent.name,
             source=report["source"],
             architecture=report["architecture"],
             padding_safe=report["padding_safe"],
             max_batch_size=read_config(file.parent).max_batch_size,
-            labels=labels["labels"],
+            labels=[] if is_whisper else content["labels"],
+            languages=sorted(content["languages"]) or [content["language"]] if is_whisper else [],
             max_abs_difference=report["parity"]["max_abs_difference"],
-            graph=inspect_graph(repository / models["acoustic"] / "1" / "model.onnx"),
+            graphs=[inspect_graph(path) for path in sorted(folder.glob("*.onnx"))],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{file.parent} is not a whole export: {error!r}") from error

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -163,7 +163,7 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
         _stage_acoustic(staged / names.acoustic, graph, deployment)
         _stage_ctc_decode(staged / names.ctc_decode, deployment)
         _stage_ensemble(staged / names.ensemble, "asr", names, deployment, report)
-        _swap_in(staged, output)
+        _swap_in(staged, output, _outdated(output, name))
     return names
 
 
@@ -192,7 +192,7 @@ def write_whisper(
         _write_config(staged / names.whisper_generate, config)
         shutil.copytree(artefacts, staged / names.whisper_generate / "1", dirs_exist_ok=True)
         _stage_ensemble(staged / names.ensemble, "asr_whisper", names, deployment, report)
-        _swap_in(staged, output)
+        _swap_in(staged, output, _outdated(output, name))
     return names
 
 
@@ -319,12 +319,24 @@ def _staging(output: Path) -> Iterator[Path]:
             output.rmdir()
 
 
-def _swap_in(staged: Path, output: Path) -> None:
-    """Move every staged model into place; on an error put back what was there."""
+def _outdated(output: Path, name: str) -> list[str]:
+    """The steps that an earlier export of that name wrote for itself: one of another kind leaves them behind."""
+    try:
+        models = json.loads((output / name / "export.json").read_text(encoding="utf-8"))["models"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    own = {**asdict(model_names(name, "")), **asdict(whisper_names(name, ""))}
+    return [model for step, model in own.items() if step in models and model and (output / model).is_dir()]
+
+
+def _swap_in(staged: Path, output: Path, outdated: Iterable[str]) -> None:
+    """Move every staged model into place and outdated ones away; on an error put back what was there."""
     replaced = staged.parent / "old"
     replaced.mkdir()
     moved: list[str] = []
     try:
+        for model in outdated:
+            (output / model).rename(replaced / model)
         for model in sorted(path.name for path in staged.iterdir()):
             if (output / model).exists():
                 (output / model).rename(replaced / model)

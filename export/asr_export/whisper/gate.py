@@ -22,6 +22,7 @@ from asr_export.whisper.checkpoint import WhisperCheckpoint
 from asr_export.whisper.served import load_service
 
 _STEPS = 6  # of the decoder with past: enough for a slip in its positions or its cache to show
+_PROMPT_LENGTHS = (2, 5)
 _TOKENS = 24  # of the transcripts that are compared
 
 
@@ -62,7 +63,7 @@ def check_artefacts(folder: Path, checkpoint: WhisperCheckpoint) -> Parity:
         _check_graphs(service.graphs, checkpoint, features, differences)
         _check_transcripts(service, checkpoint, waveforms)
     return Parity(
-        shapes=2,  # prompts of two lengths
+        shapes=len(_PROMPT_LENGTHS),
         recordings=len(waveforms),
         max_abs_difference=max(differences.from_pytorch),
         max_abs_batch_difference=max(differences.from_solo),
@@ -91,18 +92,19 @@ def _check_graphs(graphs: Any, checkpoint: WhisperCheckpoint, features: list[Any
     model, settings = checkpoint.model, checkpoint.settings
     random = np.random.default_rng(1)
     hidden = graphs.encode(np.stack(features))
-    for prompt_length in (2, 5):
+    encoded = [model.model.encoder(torch.from_numpy(window[None])).last_hidden_state for window in features]
+    solo_hidden = [graphs.encode(window[None]) for window in features]
+    for row in range(len(features)):
+        differences.compare("encoder outputs", hidden[row], solo_hidden[row][0], encoded[row][0].numpy())
+    for prompt_length in _PROMPT_LENGTHS:
         shape = (len(features), prompt_length + _STEPS)
         tokens = random.integers(0, settings.vocab_size, shape)
         tokens[:, 0] = settings.start
         batched = _teacher_forced(graphs, tokens, hidden, prompt_length)
-        for row, window in enumerate(features):
-            encoded = model.model.encoder(torch.from_numpy(window[None])).last_hidden_state
-            solo_hidden = graphs.encode(window[None])
-            differences.compare("encoder outputs", hidden[row], solo_hidden[0], encoded[0].numpy())
-            ids = torch.from_numpy(tokens[row : row + 1])
-            logits = model(encoder_outputs=(encoded,), decoder_input_ids=ids).logits[0].numpy()
-            solo = _teacher_forced(graphs, tokens[row : row + 1], solo_hidden, prompt_length)[0]
+        for row in range(len(features)):
+            ids = tokens[row : row + 1]
+            logits = model(encoder_outputs=(encoded[row],), decoder_input_ids=torch.from_numpy(ids)).logits[0].numpy()
+            solo = _teacher_forced(graphs, ids, solo_hidden[row], prompt_length)[0]
             differences.compare("logits", batched[row], solo, logits)
 
 

@@ -26,7 +26,7 @@ class TritonPythonModel:
             self.service = whisper_service.Service.load(
                 folder, gpu, int(settings["intra_op_thread_count"]), config["max_batch_size"]
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # the errors of ONNX Runtime and tokenizers have no common base
             raise pb_utils.TritonModelException(f"cannot load {folder}: {error}") from error
 
     def execute(self, requests: list) -> list:
