@@ -73,7 +73,7 @@ def export(checkpoint: Path, manifest: Path, work: Path) -> tuple[dict[Precision
     for precision in PRECISIONS:
         options = ExportOptions(precision=precision, check_manifest=str(manifest))
         result = export_checkpoint(str(checkpoint), work / precision, options)
-        graphs[precision] = result.output / result.models.acoustic / "1" / "model.onnx"
+        graphs[precision] = result.output / result.models.runner / "1" / "model.onnx"
         errors[precision] = asdict(result.word_errors) if result.word_errors else {}
     return graphs, errors
 

@@ -22,3 +22,35 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
         return root / kind if (root / kind).exists() else tiny_checkpoints.write(kind, root / kind)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def whisper_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder with a random checkpoint of one of `tiny_whisper.KINDS`. Copy it before you change it."""
+    import tiny_whisper  # torch: only for the tests that need it
+
+    root = tmp_path_factory.mktemp("whisper-checkpoints")
+
+    def get(kind: str) -> Path:
+        return root / kind if (root / kind).exists() else tiny_whisper.write(kind, root / kind)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def whisper_artefacts(
+    whisper_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """A folder with what an export writes beside the decode step of such a checkpoint. Copy it before you change it."""
+    root = tmp_path_factory.mktemp("whisper-artefacts")
+
+    def get(kind: str) -> Path:
+        from asr_export.checkpoint import locate
+        from asr_export.whisper import artefacts, checkpoint
+
+        if not (root / kind).exists():
+            (root / kind).mkdir()
+            artefacts.write_artefacts(checkpoint.load(locate(str(whisper_checkpoint(kind)))), root / kind)
+        return root / kind
+
+    return get

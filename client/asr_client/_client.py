@@ -127,15 +127,18 @@ class Client(Core[Transport]):
         """Whether the client's model takes requests; False, too, when nobody answers within `timeout_s` seconds."""
         return self._run(self._model_readiness(timeout_s))
 
-    def check_model(self, *, timeout_s: float | None = None) -> None:
+    def check_model(self, *, timeout_s: float | None = None) -> frozenset[str]:
         """Make sure that the model has the inputs and outputs of this kit's ensemble.
+
+        Returns:
+            The names of all its outputs; LANGUAGE is among those of a Whisper.
 
         Raises:
             ModelMismatch: it has not; the message names every difference.
             ModelNotFound: there is no such model.
             AsrError: another branch of the error tree.
         """
-        self._run(self._model_check(timeout_s))
+        return self._run(self._model_check(timeout_s))
 
     def close(self) -> None:
         """Close the connections; requests under way in other threads fail with ClientClosed."""
@@ -256,9 +259,9 @@ class AsyncClient(Core[AsyncTransport]):
         """See `Client.model_ready`."""
         return await self._run(self._model_readiness(timeout_s))
 
-    async def check_model(self, *, timeout_s: float | None = None) -> None:
+    async def check_model(self, *, timeout_s: float | None = None) -> frozenset[str]:
         """See `Client.check_model`."""
-        await self._run(self._model_check(timeout_s))
+        return await self._run(self._model_check(timeout_s))
 
     async def aclose(self) -> None:
         """Close the connections; requests under way in other tasks fail with ClientClosed."""

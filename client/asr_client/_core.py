@@ -118,9 +118,10 @@ class Core(Generic[AnyTransport]):
     def _model_readiness(self, timeout_s: float) -> Steps[bool]:
         return self._readiness(ModelReady(self._model, self._model_version), timeout_s)
 
-    def _model_check(self, timeout_s: float | None) -> Steps[None]:
+    def _model_check(self, timeout_s: float | None) -> Steps[frozenset[str]]:
         description = yield from self._ask(DescribeModel(self._model, self._model_version), timeout_s)
         _protocol.check_description(self._model, description)
+        return frozenset(description.outputs)
 
     def _ask(self, operation: Operation[_protocol.Answer], timeout_s: float | None) -> Steps[_protocol.Answer]:
         timeout_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)

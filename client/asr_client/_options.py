@@ -22,6 +22,13 @@ class DecodeOptions:
     """How the server is to decode. Every field is a request parameter of the same name."""
 
     word_timestamps: bool = False  # fill `Transcription.words`; off because most callers read the text alone
+    # Of models that know them (Whisper):
+    language: str | None = None  # a code such as "en", or "auto"; by default what the model says, mostly to detect it
+    task: str | None = None  # "transcribe", or "translate" into English
+    timestamps: bool = False  # fill `Transcription.words` with segments: a sentence or so each
+    prompt: str = ""  # what was said before, or names and their spelling
+    max_new_tokens: int | None = None  # of one window of 30 s
+    temperature_fallback: bool = False  # decode again where the text repeats itself or is unlikely; leave silence out
 
     def parameters(self) -> dict[str, ParameterValue]:
         """Request parameters; defaults stay at home, so that an older server need not know newer options."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 INPUTS = {"AUDIO": "BYTES"}
 OUTPUTS = {"TRANSCRIPT": "BYTES", "CONFIDENCE": "FP32", "DURATION": "FP32", "WORDS": "BYTES"}
 WORDS = "WORDS"
+LANGUAGE = "LANGUAGE"  # of models that know several
 
 Answer = TypeVar("Answer")
 Tensors = Mapping[str, "np.ndarray[Any, Any] | None"]
@@ -65,13 +66,15 @@ class Infer(Operation[Tensors]):
     version: str  # "" leaves the choice to the server
     audio: bytes  # the one element of AUDIO, wire shape [1, 1]
     parameters: Mapping[str, ParameterValue]
-    outputs: tuple[str, ...]  # names of the tensors wanted
+    outputs: tuple[str, ...]  # names of the tensors to read; LANGUAGE may be absent
 
 
 def infer(model: str, version: str, payload: Payload, options: DecodeOptions) -> Infer:
     """The request for one transcript."""
-    outputs = tuple(name for name in OUTPUTS if name != WORDS or options.word_timestamps)
-    return Infer(model, version, payload.data, {**payload.parameters(), **options.parameters()}, outputs)
+    timed = options.word_timestamps or options.timestamps
+    outputs = tuple(name for name in OUTPUTS if name != WORDS or timed)
+    parameters = {**payload.parameters(), **options.parameters()}
+    return Infer(model, version, payload.data, parameters, (*outputs, LANGUAGE))
 
 
 def transcription(request: Infer, tensors: Tensors) -> Transcription:
@@ -84,13 +87,15 @@ def transcription(request: Infer, tensors: Tensors) -> Transcription:
     Raises:
         ServerError: an output is missing, empty or malformed.
     """
-    elements = {name: _element(request.model, name, tensors.get(name)) for name in request.outputs}
+    present = [name for name in request.outputs if name != LANGUAGE or tensors.get(name) is not None]
+    elements = {name: _element(request.model, name, tensors.get(name)) for name in present}
     try:
         return Transcription(
             text=elements["TRANSCRIPT"].decode(),
             confidence=float(elements["CONFIDENCE"]),
             duration=float(elements["DURATION"]),
             words=_words(elements[WORDS]) if WORDS in elements else (),
+            language=elements[LANGUAGE].decode() if LANGUAGE in elements else None,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ServerError(f"model {request.model!r} gave a malformed answer: {error!r}") from error

@@ -22,7 +22,9 @@ class Transcription:
     text: str
     confidence: float  # 0 to 1: mean posterior of the emitted tokens
     duration: float  # seconds of audio that the server heard
-    words: tuple[Word, ...] = ()  # in order of time; empty unless `word_timestamps` was asked for
+    # In order of time; empty unless `word_timestamps` was asked for, or `timestamps`, which makes every one a segment.
+    words: tuple[Word, ...] = ()
+    language: str | None = None  # code; None where the model names none
 
 
 @dataclass(frozen=True)

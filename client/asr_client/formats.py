@@ -1,7 +1,7 @@
 """A transcription as the text of a file: plain, JSON, subtitles, tables.
 
 txt   the transcript
-json  one object: audio, text, confidence, duration, words
+json  one object: audio, text, confidence, duration, words, and language where the model names it
 srt   SubRip subtitles
 vtt   WebVTT subtitles
 tsv   start, end (whole milliseconds) and text of each subtitle, with a header; as whisper writes it
@@ -109,7 +109,10 @@ def _txt(transcription: Transcription, name: str) -> str:
 
 
 def _json(transcription: Transcription, name: str) -> str:
-    return json.dumps({"audio": name, **_rounded(asdict(transcription))}, ensure_ascii=False) + "\n"
+    content = _rounded(asdict(transcription))
+    if transcription.language is None:  # the model names none
+        del content["language"]
+    return json.dumps({"audio": name, **content}, ensure_ascii=False) + "\n"
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

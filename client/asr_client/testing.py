@@ -61,4 +61,5 @@ def _tensors(result: Transcription) -> Tensors:
         "CONFIDENCE": np.array([[result.confidence]], dtype=np.float32),
         "DURATION": np.array([[result.duration]], dtype=np.float32),
         "WORDS": np.array([[words.encode()]], dtype=np.object_),
+        "LANGUAGE": None if result.language is None else np.array([[result.language.encode()]], dtype=np.object_),
     }

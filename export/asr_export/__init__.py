@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from asr_export.foreign_pipeline import GraphOptions, export_graph
     from asr_export.gate import Parity
     from asr_export.labels import Labels
-    from asr_export.pipeline import ExportOptions, ExportResult, export_checkpoint
+    from asr_export.options import ExportOptions, ExportResult
+    from asr_export.pipeline import export_checkpoint
     from asr_export.repository import ModelNames
 
 __all__ = [
@@ -30,8 +31,8 @@ __all__ = [
 ]
 
 _LAZY = {
-    "ExportOptions": "pipeline",
-    "ExportResult": "pipeline",
+    "ExportOptions": "options",
+    "ExportResult": "options",
     "GraphOptions": "foreign_pipeline",
     "Labels": "labels",
     "ModelNames": "repository",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from asr_export.errors import GateError, GraphError
 from asr_export.foreign import ForeignGraph
-from asr_export.gate import waveform
+from asr_export.gate import synthetic_speech
 
 Values = Literal["logits", "log_probs", "probabilities"]
 # How far the probabilities of a frame may be from 1 in sum and still be called so; float32 sums over 100,000 labels.
@@ -138,7 +138,7 @@ class _Probe:
     def __init__(self, runner: Runner, sampling_rate: int, samples: int) -> None:
         self.runner = runner
         random = np.random.default_rng(1)
-        self._waves = np.stack([waveform(random, samples, sampling_rate) for _ in range(3)])
+        self._waves = np.stack([synthetic_speech(random, samples, sampling_rate) for _ in range(3)])
 
     def waves(self, n: int, samples: int) -> NDArray[np.float32]:
         return np.ascontiguousarray(self._waves[:n, :samples])

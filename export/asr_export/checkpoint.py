@@ -26,7 +26,7 @@ from asr_export.families import FAMILIES, Family
 from asr_export.geometry import Geometry
 
 # Everything that an export reads. Pickled weights (*.bin, *.pt) are not even downloaded: they are code, not data.
-_FILES = ["*.json", "model*.safetensors"]
+_FILES = ["*.json", "merges.txt", "model*.safetensors"]
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -101,6 +101,15 @@ def _files(language: str | None) -> list[str]:
     return [*_FILES, f"adapter.{language}.safetensors"] if language else _FILES
 
 
+def model_type(source: Source) -> str:
+    """What config.json calls the kind of model.
+
+    Raises:
+        CheckpointError: config.json is missing or broken.
+    """
+    return str(read(AutoConfig, source.folder, "config.json", "the model's shape").model_type)
+
+
 def load(source: Source, language: str | None = None) -> Checkpoint:
     """Load the model, feature extractor and tokenizer of a checkpoint, and check that they make a CTC recogniser.
 
@@ -109,9 +118,9 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
         UnsupportedCheckpoint: not CTC, or an architecture that the kit does not know.
     """
     folder = source.folder
-    config = _read(AutoConfig, folder, "config.json", "the model's shape")
+    config = read(AutoConfig, folder, "config.json", "the model's shape")
     family = _family(config, source.name)
-    feature_extractor = _read(AutoFeatureExtractor, folder, "preprocessor_config.json", "the sampling rate")
+    feature_extractor = read(AutoFeatureExtractor, folder, "preprocessor_config.json", "the sampling rate")
     if type(feature_extractor).__name__ != family.feature_extractor:
         raise UnsupportedCheckpoint(
             f"{source.name} has a {type(feature_extractor).__name__}; {family.architecture} needs a "
@@ -124,8 +133,8 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
         )
     adapters.check_language(folder, config, language)
     chosen = {"target_lang": language} if language else {}
-    tokenizer = _read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary", **chosen)
-    model = _load_model(source, config, family)
+    tokenizer = read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary", **chosen)
+    model = load_model(source, config, family.model_class())
     if language:
         adapters.load_adapter(folder, model, language)
     return Checkpoint(source, family, model, feature_extractor, tokenizer)
@@ -148,7 +157,12 @@ def _family(config: Any, name: str) -> Family:
     return family
 
 
-def _read(loader: Any, folder: Path, file: str, purpose: str, **options: str) -> Any:
+def read(loader: Any, folder: Path, file: str, purpose: str, **options: str) -> Any:
+    """One part of a checkpoint, by transformers' Auto class `loader`, after a look at the JSON `file` that it needs.
+
+    Raises:
+        CheckpointError: the file is missing or broken; the message says that it tells `purpose`.
+    """
     path = folder / file
     if not path.is_file():
         raise CheckpointError(f"{folder} has no {file}, which tells {purpose}")
@@ -159,11 +173,16 @@ def _read(loader: Any, folder: Path, file: str, purpose: str, **options: str) ->
         raise CheckpointError(f"cannot read {path}: {' '.join(str(error).split())}") from error
 
 
-def _load_model(source: Source, config: Any, family: Family) -> Any:
+def load_model(source: Source, config: Any, model_class: Any) -> Any:
+    """The model in eval mode, float32, from safetensors alone.
+
+    Raises:
+        CheckpointError: there are none, or they do not fill the model.
+    """
     _require_safetensors(source)
     try:
         # "eager" attention: the fused kinds leave operators in the graph that neither runtime takes with a mask.
-        model, report = family.model_class().from_pretrained(
+        model, report = model_class.from_pretrained(
             source.folder,
             config=config,
             local_files_only=True,

@@ -8,6 +8,7 @@ import typer
 from asr_export.choices import Exporter, Precision
 
 if TYPE_CHECKING:
+    from asr_export import Labels
     from asr_export.inspection import GraphFacts, ModelFacts
 
 
@@ -32,8 +33,14 @@ def export(
     ] = None,
     max_batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Recordings in one run of the model.")] = 16,
     max_audio_seconds: Annotated[
-        float, typer.Option(min=0.1, max=3600, help="Longest recording that is accepted, in seconds.")
-    ] = 40,
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=3600,
+            help="Longest recording that is accepted, in seconds.",
+            show_default="40; 600 for Whisper",
+        ),
+    ] = None,
     platform: Annotated[
         Literal["onnxruntime", "tensorrt"],
         typer.Option(help="What runs the acoustic model; a TensorRT engine is then built on the GPU host."),
@@ -54,7 +61,7 @@ def export(
         float, typer.Option(min=0, help="Percentage points that the graph may lose on that manifest.")
     ] = 0.5,
 ) -> None:
-    """Turn a HuggingFace CTC checkpoint, or a ready CTC graph, into a Triton model repository, and check it."""
+    """Turn a HuggingFace CTC or Whisper checkpoint, or a ready CTC graph, into a Triton repository, and check it."""
     is_graph = checkpoint.lower().endswith(".onnx")
     _check_kind(checkpoint, is_graph, {"--labels": labels, "--sample-rate": sample_rate}, (blank, delimiter))
     from asr_export import ExportOptions, GraphOptions, export_checkpoint, export_graph
@@ -83,8 +90,7 @@ def export(
     against = "the graph as it came" if is_graph else "PyTorch"
     typer.echo(
         f"{result.output}: {', '.join(vars(result.models).values())}\n"
-        f"{len(result.labels.labels)} labels, {result.labels.sampling_rate} Hz, "
-        f"frame every {1000 * result.labels.stride_samples / result.labels.sampling_rate:g} ms\n"
+        f"{_about_labels(result.labels)}"
         f"batches hold {'mixed lengths' if result.padding_safe else 'equal lengths alone: padding leaks'}\n"
         f"parity with {against} over {result.parity.recordings} recordings: max |Δ| "
         f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}, "
@@ -96,7 +102,7 @@ def export(
             f"{errors.graph_wer:.2f} %; {errors.transcripts_changed} of {errors.recordings} transcripts changed"
         )
     if platform == "tensorrt":
-        script = result.output / result.models.acoustic / "build_engine.sh"
+        script = result.output / result.models.runner / "build_engine.sh"
         typer.echo(f"next, on the GPU host, with the TensorRT of your Triton: {script}")
 
 
@@ -112,6 +118,13 @@ def _check_kind(source: str, is_graph: bool, needed: dict[str, object], others: 
         )
 
 
+def _about_labels(labels: "Labels | None") -> str:
+    if labels is None:
+        return ""
+    stride_ms = 1000 * labels.stride_samples / labels.sampling_rate
+    return f"{len(labels.labels)} labels, {labels.sampling_rate} Hz, frame every {stride_ms:g} ms\n"
+
+
 def inspect(
     path: Annotated[Path, typer.Argument(help="A repository that `triton-asr export` wrote, or an ONNX file.")],
 ) -> None:
@@ -122,14 +135,15 @@ def inspect(
         typer.echo(_describe(inspect_graph(path)))
         return
     for model in inspect_repository(path):
-        shown = " ".join(label for label in model.labels[:40])
-        more = f" and {len(model.labels) - 40} more" if len(model.labels) > 40 else ""
+        known, kind = (model.labels, "labels") if model.labels else (model.languages, "languages")
+        more = f" and {len(known) - 40} more" if len(known) > 40 else ""
         typer.echo(
             f"{model.name}: {model.architecture} from {model.source}\n"
             f"  platform {_platform(model)}\n"
             f"  max batch size {model.max_batch_size}, padding safe: {'yes' if model.padding_safe else 'no'}, "
             f"max abs difference from its source {model.max_abs_difference:.1e}\n"
-            f"  {len(model.labels)} labels: {shown}{more}\n{_describe(model.graph)}"
+            f"  {len(known)} {kind}: {' '.join(known[:40])}{more}\n"
+            + "\n".join(_describe(graph) for graph in model.graphs)
         )
 
 

@@ -21,15 +21,17 @@ from asr_export.gate import (
     equal_feed,
     probe_batches,
     ragged_feed,
-    waveform,
+    synthetic_speech,
 )
 from asr_export.inspection import inspect_graph
 from asr_export.labels import Labels
-from asr_export.pipeline import ExportOptions, ExportResult, check_options, library_versions
+from asr_export.options import ExportOptions, ExportResult, check_options, library_versions
+from asr_export.pipeline import DEFAULT_SECONDS
 from asr_export.repository import Deployment, check_output, write_models
 from asr_export.wrapping import wrap
 
 ARCHITECTURE = "ONNX graph"
+_NOT_FOR_GRAPHS = ("revision", "language", "platform", "precision", "exporter", "gpu", "check_manifest")
 _RATES = (4_000, 384_000)
 _DEFAULTS = ExportOptions()
 Batch = list[NDArray[np.float32]]
@@ -74,7 +76,7 @@ def export_graph(
     source = foreign.read(graph, len(lines))
     on_step("running the graph as it came")
     runner = Runner(source)
-    behaviour = observe(runner, graph_options.sampling_rate, options.max_audio_seconds)
+    behaviour = observe(runner, graph_options.sampling_rate, options.seconds(DEFAULT_SECONDS))
     labels = _labels(lines, behaviour, graph_options)
     batches = _batches(behaviour, options, graph_options.sampling_rate)
     reference = Reference(runner, behaviour)
@@ -91,7 +93,7 @@ def export_graph(
             on_step(f"padding leaks, so that batches will hold equal lengths alone: {leak}")
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
-            max_audio_seconds=options.max_audio_seconds,
+            max_audio_seconds=options.seconds(DEFAULT_SECONDS),
             min_samples=behaviour.min_samples,
             labels=labels,
             padding_safe=leak is None,
@@ -119,10 +121,7 @@ def export_graph(
 
 def _check(graph_options: GraphOptions, options: ExportOptions) -> None:
     check_options(options)
-    if options.revision is not None or options.language is not None:
-        raise ExportError("--revision and --language are for checkpoints; a ready graph has neither")
-    if options.platform != "onnxruntime":
-        raise ExportError(f"--platform {options.platform} is for checkpoints; a ready graph is served by onnxruntime")
+    options.refuse("a ready graph, but for checkpoints", _NOT_FOR_GRAPHS)
     low, high = _RATES
     if not low <= graph_options.sampling_rate <= high:
         raise ExportError(f"--sample-rate is {graph_options.sampling_rate}; needs {low} to {high} Hz")
@@ -146,9 +145,9 @@ def _labels(lines: list[str], behaviour: Behaviour, options: GraphOptions) -> La
 
 def _batches(behaviour: Behaviour, options: ExportOptions, rate: int) -> list[Batch]:
     """The gate's batches within the limits, the longest recording that is let in among them."""
-    longest = int(options.max_audio_seconds * rate)
+    longest = int(options.seconds(DEFAULT_SECONDS) * rate)
     batches = [[wave[:longest] for wave in batch] for batch in probe_batches(rate, behaviour.min_samples)]
-    batches.append([waveform(np.random.default_rng(2), longest, rate)])
+    batches.append([synthetic_speech(np.random.default_rng(2), longest, rate)])
     size = options.max_batch_size
     return [batch[start : start + size] for batch in batches for start in range(0, len(batch), size)]
 

@@ -52,8 +52,10 @@ class Parity:
 
     shapes: int  # batches compared
     recordings: int
-    max_abs_difference: float  # of log-probs: ONNX in a batch against PyTorch (or the graph as it came) alone
-    max_abs_batch_difference: float  # of log-probs: ONNX in a batch against ONNX alone
+    # Of log-probs (Whisper: of encoder outputs and logits): ONNX in a batch against PyTorch, or the graph as it came,
+    # alone.
+    max_abs_difference: float
+    max_abs_batch_difference: float  # of the same: ONNX in a batch against ONNX alone
     argmax_agreement: float  # share of frames, 0 to 1
     mean_abs_difference: float  # of log-probs, as the first
     decided_frames: int  # of all recordings together, those whose two best labels are `DECIDED` apart in PyTorch
@@ -86,9 +88,9 @@ def probe_batches(rate: int, shortest: int, quietest: float = 0.0) -> list[list[
         [20 * second],  # long sums are where float32 goes astray
     ]
     random = np.random.default_rng(0)
-    batches = [[waveform(random, length, rate) for length in batch] for batch in lengths]
+    batches = [[synthetic_speech(random, length, rate) for length in batch] for batch in lengths]
     silence = random.normal(scale=quietest, size=second).astype(np.float32)
-    batches.append([silence, waveform(random, second + 333, rate)])
+    batches.append([silence, synthetic_speech(random, second + 333, rate)])
     return batches
 
 
@@ -169,7 +171,7 @@ def check_parity(path: Path, probe: Probe, tolerance: Tolerance = EXACT, feed: F
         answers = run_graph(session, batch, feed)
         for wave, answer, reference in zip(batch, answers, references, strict=True):
             samples = len(wave)
-            _require_finite(answer, f"the graph's output for {samples} samples")
+            require_finite(answer, f"the graph's output for {samples} samples")
             if answer.shape != reference.shape:
                 raise GateError(
                     f"{samples} samples gave log-probs of shape {answer.shape}; {probe.origin} gives {reference.shape}"
@@ -216,8 +218,11 @@ def run_graph(session: Any, batch: Sequence[NDArray[np.float32]], feed: Feed) ->
     return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
 
 
-def waveform(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
-    """A voiced-like sweep in noise at speech level: noise alone drives some encoders into saturation."""
+def synthetic_speech(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
+    """float32 `[length]`: a voiced-like sweep in noise at speech level.
+
+    Noise alone drives some encoders into saturation.
+    """
     time = np.arange(length) / rate
     pitch = random.uniform(80, 250)
     tone = sum(np.sin(2 * np.pi * pitch * k * time + random.uniform(0, 6)) / k for k in range(1, 12))
@@ -239,11 +244,12 @@ def ask_pytorch(checkpoint: Checkpoint, wave: NDArray[np.float32]) -> NDArray[np
     with torch.inference_mode():
         logits = checkpoint.model(**checkpoint.family.inputs(features)).logits[0]
         log_probs = torch.log_softmax(logits, dim=-1).numpy()
-    _require_finite(log_probs, f"the checkpoint's own output (PyTorch) for {len(wave)} samples")
+    require_finite(log_probs, f"the checkpoint's own output (PyTorch) for {len(wave)} samples")
     return np.asarray(log_probs, dtype=np.float32)
 
 
-def _require_finite(values: NDArray[np.float32], what: str) -> None:
+def require_finite(values: NDArray[np.float32], what: str) -> None:
+    """Raise GateError, which names `what`, where a value is NaN or Inf."""
     # Explicitly: Python's max() and most comparisons let NaN pass.
     if not np.isfinite(values).all():
         raise GateError(f"{what} holds NaN or Inf")

@@ -40,9 +40,10 @@ class ModelFacts:
     engine_is_built: bool  # a TensorRT engine lies where Triton looks for it
     buckets: list[int]  # samples that audio is padded to, for TensorRT
     max_batch_size: int
-    labels: list[str]
-    max_abs_difference: float  # of log-probs, from what it was made from, when it was exported
-    graph: GraphFacts
+    labels: list[str]  # of a CTC model's outputs; none of a Whisper
+    languages: list[str]  # of a Whisper, by code; none of a CTC model
+    max_abs_difference: float  # of log-probs (Whisper: logits), from what it was made from, when it was exported
+    graphs: list[GraphFacts]
 
 
 def inspect_graph(path: Path) -> GraphFacts:
@@ -92,23 +93,27 @@ def _model(repository: Path, file: Path) -> ModelFacts:
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
         models = report["models"]
-        acoustic = repository / models["acoustic"]
-        config = read_config(acoustic)
+        is_whisper = "whisper_generate" in models
+        runner = repository / models["whisper_generate" if is_whisper else "acoustic"]
+        config = read_config(runner)
         settings = read_config(repository / models["preprocess"]).parameters
         buckets = settings["bucket_samples"].string_value if "bucket_samples" in settings else ""
-        labels = json.loads((repository / models["ctc_decode"] / "labels.json").read_text(encoding="utf-8"))
+        folder = runner / "1"
+        vocabulary = folder / "whisper.json" if is_whisper else repository / models["ctc_decode"] / "labels.json"
+        content = json.loads(vocabulary.read_text(encoding="utf-8"))
         return ModelFacts(
             name=file.parent.name,
             source=report["source"],
             architecture=report["architecture"],
             padding_safe=report["padding_safe"],
             platform=config.platform or config.backend,
-            engine_is_built=(acoustic / "1" / "model.plan").is_file(),
+            engine_is_built=(runner / "1" / "model.plan").is_file(),
             buckets=[int(samples) for samples in buckets.split(",") if samples],
             max_batch_size=read_config(file.parent).max_batch_size,
-            labels=labels["labels"],
+            labels=[] if is_whisper else content["labels"],
+            languages=sorted(content["languages"]) or [content["language"]] if is_whisper else [],
             max_abs_difference=report["parity"]["max_abs_difference"],
-            graph=inspect_graph(acoustic / "1" / "model.onnx"),
+            graphs=[inspect_graph(path) for path in sorted(folder.glob("*.onnx"))],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"{file.parent} is not a whole export: {error!r}") from error

@@ -1,64 +1,36 @@
-"""The whole export: checkpoint -> graph -> gate -> repository."""
+"""The whole export of a checkpoint: checkpoint -> graph -> gate -> repository."""
 
-import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from asr_export import checkpoint as checkpoints
 from asr_export.acoustic import DenseCtc, RaggedCtc
-from asr_export.choices import EXPORTERS, PRECISIONS, Exporter, Precision
+from asr_export.choices import Precision
 from asr_export.engine import bucket_samples
-from asr_export.errors import ExportError
 from asr_export.folding import fold_constants
 from asr_export.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
 from asr_export.graph import OPSETS, write_graph
-from asr_export.labels import Labels, read_labels
+from asr_export.labels import read_labels
+from asr_export.options import ExportOptions, ExportResult, check_options, library_versions
 from asr_export.precision import Converted, convert
-from asr_export.repository import DEFAULT_NAME, Deployment, ModelNames, check_output, write_models
-from asr_export.tensorrt import check_precision, check_tensorrt
-from asr_export.word_errors import WordErrors, check_word_errors, hear
+from asr_export.repository import Deployment, check_output, write_models
+from asr_export.tensorrt import check_tensorrt
+from asr_export.whisper.checkpoint import MODEL_TYPE as WHISPER
+from asr_export.whisper.pipeline import export_whisper
+from asr_export.word_errors import check_word_errors, hear
 
-PLATFORMS = ("onnxruntime", "tensorrt")
-_VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How an export is to be served."""
-
-    name: str = DEFAULT_NAME  # of the model that clients call
-    revision: str | None = None  # branch, tag or commit of a hub id
-    language: str | None = None  # of a multi-lingual checkpoint (MMS), as its vocabulary names it
-    max_batch_size: int = 16  # recordings in one run of the acoustic model
-    max_audio_seconds: float = 40.0  # the longest recording; bounds memory together with max_batch_size
-    platform: str = "onnxruntime"  # one of PLATFORMS: what runs the acoustic model
-    precision: Precision | None = None  # of the acoustic model; None: fp16 on a GPU, fp32 elsewhere
-    exporter: Exporter = "torchscript"
-    gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
-    check_manifest: str | None = None  # a TSV of recordings and texts, on which word error rates are compared
-    max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """What an export wrote."""
-
-    output: Path
-    models: ModelNames
-    labels: Labels
-    parity: Parity  # of the graph that was written, in its precision
-    padding_safe: bool = True  # False: padding leaks in this graph, so that a batch holds equal lengths alone
-    word_errors: WordErrors | None = None  # on `check_manifest`
+# A CTC model takes a recording in one piece, so that its length bounds memory.
+DEFAULT_SECONDS = 40.0
+_DEFAULTS = ExportOptions()
 
 
 def export_checkpoint(
     checkpoint: str,
     output: str | Path,
-    options: ExportOptions = ExportOptions(),
+    options: ExportOptions = _DEFAULTS,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> ExportResult:
     """Export a checkpoint into a Triton repository.
@@ -71,7 +43,7 @@ def export_checkpoint(
 
     Raises:
         CheckpointError, UnsupportedCheckpoint: the checkpoint cannot be used.
-        GateError: the graph is not what the checkpoint means, or not in that precision; nothing was written.
+        GateError: the graph is not what the checkpoint means; nothing was written.
         OutputError: the output cannot take the models.
     """
     output = Path(output)
@@ -79,14 +51,22 @@ def export_checkpoint(
     check_output(output, options.name)
     on_step(f"reading {checkpoint}")
     source = checkpoints.locate(checkpoint, options.revision, options.language)
+    export = export_whisper if checkpoints.model_type(source) == WHISPER else _export_ctc
+    return export(source, output, options, on_step)
+
+
+def _export_ctc(
+    source: checkpoints.Source, output: Path, options: ExportOptions, on_step: Callable[[str], None]
+) -> ExportResult:
     loaded = checkpoints.load(source, options.language)
     labels = read_labels(loaded)
+    seconds, shortest = options.seconds(DEFAULT_SECONDS), loaded.geometry.shortest
     on_step("asking PyTorch for the reference outputs")
     probe = make_probe(loaded)
+    manifest = options.check_manifest
+    spoken = hear(Path(manifest), loaded, seconds) if manifest else None
     dense = options.platform == "tensorrt"
     feed = dense_feed if dense else ragged_feed
-    manifest = options.check_manifest
-    spoken = hear(Path(manifest), loaded, options.max_audio_seconds) if manifest else None
     precision = options.precision or ("fp16" if options.gpu else "fp32")
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         graph = Path(work) / "graph"
@@ -113,13 +93,12 @@ def export_checkpoint(
         if spoken:
             on_step(f"comparing word error rates on {manifest}")
             word_errors = check_word_errors(model, loaded, spoken, options.max_wer_loss, options.max_batch_size, feed)
-        shortest = loaded.geometry.shortest
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
-            max_audio_seconds=options.max_audio_seconds,
+            max_audio_seconds=seconds,
             min_samples=shortest,
             labels=labels,
-            buckets=bucket_samples(labels.sampling_rate, shortest, options.max_audio_seconds) if dense else (),
+            buckets=bucket_samples(labels.sampling_rate, shortest, seconds) if dense else (),
             gpu=options.gpu,
         )
         report = {
@@ -131,31 +110,6 @@ def export_checkpoint(
         on_step(f"writing {output}")
         names = write_models(output, options.name, graph, deployment, report)
     return ExportResult(output, names, labels, converted.parity if converted else parity, word_errors=word_errors)
-
-
-def check_options(options: ExportOptions) -> None:
-    """Refuse limits and platforms that nothing can be served with.
-
-    Raises:
-        ExportError: which one, and what it needs.
-    """
-    if options.platform not in PLATFORMS:
-        raise ExportError(f"platform is {options.platform!r}; needs one of {', '.join(PLATFORMS)}")
-    if options.max_batch_size < 1:
-        raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
-    if not 0 < options.max_audio_seconds < float("inf"):
-        raise ExportError(f"max audio seconds is {options.max_audio_seconds}; needs a number above 0")
-    if options.precision not in (None, *PRECISIONS):
-        raise ExportError(f"precision is {options.precision!r}; needs one of {', '.join(PRECISIONS)}")
-    if options.exporter not in EXPORTERS:
-        raise ExportError(f"exporter is {options.exporter!r}; needs one of {', '.join(EXPORTERS)}")
-    if options.gpu and options.precision == "int8":
-        raise ExportError(
-            "int8 is for CPUs: on a GPU, ONNX Runtime has no such matrix product and would run it on the CPU; choose "
-            "fp16 or fp32 with --gpu"
-        )
-    if options.platform == "tensorrt":
-        check_precision(options.precision or "fp32")
 
 
 def _precision_report(precision: Precision, fp32: Parity, converted: Converted | None) -> dict[str, Any]:
@@ -183,8 +137,3 @@ def _report(loaded: checkpoints.Checkpoint, options: ExportOptions) -> dict[str,
         "options": asdict(options),
         "versions": library_versions(),
     }
-
-
-def library_versions() -> dict[str, str]:
-    """The versions of all that has a part in an export."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONS_OF}}

@@ -4,11 +4,11 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
@@ -19,7 +19,7 @@ from asr_export.labels import Labels
 
 DEFAULT_NAME = "asr"
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_STEPS = ("preprocess", "acoustic", "ctc_decode")
+_STEPS = ("preprocess", "acoustic", "ctc_decode", "whisper_generate")
 _PREPROCESS_SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
 _BUCKETS = "bucket_samples"
 
@@ -33,6 +33,60 @@ class ModelNames:
     acoustic: str
     ctc_decode: str
 
+    @property
+    def runner(self) -> str:
+        """The one that runs the network."""
+        return self.acoustic
+
+
+@dataclass(frozen=True)
+class WhisperNames:
+    """What one export of a Whisper calls its models."""
+
+    ensemble: str
+    preprocess: str
+    whisper_generate: str
+
+    @property
+    def runner(self) -> str:
+        """The one that runs the network."""
+        return self.whisper_generate
+
+
+class Intake(Protocol):
+    """What a model takes, of whatever kind it is: what its preprocess step has to know."""
+
+    @property
+    def max_batch_size(self) -> int:
+        """Recordings in one run."""
+
+    @property
+    def max_audio_seconds(self) -> float:
+        """The longest recording."""
+
+    @property
+    def min_samples(self) -> int:
+        """The shortest recording."""
+
+    @property
+    def sampling_rate(self) -> int:
+        """In Hz."""
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """Lengths that audio is padded to, in samples; none for a model that takes any."""
+
+
+@dataclass(frozen=True)
+class WhisperDeployment:
+    """What the configurations of a Whisper say, beyond the template."""
+
+    max_batch_size: int  # recordings that are decoded side by side
+    max_audio_seconds: float  # the longest recording
+    sampling_rate: int  # Hz
+    min_samples: int = 1  # a window is filled up with silence
+    buckets: tuple[int, ...] = ()
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -45,6 +99,11 @@ class Deployment:
     padding_safe: bool = True  # False: the graph takes `audio` `[n, time]`, and a batch holds equal lengths alone
     buckets: tuple[int, ...] = ()  # lengths that audio is padded to, for a TensorRT engine; none for a ragged graph
     gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
+
+    @property
+    def sampling_rate(self) -> int:
+        """In Hz."""
+        return self.labels.sampling_rate
 
 
 def template_folder() -> Path:
@@ -79,8 +138,8 @@ def check_output(output: Path, name: str) -> None:
         )
     if output.exists() and not output.is_dir():
         raise OutputError(f"--output {output} is not a folder")
-    names = model_names(name, "preprocess")
-    taken = [model for model in (names.ensemble, names.acoustic, names.ctc_decode) if (output / model).exists()]
+    own = {*vars(model_names(name, "")).values(), *vars(whisper_names(name, "")).values()} - {""}
+    taken = sorted(model for model in own if (output / model).exists())
     if taken and not (output / name / "export.json").is_file():
         raise OutputError(
             f"{output} already holds {', '.join(taken)}, which no export called {name!r} wrote: choose another --name"
@@ -89,8 +148,17 @@ def check_output(output: Path, name: str) -> None:
 
 def model_names(name: str, preprocess: str) -> ModelNames:
     """The names of an export: the template's own for the default name, prefixed for every other."""
-    prefix = "" if name == DEFAULT_NAME else f"{name}_"
+    prefix = _prefix(name)
     return ModelNames(name, preprocess, f"{prefix}acoustic", f"{prefix}ctc_decode")
+
+
+def whisper_names(name: str, preprocess: str) -> WhisperNames:
+    """The same for an export of a Whisper."""
+    return WhisperNames(name, preprocess, f"{_prefix(name)}whisper_generate")
+
+
+def _prefix(name: str) -> str:
+    return "" if name == DEFAULT_NAME else f"{name}_"
 
 
 def write_models(output: Path, name: str, graph: Path, deployment: Deployment, report: dict[str, Any]) -> ModelNames:
@@ -114,12 +182,41 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
             _stage_preprocess(staged / preprocess, deployment)
         _stage_acoustic(staged / names.acoustic, graph, deployment)
         _stage_ctc_decode(staged / names.ctc_decode, deployment)
-        _stage_ensemble(staged / names.ensemble, names, deployment, report)
-        _swap_in(staged, output)
+        _stage_ensemble(staged / names.ensemble, "asr", names, deployment, report)
+        _swap_in(staged, output, _outdated(output, name))
     return names
 
 
-def _choose_preprocess(output: Path, name: str, deployment: Deployment) -> str:
+def write_whisper(
+    output: Path, name: str, artefacts: Path, deployment: WhisperDeployment, report: dict[str, Any]
+) -> WhisperNames:
+    """Put one export of a Whisper into a repository, as `write_models` does.
+
+    Args:
+        output: the repository; made when absent.
+        name: of the ensemble. An earlier export of that name is replaced.
+        artefacts: folder with the graphs and all else that the decode step reads.
+        deployment: what the configurations have to say.
+        report: the content of `export.json`, to which the names of the models are added.
+
+    Raises:
+        OutputError: see `check_output`.
+    """
+    check_output(output, name)
+    names = whisper_names(name, _choose_preprocess(output, name, deployment))
+    with _staging(output) as staged:
+        if not _fits(output / names.preprocess, deployment):
+            _stage_preprocess(staged / names.preprocess, deployment)
+        config = _stage_template("whisper_generate", staged / names.whisper_generate)
+        config.max_batch_size = deployment.max_batch_size
+        _write_config(staged / names.whisper_generate, config)
+        shutil.copytree(artefacts, staged / names.whisper_generate / "1", dirs_exist_ok=True)
+        _stage_ensemble(staged / names.ensemble, "asr_whisper", names, deployment, report)
+        _swap_in(staged, output, _outdated(output, name))
+    return names
+
+
+def _choose_preprocess(output: Path, name: str, deployment: Intake) -> str:
     """`preprocess`, shared by every model that agrees on it; a model that does not gets its own."""
     shared = output / "preprocess"
     if not shared.exists() or _fits(shared, deployment):
@@ -142,7 +239,7 @@ def _is_preprocess(model: Path) -> bool:
     return _settings(read_config(model)).keys() - {_BUCKETS} == _PREPROCESS_SETTINGS
 
 
-def _fits(model: Path, deployment: Deployment) -> bool:
+def _fits(model: Path, deployment: Intake) -> bool:
     """Whether this preprocess model serves the deployment as it stands."""
     if not _is_preprocess(model):
         return False
@@ -150,9 +247,9 @@ def _fits(model: Path, deployment: Deployment) -> bool:
     return config.max_batch_size >= deployment.max_batch_size and _settings(config) == _preprocess_settings(deployment)
 
 
-def _preprocess_settings(deployment: Deployment) -> dict[str, str]:
+def _preprocess_settings(deployment: Intake) -> dict[str, str]:
     settings = {
-        "sampling_rate": str(deployment.labels.sampling_rate),
+        "sampling_rate": str(deployment.sampling_rate),
         "min_samples": str(deployment.min_samples),
         "max_audio_seconds": f"{deployment.max_audio_seconds:g}",
     }
@@ -163,7 +260,7 @@ def _settings(config: Any) -> dict[str, str]:
     return {key: value.string_value for key, value in config.parameters.items()}
 
 
-def _stage_preprocess(target: Path, deployment: Deployment) -> None:
+def _stage_preprocess(target: Path, deployment: Intake) -> None:
     config = _stage_template("preprocess", target)
     config.max_batch_size = max(config.max_batch_size, deployment.max_batch_size)
     for key, value in _preprocess_settings(deployment).items():
@@ -203,8 +300,10 @@ def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:
     _write_json(target / "labels.json", asdict(deployment.labels))
 
 
-def _stage_ensemble(target: Path, names: ModelNames, deployment: Deployment, report: dict[str, Any]) -> None:
-    config = _stage_template("asr", target)
+def _stage_ensemble(
+    target: Path, template: str, names: ModelNames | WhisperNames, deployment: Intake, report: dict[str, Any]
+) -> None:
+    config = _stage_template(template, target)
     config.max_batch_size = deployment.max_batch_size
     if deployment.buckets:
         engine.pass_lengths(config)
@@ -218,7 +317,13 @@ def _stage_ensemble(target: Path, names: ModelNames, deployment: Deployment, rep
 
 def _stage_template(model: str, target: Path) -> Any:
     source = template_folder() / model
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.onnx*", "labels.json"))
+    shutil.copytree(
+        source,
+        target,
+        ignore=shutil.ignore_patterns(
+            "__pycache__", "*.onnx*", "*.npy", "labels.json", "whisper.json", "tokenizer.json"
+        ),
+    )
     config = read_config(source)
     config.name = target.name
     return config
@@ -253,12 +358,24 @@ def _staging(output: Path) -> Iterator[Path]:
             output.rmdir()
 
 
-def _swap_in(staged: Path, output: Path) -> None:
-    """Move every staged model into place; on an error put back what was there."""
+def _outdated(output: Path, name: str) -> list[str]:
+    """The steps that an earlier export of that name wrote for itself: one of another kind leaves them behind."""
+    try:
+        models = json.loads((output / name / "export.json").read_text(encoding="utf-8"))["models"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    own = {**asdict(model_names(name, "")), **asdict(whisper_names(name, ""))}
+    return [model for step, model in own.items() if step in models and model and (output / model).is_dir()]
+
+
+def _swap_in(staged: Path, output: Path, outdated: Iterable[str]) -> None:
+    """Move every staged model into place and outdated ones away; on an error put back what was there."""
     replaced = staged.parent / "old"
     replaced.mkdir()
     moved: list[str] = []
     try:
+        for model in outdated:
+            (output / model).rename(replaced / model)
         for model in sorted(path.name for path in staged.iterdir()):
             if (output / model).exists():
                 (output / model).rename(replaced / model)

@@ -2,12 +2,14 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from asr_client import (
     AccessDenied,
     AsrError,
     DeadlineExceeded,
+    DecodeOptions,
     InvalidRequest,
     MessageTooLarge,
     ModelMismatch,
@@ -28,10 +30,18 @@ def test_answer_becomes_a_transcription(triton: TritonDouble, call: Caller) -> N
     assert result == HELLO
 
 
-def test_words_are_neither_asked_for_nor_sent_by_default(triton: TritonDouble, call: Caller) -> None:
+def test_words_are_not_asked_for_by_default(triton: TritonDouble, call: Caller) -> None:
     result = call(triton.url, triton.protocol, "transcribe", b"RIFF")
     assert result == Transcription("hello world", 0.875, 1.5)
-    assert triton.seen[0].outputs == ["TRANSCRIPT", "CONFIDENCE", "DURATION"]
+    assert "word_timestamps" not in triton.seen[0].parameters
+
+
+def test_a_model_that_tells_the_language(triton: TritonDouble, call: Caller) -> None:
+    triton.model = lambda seen: replace(HELLO, language="de")
+    options = DecodeOptions(language="auto", timestamps=True)
+    result = call(triton.url, triton.protocol, "transcribe", b"RIFF", options=options)
+    assert result == replace(HELLO, language="de")
+    assert {"language": "auto", "timestamps": True}.items() <= triton.seen[0].parameters.items()
 
 
 def test_audio_travels_unchanged_as_one_element(triton: TritonDouble, call: Caller) -> None:

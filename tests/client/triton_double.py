@@ -71,7 +71,7 @@ class TritonDouble:
     is_ready: bool = True
 
     def answer(self, seen: Seen) -> dict[str, tuple[str, bytes]]:
-        """Name -> Triton data type and raw tensor, of the outputs that were asked for."""
+        """Name -> Triton data type and raw tensor, of the outputs that were asked for: all where none was named."""
         self.seen.append(seen)
         result = self.model(seen)
         words = json.dumps([asdict(word) for word in result.words])
@@ -81,7 +81,9 @@ class TritonDouble:
             "DURATION": ("FP32", np.float32(result.duration).tobytes()),
             "WORDS": ("BYTES", _bytes_tensor(words.encode())),
         }
-        return {name: tensors[name] for name in seen.outputs}
+        if result.language is not None:
+            tensors["LANGUAGE"] = ("BYTES", _bytes_tensor(result.language.encode()))
+        return {name: tensors[name] for name in seen.outputs or tensors}
 
     def queue_full(self, times: int) -> None:
         """Refuse the first requests as a full queue does."""
@@ -242,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             _element(body[header_length:]),
             header["inputs"][0]["shape"],
             header.get("parameters", {}),
-            [output["name"] for output in header["outputs"]],
+            [output["name"] for output in header.get("outputs", [])],
             {name.lower(): value for name, value in self.headers.items()},
         )
         try:

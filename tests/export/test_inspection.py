@@ -13,14 +13,15 @@ from onnx import TensorProto, helper
 
 def test_an_exported_model(exported: ExportResult) -> None:
     (model,) = inspect_repository(exported.output)
+    (graph,) = model.graphs
     assert (model.name, model.architecture, model.padding_safe) == ("asr", "Wav2Vec2ForCTC", True)
     assert (model.max_batch_size, model.labels) == (16, exported.labels.labels)
     assert model.max_abs_difference == exported.parity.max_abs_difference
-    assert model.graph.inputs == ["audio float32 [total]", "audio_shape int32 [n, 1]"]
-    assert model.graph.outputs == ["log_probs float32 [n, frames, 32]", "frames int32 [n, 1]"]
-    assert (model.graph.opset, model.graph.outside_tensorrt) == (17, [])
-    assert next(iter(model.graph.weights)) == "float32"
-    assert model.graph.size_bytes > 50_000
+    assert graph.inputs == ["audio float32 [total]", "audio_shape int32 [n, 1]"]
+    assert graph.outputs == ["log_probs float32 [n, frames, 32]", "frames int32 [n, 1]"]
+    assert (graph.opset, graph.outside_tensorrt) == (17, [])
+    assert next(iter(graph.weights)) == "float32"
+    assert graph.size_bytes > 50_000
 
 
 def test_operators_outside_tensorrts_table_are_named(tmp_path: Path) -> None:

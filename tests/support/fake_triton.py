@@ -48,7 +48,7 @@ class InferenceRequest:
         return self._parameters
 
 
-def load(model: str, folder: Path, parameters: dict[str, str] | None = None) -> Any:
+def load(model: str, folder: Path, parameters: dict[str, str] | None = None, gpu: int | None = None) -> Any:
     """An initialised `TritonPythonModel` of the checked-in `model`, whose files besides code lie in `folder`."""
     utils = ModuleType("triton_python_backend_utils")
     for thing in (TritonError, TritonModelException, Tensor, InferenceResponse, InferenceRequest):
@@ -64,6 +64,14 @@ def load(model: str, folder: Path, parameters: dict[str, str] | None = None) -> 
     finally:
         del sys.modules["triton_python_backend_utils"]
     loaded = module.TritonPythonModel()
-    config = {"parameters": {key: {"string_value": value} for key, value in (parameters or {}).items()}}
-    loaded.initialize({"model_config": json.dumps(config), "model_repository": str(folder)})
+    settings = {key: {"string_value": value} for key, value in (parameters or {}).items()}
+    loaded.initialize(
+        {
+            "model_config": json.dumps({"parameters": settings, "max_batch_size": 16}),
+            "model_repository": str(folder),
+            "model_version": "1",
+            "model_instance_kind": "CPU" if gpu is None else "GPU",
+            "model_instance_device_id": str(gpu or 0),
+        }
+    )
     return loaded

@@ -72,7 +72,8 @@ class Calls:
             "model_name": request.model,
             "model_version": request.version,
             "inputs": [audio],
-            "outputs": [self._module.InferRequestedOutput(name) for name in request.outputs],
+            # All that the model has: to ask for a tensor that it lacks (LANGUAGE) would be an error.
+            "outputs": None,
             "parameters": dict(request.parameters),
             "timeout": None if timeout_s is None else max(1, int(timeout_s * 1e6)),
         }

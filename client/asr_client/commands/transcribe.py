@@ -4,18 +4,21 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from asr_client import formats
 from asr_client._audio import Encoding
+from asr_client._options import DecodeOptions
+from asr_client._protocol import LANGUAGE
 from asr_client.commands import connection
 
 if TYPE_CHECKING:
     from asr_client import Audio, Outcome, Transcription
 
 STDIN = "-"
+Task = Literal["transcribe", "translate"]
 
 
 def transcribe(
@@ -25,7 +28,7 @@ def transcribe(
     model: connection.Model = "asr",
     format: Annotated[
         formats.Format,
-        typer.Option("--format", "-f", help="What to write; srt, vtt, tsv and ctm imply --word-timestamps."),
+        typer.Option("--format", "-f", help="What to write; srt, vtt, tsv and ctm ask for times by themselves."),
     ] = "txt",
     output_dir: Annotated[
         Path | None,
@@ -34,6 +37,16 @@ def transcribe(
     word_timestamps: Annotated[
         bool, typer.Option("--word-timestamps", help="Ask when each word was said (shown by -f json).")
     ] = False,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", help="Whisper: ask when each segment was said (shown by -f json).")
+    ] = False,
+    language: Annotated[
+        str | None, typer.Option(metavar="CODE", help="Whisper: what is spoken (en, de …); auto detects it.")
+    ] = None,
+    task: Annotated[Task | None, typer.Option(help="Whisper: translate is into English.")] = None,
+    prompt: Annotated[
+        str, typer.Option(metavar="TEXT", help="Whisper: names and spellings, or what came before.")
+    ] = "",
     concurrency: connection.Concurrency = 8,
     timeout: connection.Timeout = 60.0,
     encoding: Annotated[Encoding, typer.Option(help="What the recordings hold: audio files, or raw samples.")] = "file",
@@ -60,12 +73,21 @@ def transcribe(
     recordings = [_recording(file, encoding, sampling_rate, channels) for file in files]
     failed = 0
     with server.client() as client, progress_bar(len(files)) as bar:
-        client.check_model()
+        # A segment is no word: CTM is for models that tell the times of words.
+        by_segments = LANGUAGE in client.check_model() and format != "ctm"
+        timed = format in formats.TIMED_FORMATS
+        options = DecodeOptions(
+            word_timestamps=word_timestamps or (timed and not by_segments),
+            timestamps=timestamps or (timed and by_segments),
+            language=language,
+            task=task,
+            prompt=prompt,
+        )
         for outcome in client.transcribe_iter(
             recordings,
             concurrency=concurrency,
             on_progress=lambda _: bar.update(),
-            word_timestamps=word_timestamps or format in formats.TIMED_FORMATS,
+            options=options,
         ):
             if outcome.transcription is not None:
                 write(outcome.index, outcome.transcription)

@@ -1,0 +1,93 @@
+"""What an export can be asked for, and what it answers."""
+
+import platform
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from asr_export.choices import EXPORTERS, PRECISIONS, Exporter, Precision
+from asr_export.errors import ExportError
+from asr_export.gate import Parity
+from asr_export.labels import Labels
+from asr_export.repository import DEFAULT_NAME, ModelNames, WhisperNames
+from asr_export.tensorrt import check_precision
+from asr_export.word_errors import WordErrors
+
+PLATFORMS = ("onnxruntime", "tensorrt")
+_VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How an export is to be served."""
+
+    name: str = DEFAULT_NAME  # of the model that clients call
+    revision: str | None = None  # branch, tag or commit of a hub id
+    language: str | None = None  # of a multi-lingual checkpoint (MMS), as its vocabulary names it
+    max_batch_size: int = 16  # recordings in one run of the acoustic model
+    # The longest recording; bounds memory together with max_batch_size. None for what suits the kind of model.
+    max_audio_seconds: float | None = None
+    platform: str = "onnxruntime"  # one of PLATFORMS: what runs the acoustic model
+    precision: Precision | None = None  # of the acoustic model; None: fp16 on a GPU, fp32 elsewhere
+    exporter: Exporter = "torchscript"
+    gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
+    check_manifest: str | None = None  # a TSV of recordings and texts, on which word error rates are compared
+    max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
+
+    def seconds(self, default: float) -> float:
+        """The longest recording, where a kind of model takes `default` seconds unless told otherwise."""
+        return default if self.max_audio_seconds is None else self.max_audio_seconds
+
+    def refuse(self, kind: str, names: tuple[str, ...]) -> None:
+        """Refuse options that a kind of model has no use for, rather than let them pass unheard.
+
+        Raises:
+            ExportError: the first of `names` that is set.
+        """
+        unset = replace(ExportOptions(), name=self.name)
+        for name in names:
+            if getattr(self, name) != getattr(unset, name):
+                raise ExportError(f"--{name.replace('_', '-')} is not for {kind}")
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export wrote."""
+
+    output: Path
+    models: ModelNames | WhisperNames
+    labels: Labels | None  # None for a Whisper, which has a tokenizer instead
+    parity: Parity  # of the graph that was written, in its precision
+    padding_safe: bool = True  # False: padding leaks in this graph, so that a batch holds equal lengths alone
+    word_errors: WordErrors | None = None  # on `check_manifest`
+
+
+def check_options(options: ExportOptions) -> None:
+    """Refuse limits and choices that nothing can be served with.
+
+    Raises:
+        ExportError: which one, and what it needs.
+    """
+    if options.platform not in PLATFORMS:
+        raise ExportError(f"platform is {options.platform!r}; needs one of {', '.join(PLATFORMS)}")
+    if options.max_batch_size < 1:
+        raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
+    if options.max_audio_seconds is not None and not 0 < options.max_audio_seconds < float("inf"):
+        raise ExportError(f"max audio seconds is {options.max_audio_seconds}; needs a number above 0")
+    if options.precision not in (None, *PRECISIONS):
+        raise ExportError(f"precision is {options.precision!r}; needs one of {', '.join(PRECISIONS)}")
+    if options.exporter not in EXPORTERS:
+        raise ExportError(f"exporter is {options.exporter!r}; needs one of {', '.join(EXPORTERS)}")
+    if options.gpu and options.precision == "int8":
+        raise ExportError(
+            "int8 is for CPUs: on a GPU, ONNX Runtime has no such matrix product and would run it on the CPU; choose "
+            "fp16 or fp32 with --gpu"
+        )
+    if options.platform == "tensorrt":
+        check_precision(options.precision or "fp32")
+
+
+def library_versions(*others: str) -> dict[str, str]:
+    """The versions of all that has a part in an export."""
+    names = (*_VERSIONS_OF, *others)
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,0 +1,1 @@
+"""Export of Whisper checkpoints: encoder, decoder and decoder with past, and a decode step that needs no torch."""

@@ -1,0 +1,52 @@
+"""The export of a Whisper: checkpoint -> encoder and decoders -> gate -> repository."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from asr_export.checkpoint import Source
+from asr_export.options import ExportOptions, ExportResult, library_versions
+from asr_export.repository import WhisperDeployment, write_whisper
+from asr_export.whisper.artefacts import OPSET, write_artefacts
+from asr_export.whisper.checkpoint import ARCHITECTURE, load
+from asr_export.whisper.gate import check_artefacts
+
+# Whisper takes one window at a time, so that a recording's length bounds no memory.
+DEFAULT_SECONDS = 600.0
+_NOT_FOR_WHISPER = ("language", "platform", "precision", "exporter", "gpu", "check_manifest")
+
+
+def export_whisper(
+    source: Source, output: Path, options: ExportOptions, on_step: Callable[[str], None]
+) -> ExportResult:
+    """As `asr_export.export_checkpoint`, for a checkpoint that was found and options that were checked."""
+    options.refuse(
+        "Whisper, which is exported in fp32 for ONNX Runtime; a request names its language", _NOT_FOR_WHISPER
+    )
+    loaded = load(source)
+    with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
+        on_step("tracing encoder, decoder and decoder with past")
+        write_artefacts(loaded, Path(work))
+        on_step("checking them against PyTorch")
+        parity = check_artefacts(Path(work), loaded)
+        deployment = WhisperDeployment(
+            max_batch_size=options.max_batch_size,
+            max_audio_seconds=options.seconds(DEFAULT_SECONDS),
+            sampling_rate=loaded.settings.sampling_rate,
+        )
+        report = {
+            "source": source.name,
+            "revision": source.revision,
+            "files_sha256": source.file_hashes(),
+            "architecture": ARCHITECTURE,
+            "precision": "fp32",
+            "opset": OPSET,
+            "padding_safe": True,  # every window has the same length
+            "parity": asdict(parity),
+            "options": asdict(options),
+            "versions": library_versions("optimum-onnx", "tokenizers"),
+        }
+        on_step(f"writing {output}")
+        names = write_whisper(output, options.name, Path(work), deployment, report)
+    return ExportResult(output, names, None, parity)

@@ -1,0 +1,100 @@
+"""The three graphs that optimum exports, run by ONNX Runtime: encoder, decoder, decoder with past.
+
+Keys and values of the decoder stay where the graphs run (on a GPU: in its memory) from one token to the next; only
+token ids go in and logits come out.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+ENCODER, DECODER, DECODER_WITH_PAST = "encoder_model.onnx", "decoder_model.onnx", "decoder_with_past_model.onnx"
+CUDA = "CUDAExecutionProvider"
+
+
+class DeviceError(RuntimeError):
+    """The device that was asked for cannot be used."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Keys and values of a batch of rows, on the device: input of the graph -> tensor `[n, heads, length, size]`."""
+
+    tensors: dict[str, Any]
+    device: tuple[str, int]
+
+    def keep(self, rows: NDArray[np.int64]) -> "Cache":
+        """These rows alone, in this order."""
+        return Cache(
+            {name: _tensor(value.numpy()[rows], self.device) for name, value in self.tensors.items()}, self.device
+        )
+
+
+class Graphs:
+    """Sessions of the three graphs in one folder."""
+
+    def __init__(self, folder: Path, gpu: int | None = None, threads: int = 0) -> None:
+        """Load the graphs.
+
+        Args:
+            folder: with the three files.
+            gpu: number of the GPU; None for the CPU.
+            threads: within one operator; 0 leaves the choice to ONNX Runtime.
+
+        Raises:
+            DeviceError: a GPU is asked for, and this onnxruntime has no CUDA.
+        """
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if gpu is not None:
+            if CUDA not in ort.get_available_providers():
+                raise DeviceError(
+                    f"this instance is to run on GPU {gpu}, and onnxruntime {ort.__version__} has no {CUDA} (it has "
+                    f"{', '.join(ort.get_available_providers())}); needs the package onnxruntime-gpu, or "
+                    "instance_group { kind: KIND_CPU }"
+                )
+            providers.insert(0, (CUDA, {"device_id": gpu}))
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._device = ("cpu", 0) if gpu is None else ("cuda", gpu)
+        self._encoder, self._decoder, self._decoder_with_past = (
+            ort.InferenceSession(str(folder / file), options, providers=providers)
+            for file in (ENCODER, DECODER, DECODER_WITH_PAST)
+        )
+
+    def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-mel windows float32 `[n, mels, frames]` -> hidden states `[n, positions, size]`."""
+        hidden: NDArray[np.float32] = self._encoder.run(["last_hidden_state"], {"input_features": features})[0]
+        return hidden
+
+    def begin(self, tokens: NDArray[np.int64], hidden: NDArray[np.float32]) -> tuple[NDArray[np.float32], Cache]:
+        """The first run of the decoder: ids `[n, length]` and hidden states -> logits `[n, length, vocab]`, cache."""
+        inputs: dict[str, NDArray[Any]] = {"input_ids": tokens, "encoder_hidden_states": hidden}
+        return self._run(self._decoder, {name: _tensor(value, self._device) for name, value in inputs.items()}, {})
+
+    def step(self, tokens: NDArray[np.int64], cache: Cache) -> tuple[NDArray[np.float32], Cache]:
+        """One token `[n]` more for every row of the cache -> logits `[n, 1, vocab]`, cache."""
+        inputs = {"input_ids": _tensor(tokens[:, None], self._device), **cache.tensors}
+        return self._run(self._decoder_with_past, inputs, cache.tensors)
+
+    def _run(self, session: Any, inputs: dict[str, Any], past: dict[str, Any]) -> tuple[NDArray[np.float32], Cache]:
+        binding = session.io_binding()
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, value)
+        names = [output.name for output in session.get_outputs()]
+        for name in names:
+            # Logits are read here; everything else is for the next run.
+            binding.bind_output(name, *(("cpu", 0) if name == "logits" else self._device))
+        session.run_with_iobinding(binding)
+        outputs = dict(zip(names, binding.get_outputs(), strict=True))
+        logits: NDArray[np.float32] = outputs.pop("logits").numpy()
+        present = {name.replace("present", "past_key_values", 1): value for name, value in outputs.items()}
+        # The encoder's keys and values never change: the decoder with past does not give them back.
+        return logits, Cache({**past, **present}, self._device)
+
+
+def _tensor(values: NDArray[Any], device: tuple[str, int]) -> Any:
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values), *device)

@@ -1,0 +1,95 @@
+"""A Whisper, served by the real Triton beside a CTC model: what comes out is what transformers' `generate()` writes."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from asr_client import Client, DecodeOptions, InvalidRequest
+from asr_export import ExportOptions, export_checkpoint
+from asr_server import TritonServer
+from whisper_reference import Reference
+
+pytestmark = pytest.mark.e2e
+RATE = 16_000
+SAMPLES = Path(__file__).parents[2] / "demo" / "samples"
+
+
+@pytest.fixture(scope="module")
+def server(
+    tiny_checkpoint: Callable[[str], Path],
+    whisper_checkpoint: Callable[[str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[TritonServer]:
+    repository = tmp_path_factory.mktemp("whisper") / "models"
+    export_checkpoint(str(tiny_checkpoint("wav2vec2-group-norm")), repository, ExportOptions(name="ctc"))
+    export_checkpoint(str(whisper_checkpoint("multilingual")), repository, ExportOptions(name="whisper"))
+    with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: TritonServer) -> Iterator[Client]:
+    with Client(server.grpc_url, model="whisper") as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def reference(whisper_checkpoint: Callable[[str], Path]) -> Reference:
+    return Reference.load(whisper_checkpoint("multilingual"))
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return np.asarray(soundfile.read(SAMPLES / "quilter.wav", dtype="float32")[0])
+
+
+def test_transcripts_of_mixed_requests_are_those_of_generate(
+    client: Client, reference: Reference, speech: np.ndarray
+) -> None:
+    clips = [speech[: n * RATE // 10] for n in (3, 7, 12, 20, 31, 45)]
+    outcomes = client.transcribe_many(
+        [wav(clip) for clip in clips], concurrency=6, options=DecodeOptions(max_new_tokens=40)
+    )
+    for clip, outcome in zip(clips, outcomes, strict=True):
+        expected = reference.generate(clip, task="transcribe", language=None, max_new_tokens=40)
+        answer = outcome.unwrap()
+        assert answer.text == reference.text(expected["tokens"])
+        assert answer.language
+        assert 0 < answer.confidence <= 1
+        assert answer.duration == pytest.approx(len(clip) / RATE, abs=1e-4)
+        assert answer.words == ()
+    assert len({outcome.unwrap().text for outcome in outcomes}) > 3
+
+
+def test_options_reach_the_decoder(client: Client, reference: Reference, speech: np.ndarray) -> None:
+    asked = {"language": "de", "task": "translate", "max_new_tokens": 20}
+    options = DecodeOptions(timestamps=True, prompt="Mister Quilter", **asked)
+    answer = client.transcribe(speech[: 3 * RATE], sampling_rate=RATE, options=options)
+    expected = reference.generate(speech[: 3 * RATE], prompt="Mister Quilter", return_timestamps=True, **asked)
+    assert (answer.text, answer.language) == (reference.text(expected["tokens"]), "de")
+    spoken = [(segment, reference.text(segment["tokens"].tolist()).strip()) for segment in expected["segments"]]
+    assert [word.word for word in answer.words] == [text for _, text in spoken if text]
+    assert answer.words[0].start == pytest.approx(float(spoken[0][0]["start"]), abs=1e-3)
+
+
+def test_a_refusal_names_what_is_valid(client: Client, speech: np.ndarray) -> None:
+    with pytest.raises(InvalidRequest, match="language is 'xx'; needs auto or one of af, am"):
+        client.transcribe(speech, sampling_rate=RATE, options=DecodeOptions(language="xx"))
+    with pytest.raises(InvalidRequest, match="timestamps=true fills WORDS"):
+        client.transcribe(speech, sampling_rate=RATE, word_timestamps=True)
+
+
+def test_a_ctc_model_beside_it_answers_as_ever(server: TritonServer, speech: np.ndarray) -> None:
+    with Client(server.grpc_url, model="ctc") as ctc:
+        answer = ctc.transcribe(speech, sampling_rate=RATE)
+    assert answer.text
+    assert answer.language is None
+
+
+def wav(samples: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
+    return file.getvalue()

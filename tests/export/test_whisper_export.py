@@ -1,0 +1,229 @@
+"""A Whisper checkpoint through the whole export."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from asr_export import (
+    CheckpointError,
+    ExportError,
+    ExportOptions,
+    ExportResult,
+    GateError,
+    OutputError,
+    UnsupportedCheckpoint,
+    export_checkpoint,
+)
+from asr_export.checkpoint import locate
+from asr_export.inspection import inspect_repository
+from asr_export.repository import read_config
+from asr_export.whisper import artefacts, checkpoint
+from asr_export.whisper import gate as whisper_gate
+
+
+@pytest.fixture(scope="module")
+def exported(whisper_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
+    """Copy it before you change it."""
+    output = tmp_path_factory.mktemp("exported") / "models"
+    return export_checkpoint(str(whisper_checkpoint("multilingual")), output, ExportOptions(name="whisper"))
+
+
+@pytest.fixture
+def copy(whisper_checkpoint: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A checkpoint to be changed."""
+    return Path(shutil.copytree(whisper_checkpoint("multilingual"), tmp_path / "checkpoint"))
+
+
+def change(path: Path, **values: Any) -> None:
+    """Set keys of a JSON file; None removes one."""
+    content = {**json.loads(path.read_text(encoding="utf-8")), **values}
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}), encoding="utf-8")
+
+
+def test_the_models_of_a_repository(exported: ExportResult) -> None:
+    assert sorted(path.name for path in exported.output.iterdir()) == [
+        "preprocess",
+        "whisper",
+        "whisper_whisper_generate",
+    ]
+    ensemble = read_config(exported.output / "whisper")
+    assert [step.model_name for step in ensemble.ensemble_scheduling.step] == ["preprocess", "whisper_whisper_generate"]
+    assert [output.name for output in ensemble.output] == ["TRANSCRIPT", "CONFIDENCE", "DURATION", "WORDS", "LANGUAGE"]
+    preprocess = read_config(exported.output / "preprocess").parameters
+    assert (preprocess["min_samples"].string_value, preprocess["max_audio_seconds"].string_value) == ("1", "600")
+    assert (exported.output / "whisper_whisper_generate" / "1" / "encoder_model.onnx").is_file()
+
+
+def test_the_report_and_its_parity(exported: ExportResult) -> None:
+    report = json.loads((exported.output / "whisper" / "export.json").read_text(encoding="utf-8"))
+    assert report["architecture"] == "WhisperForConditionalGeneration"
+    assert "optimum-onnx" in report["versions"]
+    assert report["files_sha256"].keys() >= {"generation_config.json", "model.safetensors", "tokenizer.json"}
+    assert report["parity"]["max_abs_difference"] == exported.parity.max_abs_difference <= 1e-4
+    assert exported.parity.max_abs_batch_difference <= 1e-4
+    assert exported.parity.argmax_agreement == 1
+
+
+@pytest.mark.parametrize("graph", artefacts.GRAPHS)
+def test_triton_24_10_loads_the_graphs(graph: str, exported: ExportResult) -> None:
+    model = onnx.load(exported.output / "whisper_whisper_generate" / "1" / f"{graph}.onnx")
+    assert model.opset_import[0].version <= 21
+    assert model.ir_version <= 10
+
+
+def test_inspection(exported: ExportResult) -> None:
+    (model,) = inspect_repository(exported.output)
+    assert (model.name, model.labels) == ("whisper", [])
+    assert {"en", "de", "yue"} <= set(model.languages)
+    assert [graph.path.stem for graph in model.graphs] == sorted(artefacts.GRAPHS)
+    assert all(graph.outside_tensorrt == [] for graph in model.graphs)
+    command = [sys.executable, "-m", "triton_asr", "inspect", str(exported.output)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "100 languages: af am" in done.stdout
+
+
+def test_another_kind_under_the_same_name_takes_its_place(
+    exported: ExportResult, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    output = Path(shutil.copytree(exported.output, tmp_path / "models"))
+    export_checkpoint(str(tiny_checkpoint("wav2vec2-group-norm")), output, ExportOptions(name="whisper"))
+    assert sorted(path.name for path in output.iterdir()) == [
+        "preprocess",
+        "whisper",
+        "whisper_acoustic",
+        "whisper_ctc_decode",
+    ]
+
+
+def test_a_language_is_the_requests_to_name(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="a request names its language"):
+        export_checkpoint(str(copy), tmp_path / "models", ExportOptions(language="de"))
+
+
+def test_a_name_that_a_step_would_have_is_refused(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="an end other than .*whisper_generate"):
+        export_checkpoint(str(copy), tmp_path / "models", ExportOptions(name="my_whisper_generate"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"no_timestamps_token_id": None}, "no_timestamps_token_id None; needs one token id"),
+        ({"eos_token_id": [1, 2]}, r"eos_token_id \[1, 2\]; needs one token id"),
+        ({"lang_to_id": None}, "names neither its languages"),
+        ({"task_to_id": None}, "no task_to_id for transcribe, translate"),
+        ({"repetition_penalty": 1.2}, "repetition_penalty 1.2, which the decode step does not know"),
+        ({"no_repeat_ngram_size": 3}, "no_repeat_ngram_size 3"),
+        ({"is_multilingual": False, "forced_decoder_ids": [[1, 5]]}, r"forces the tokens \[\[1, 5\]\]; needs none"),
+    ],
+)
+def test_settings_that_the_decode_step_cannot_follow(values: dict[str, Any], message: str, copy: Path) -> None:
+    change(copy / "generation_config.json", **values)
+    with pytest.raises(UnsupportedCheckpoint, match=message):
+        checkpoint.load(locate(str(copy)))
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "error", "message"),
+    [
+        ("config.json", {"architectures": ["WhisperModel"]}, UnsupportedCheckpoint, "needs WhisperForConditional"),
+        ("preprocessor_config.json", {"chunk_length": 9}, CheckpointError, "900 frames of 80 mel bands; .* 200 of 80"),
+        ("preprocessor_config.json", {"dither": 0.1}, UnsupportedCheckpoint, "dither 0.1"),
+    ],
+)
+def test_parts_that_do_not_fit(
+    file: str, values: dict[str, Any], error: type[Exception], message: str, copy: Path
+) -> None:
+    change(copy / file, **values)
+    with pytest.raises(error, match=message):
+        checkpoint.load(locate(str(copy)))
+
+
+def test_a_missing_generation_config(copy: Path) -> None:
+    (copy / "generation_config.json").unlink()
+    with pytest.raises(CheckpointError, match="has no generation_config.json"):
+        checkpoint.load(locate(str(copy)))
+
+
+@pytest.mark.parametrize(
+    ("values", "language", "task"),
+    [
+        ({}, None, "transcribe"),
+        ({"language": "<|de|>", "task": "translate"}, "de", "translate"),
+        ({"language": "hindi"}, "hi", "transcribe"),
+    ],
+)
+def test_the_checkpoints_own_language_is_the_default(
+    values: dict[str, Any], language: str | None, task: str, copy: Path
+) -> None:
+    change(copy / "generation_config.json", **values)
+    settings = checkpoint.load(locate(str(copy))).settings
+    assert (settings.language, settings.task) == (language, task)
+
+
+@pytest.mark.parametrize("asks_for_clean_up", [True, False])
+def test_the_tokenizer_decodes_by_itself_as_transformers_does(asks_for_clean_up: bool, copy: Path) -> None:
+    change(copy / "tokenizer_config.json", clean_up_tokenization_spaces=asks_for_clean_up)
+    tokenizer = checkpoint.load(locate(str(copy))).tokenizer
+    plain = artefacts.plain_tokenizer(tokenizer)
+    random = np.random.default_rng(0)
+    texts = ["Mister Quilter , isn 't he ? 東京 ! <|1.00|> a . b", "I 'm , we 've ' a ' n't"]
+    rows = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    rows += [random.integers(0, len(tokenizer), 60).tolist() for _ in range(40)]
+    for ids in rows:
+        assert plain.decode(ids, skip_special_tokens=True) == tokenizer.batch_decode([ids], skip_special_tokens=True)[0]
+    assert (plain.decode(rows[0]) == plain.decode(rows[0]).replace(" ,", ",")) == asks_for_clean_up
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        ("encoder_model", "encoder outputs from PyTorch"),
+        ("decoder_model", "logits from"),
+        ("decoder_with_past_model", "logits from"),
+    ],
+)
+def test_the_gate_sees_a_wrong_weight(
+    graph: str, message: str, copy: Path, whisper_artefacts: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(whisper_artefacts("multilingual"), tmp_path / "artefacts"))
+    model = onnx.load(folder / f"{graph}.onnx")
+    bias = next(weight for weight in model.graph.initializer if weight.name.endswith("fc1.bias"))
+    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float32(0.05), bias.name))
+    onnx.save(model, folder / f"{graph}.onnx")
+    with pytest.raises(GateError, match=f"{message}.* differ by"):
+        whisper_gate.check_artefacts(folder, checkpoint.load(locate(str(copy))))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("suppress", list(range(200)), "the transcript of .* samples .*; generate"),
+        ("hop_length", 161, "shapes"),
+    ],
+)
+def test_the_gate_sees_wrong_settings(
+    field: str, value: Any, message: str, copy: Path, whisper_artefacts: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(whisper_artefacts("multilingual"), tmp_path / "artefacts"))
+    settings = json.loads((folder / "whisper.json").read_text(encoding="utf-8"))
+    (folder / "whisper.json").write_text(json.dumps({**settings, field: value}), encoding="utf-8")
+    with pytest.raises(GateError, match=message):
+        whisper_gate.check_artefacts(folder, checkpoint.load(locate(str(copy))))
+
+
+def test_an_export_that_fails_leaves_nothing(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise GateError("no")
+
+    monkeypatch.setattr("asr_export.whisper.pipeline.check_artefacts", fail)
+    with pytest.raises(GateError):
+        export_checkpoint(str(copy), tmp_path / "models")
+    assert not (tmp_path / "models").exists()

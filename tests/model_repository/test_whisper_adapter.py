@@ -1,0 +1,88 @@
+"""The Whisper adapter on a batch of good and bad requests: each one has its own answer."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fake_triton
+import numpy as np
+import pytest
+from fake_triton import InferenceRequest, TritonError, TritonModelException
+
+PARAMETERS = {"intra_op_thread_count": "1"}
+
+
+@pytest.fixture
+def folder(whisper_artefacts: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A model folder as Triton has it."""
+    shutil.copytree(whisper_artefacts("multilingual"), tmp_path / "1")
+    return tmp_path
+
+
+def request(samples: np.ndarray, **parameters: object) -> InferenceRequest:
+    return InferenceRequest({"audio": samples[None].astype(np.float32)}, **parameters)
+
+
+def noise(samples: int) -> np.ndarray:
+    return 0.1 * np.random.default_rng(samples).normal(size=samples)
+
+
+def test_each_request_of_a_batch_has_its_own_answer(folder: Path) -> None:
+    model = fake_triton.load("whisper_generate", folder, PARAMETERS)
+    limit = {"max_new_tokens": 10}
+    answers = model.execute(
+        [
+            request(noise(16_000), **limit, language="de", timestamps=True),
+            request(noise(100), **limit, language="klingon"),
+            request(np.full(500, np.nan), **limit),
+            request(noise(50_000), **limit),
+            InferenceRequest({"audio": np.zeros((2, 100), np.float32)}),
+        ]
+    )
+    codes = [answer.error and answer.error.code for answer in answers]
+    assert codes == [None, TritonError.INVALID_ARG, TritonError.INTERNAL, None, TritonError.INVALID_ARG]
+    assert "NaN" in str(answers[2].error)
+    first, last = answers[0].outputs, answers[3].outputs
+    assert first["LANGUAGE"].tolist() == [[b"de"]]
+    assert first["TRANSCRIPT"].shape == first["CONFIDENCE"].shape == (1, 1)
+    assert first["CONFIDENCE"].dtype == np.float32
+    assert all(word.keys() == {"word", "start", "end", "confidence"} for word in json.loads(first["WORDS"][0, 0]))
+    assert last["WORDS"].tolist() == [[b"[]"]]
+
+
+def test_a_batch_of_bad_requests_alone(folder: Path) -> None:
+    model = fake_triton.load("whisper_generate", folder, PARAMETERS)
+    (answer,) = model.execute([request(noise(100), decoder="magic")])
+    assert answer.error.code == TritonError.INVALID_ARG
+
+
+def test_a_graph_that_fails_is_the_error_of_the_requests_it_ran_for(folder: Path) -> None:
+    model = fake_triton.load("whisper_generate", folder, PARAMETERS)
+
+    def run_out_of_memory(*_: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    model.service.graphs.encode = run_out_of_memory
+    failed, refused = model.execute([request(noise(100)), request(noise(100), task="sing")])
+    assert (failed.error.code, refused.error.code) == (TritonError.INTERNAL, TritonError.INVALID_ARG)
+    assert "out of memory" in str(failed.error)
+
+
+@pytest.mark.parametrize("parameters", [{}, {**PARAMETERS, "threads": "2"}])
+def test_a_misspelt_setting_is_refused_at_load(parameters: dict[str, str], folder: Path) -> None:
+    with pytest.raises(TritonModelException, match="parameters are .*; needs"):
+        fake_triton.load("whisper_generate", folder, parameters)
+
+
+def test_a_gpu_without_cuda_is_refused_at_load(folder: Path) -> None:
+    with pytest.raises(TritonModelException, match="GPU 1.*no CUDAExecutionProvider.*onnxruntime-gpu"):
+        fake_triton.load("whisper_generate", folder, PARAMETERS, gpu=1)
+
+
+@pytest.mark.parametrize("file", ["whisper.json", "tokenizer.json", "mel_filters.npy", "decoder_model.onnx"])
+def test_a_missing_file_is_named_at_load(file: str, folder: Path) -> None:
+    (folder / "1" / file).unlink()
+    with pytest.raises(TritonModelException, match=file):
+        fake_triton.load("whisper_generate", folder, PARAMETERS)
