@@ -6,6 +6,7 @@ Traces a random checkpoint of each kind (and the demo checkpoint) with both expo
 precision. Each goes through the gate of an export, so that one which does not pass is an error and not a row.
 """
 
+import json
 import shutil
 import sys
 import tempfile
@@ -13,9 +14,10 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from asr_export import export_checkpoint
 from asr_export.acoustic import RaggedCtc
 from asr_export.checkpoint import load, locate
-from asr_export.choices import EXPORTERS, PRECISIONS, Exporter, Precision
+from asr_export.choices import EXPORTERS, PRECISIONS
 from asr_export.gate import DECIDED, Parity, check_graph, check_parity, make_probe
 from asr_export.graph import OPSETS, write_graph
 from asr_export.inspection import inspect_graph
@@ -28,6 +30,9 @@ DEMO = "demo checkpoint"
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import tiny_checkpoints  # noqa: E402
+import tiny_whisper  # noqa: E402
+
+WHISPERS = {f"whisper-{kind}": kind for kind in tiny_whisper.KINDS}
 
 BOTH = f"TorchScript at opset {OPSETS['torchscript']}, dynamo at {OPSETS['dynamo']}"
 HEAD = f"""# Parity with PyTorch
@@ -41,6 +46,8 @@ recording to 20 seconds.
 - *batched - solo*: the graph in a batch against the graph alone, largest difference.
 - *best label agrees* with PyTorch's: of all frames, and of those where PyTorch's two best are {DECIDED:g} nats or more
   apart. With random weights many frames are near ties, which any rounding may turn over.
+- Of Whisper: encoder outputs and logits, batches of five windows, tokens instead of frames; its whole transcripts
+  are compared with `generate()`, too.
 - *TensorRT*: whether TensorRT takes all operators.
 
 """
@@ -59,11 +66,11 @@ COLUMNS = (
 
 def main() -> None:
     """Export every kind in every way and write the page."""
-    kinds = [*tiny_checkpoints.KINDS, DEMO]
+    kinds = [*tiny_checkpoints.KINDS, DEMO, *WHISPERS]
     rows = [list(COLUMNS), ["---"] * len(COLUMNS)]
     for kind in tqdm(kinds, unit="kind", file=sys.stderr):
         with tempfile.TemporaryDirectory() as work:
-            rows += rows_of(kind, Path(work))
+            rows += [whisper_row(kind, Path(work))] if kind in WHISPERS else rows_of(kind, Path(work))
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "onnxruntime", "onnxscript"))
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     PAGE.write_text(f"{HEAD}{table}\n\n{versions}, on CPU.\n", encoding="utf-8")
@@ -95,9 +102,16 @@ def rows_of(kind: str, work: Path) -> Iterator[list[str]]:
             yield row(kind, loaded.family.architecture, exporter, precision, parity, graph)
 
 
-def row(
-    kind: str, architecture: str, exporter: Exporter, precision: Precision, parity: Parity, graph: Path
-) -> list[str]:
+def whisper_row(kind: str, work: Path) -> list[str]:
+    """The table's line for a Whisper, which the whole export makes."""
+    source = tiny_whisper.write(WHISPERS[kind], work / "checkpoint")
+    result = export_checkpoint(str(source), work / "models")
+    report = json.loads((result.output / result.models.ensemble / "export.json").read_text(encoding="utf-8"))
+    graphs = sorted((result.output / result.models.runner / "1").glob("*.onnx"))
+    return row(kind, report["architecture"], "optimum", report["precision"], result.parity, *graphs)
+
+
+def row(kind: str, architecture: str, exporter: str, precision: str, parity: Parity, *graphs: Path) -> list[str]:
     """One line of the table."""
     return [
         kind,
@@ -108,7 +122,7 @@ def row(
         f"{parity.max_abs_batch_difference:.1e}",
         f"{parity.argmax_agreement:.2%}",
         f"{parity.decided_agreement:.2%}",
-        ", ".join(f"no: {operator}" for operator in inspect_graph(graph).outside_tensorrt) or "yes",
+        ", ".join(f"no: {name}" for graph in graphs for name in inspect_graph(graph).outside_tensorrt) or "yes",
     ]
 
 

@@ -9,7 +9,7 @@ import torch
 import tritonclient.grpc
 from asr_client import Audio, Client
 from asr_export import ExportOptions, GraphOptions, export_graph
-from asr_export.gate import waveform
+from asr_export.gate import synthetic_speech
 from asr_server import TritonServer
 
 pytestmark = pytest.mark.e2e
@@ -35,7 +35,7 @@ def test_mixed_lengths_at_once_are_heard_as_alone(name: str, foreign_server: Tri
     random = np.random.default_rng(5)
     # Some lengths come often, so that the leaky one has batches to make, too.
     lengths = [*random.integers(foreign.RATE // 4, 4 * foreign.RATE, size=40).tolist(), *[foreign.RATE] * 80]
-    recordings = [Audio(waveform(random, length, foreign.RATE), foreign.RATE) for length in lengths]
+    recordings = [Audio(synthetic_speech(random, length, foreign.RATE), foreign.RATE) for length in lengths]
     with Client(foreign_server.grpc_url, model=name) as client:
         alone = [
             client.transcribe(recording.source, sampling_rate=foreign.RATE, word_timestamps=True)

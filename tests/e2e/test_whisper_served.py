@@ -1,6 +1,8 @@
-"""A Whisper, served by the real Triton beside a CTC model: what comes out is what transformers' `generate()` writes."""
+"""A Whisper, served by the real Triton beside two CTC models: its text is what transformers' `generate()` writes."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,21 +12,31 @@ import soundfile
 from asr_client import Client, DecodeOptions, InvalidRequest
 from asr_export import ExportOptions, export_checkpoint
 from asr_server import TritonServer
+from reference import transformers_says
+from vocabularies import PORTUGUESE, with_vocabulary
 from whisper_reference import Reference
 
 pytestmark = pytest.mark.e2e
 RATE = 16_000
-SAMPLES = Path(__file__).parents[2] / "demo" / "samples"
+DEMO = Path(__file__).parents[2] / "demo" / "checkpoint"
+SAMPLES = DEMO.parent / "samples"
+
+
+@pytest.fixture(scope="module")
+def portuguese(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("portuguese") / "checkpoint"
+    return with_vocabulary(tiny_checkpoint("wav2vec2-group-norm"), folder, PORTUGUESE, {})
 
 
 @pytest.fixture(scope="module")
 def server(
-    tiny_checkpoint: Callable[[str], Path],
+    portuguese: Path,
     whisper_checkpoint: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("whisper") / "models"
-    export_checkpoint(str(tiny_checkpoint("wav2vec2-group-norm")), repository, ExportOptions(name="ctc"))
+    export_checkpoint(str(DEMO), repository, ExportOptions(name="en"))
+    export_checkpoint(str(portuguese), repository, ExportOptions(name="pt"))
     export_checkpoint(str(whisper_checkpoint("multilingual")), repository, ExportOptions(name="whisper"))
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
@@ -62,6 +74,20 @@ def test_transcripts_of_mixed_requests_are_those_of_generate(
         assert answer.duration == pytest.approx(len(clip) / RATE, abs=1e-4)
         assert answer.words == ()
     assert len({outcome.unwrap().text for outcome in outcomes}) > 3
+
+
+def test_the_client_chooses_among_the_models_of_one_server(
+    server: TritonServer, portuguese: Path, reference: Reference, speech: np.ndarray
+) -> None:
+    said = {}
+    for name in ("en", "pt", "whisper"):
+        command = [sys.executable, "-m", "triton_asr", "transcribe", "-m", name, "-u", server.grpc_url]
+        done = subprocess.run([*command, str(SAMPLES / "quilter.wav")], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        said[name] = done.stdout.strip()
+    assert said["en"] == transformers_says(DEMO, speech)
+    assert said["pt"] == transformers_says(portuguese, speech)
+    assert said["whisper"] == reference.text(reference.generate(speech, task="transcribe", language=None)["tokens"])
 
 
 def test_options_reach_the_decoder(client: Client, reference: Reference, speech: np.ndarray) -> None:

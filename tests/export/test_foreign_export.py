@@ -18,7 +18,7 @@ import pytest
 import tiny_checkpoints
 import torch
 from asr_export import ExportOptions, ExportResult, GraphOptions, export_graph
-from asr_export.gate import run_equal, run_ragged, waveform
+from asr_export.gate import equal_feed, ragged_feed, run_graph, synthetic_speech
 from asr_export.inspection import inspect_repository
 from asr_export.repository import read_config
 from labels import Labels
@@ -102,8 +102,8 @@ def test_every_recording_is_heard_as_the_graph_hears_it_alone(name: str, tmp_pat
     labels = Labels.load(result.output / "ctc_decode" / "labels.json")
     random = np.random.default_rng(7)
     lengths = [9_000, 400, 33_333, 16_000, 721] if case.padding_safe else [20_001] * 4
-    waves = [waveform(random, length, foreign.RATE) for length in lengths]
-    answers = (run_ragged if case.padding_safe else run_equal)(session, waves)
+    waves = [synthetic_speech(random, length, foreign.RATE) for length in lengths]
+    answers = run_graph(session, waves, ragged_feed if case.padding_safe else equal_feed)
     heard = greedy.decode(answers, [len(answer) for answer in answers], labels)
     assert [one.text for one in heard] == [spelled(case, tmp_path / "source.onnx", wave) for wave in waves]
     assert max(len(one.text) for one in heard) > 10
@@ -188,10 +188,10 @@ def test_the_graph_of_another_exporter(tiny_checkpoint: Callable[[str], Path], t
     result = export_graph(tmp_path / "optimum" / "model.onnx", tmp_path / "models", GraphOptions(labels, foreign.RATE))
     assert not result.padding_safe  # it has no mask
     # Optimum leaves the normalisation to the caller.
-    wave = waveform(np.random.default_rng(0), 30_000, foreign.RATE)
+    wave = synthetic_speech(np.random.default_rng(0), 30_000, foreign.RATE)
     wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
     session = onnxruntime.InferenceSession(result.output / "acoustic" / "1" / "model.onnx")
-    (answer,) = run_equal(session, [wave])
+    (answer,) = run_graph(session, [wave], equal_feed)
     (heard,) = greedy.decode([answer], [len(answer)], Labels.load(result.output / "ctc_decode" / "labels.json"))
     assert heard.text == transformers_says(checkpoint, wave)
     assert len(heard.text) > 10
