@@ -28,6 +28,11 @@ KINDS = (
     "conformer-rotary",
     "sew",
     "sew-d",
+    "wav2vec2-bert",
+    "wav2vec2-bert-adapter",
+    "wav2vec2-bert-relative",
+    "wav2vec2-bert-rotary",
+    "parakeet",
 )
 
 
