@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from asr_export import conformer
 from asr_export.attention import attend, attention_mask, by_head, by_key, project
 from asr_export.batch import conv_length, first
-from asr_export.encoder import batch_norm
 from asr_export.geometry import Geometry
 from asr_export.log_mel import centre, log1p
 from asr_export.spectrogram import PowerSpectrum
@@ -101,6 +100,7 @@ def _subsample(subsampling: Any, features: Tensor, counts: Tensor) -> tuple[Tens
             hidden = torch.where(here[:, None, :, None], hidden, 0.0)
     hidden = hidden.transpose(1, 2)
     linear = subsampling.linear
+    # Not -1: torch.export would ask whether the batch is empty.
     return linear(hidden.reshape(hidden.shape[0], hidden.shape[1], linear.in_features)), counts
 
 
@@ -129,5 +129,5 @@ def _attend(attention: Any, hidden: Tensor, mask: Tensor, embedded: Tensor) -> T
 
 def _convolve(module: Any, normed: Tensor, valid: Tensor) -> Tensor:
     gated = nn.functional.glu(module.pointwise_conv1(normed.transpose(1, 2)), dim=1)
-    heard = module.depthwise_conv(torch.where(valid[:, None, :], gated, 0.0))
-    return cast(Tensor, module.pointwise_conv2(module.activation(batch_norm(module.norm, heard))).transpose(1, 2))
+    heard = module.norm(module.depthwise_conv(torch.where(valid[:, None, :], gated, 0.0)))
+    return cast(Tensor, module.pointwise_conv2(module.activation(heard)).transpose(1, 2))

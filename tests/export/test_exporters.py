@@ -29,9 +29,7 @@ KINDS = (
     "sew",
     "sew-d",
     "wav2vec2-bert",
-    "wav2vec2-bert-adapter",
     "wav2vec2-bert-relative",
-    "wav2vec2-bert-rotary",
     "parakeet",
 )
 
