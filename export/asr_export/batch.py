@@ -22,7 +22,7 @@ def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
     position = torch.arange(cast(int, width))  # a tensor on purpose: the graph's length must stay dynamic
     if torch.compiler.is_exporting():
         # No recording is empty. torch.export cannot know, and asks whether what comes of the width is.
-        torch._check(position.shape[0] >= BLOCK)
+        torch._check(position.shape[0] >= BLOCK)  # type: ignore[no-untyped-call]
     valid = position[None, :] < lengths[:, None]
     source = torch.where(valid, starts[:, None] + position[None, :], 0)
     # Not audio[source]: the dynamo exporter makes that a GatherND.
