@@ -20,6 +20,9 @@ def pad_ragged(audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
     starts = torch.where(item[None, :] < item[:, None], lengths[None, :], 0).sum(dim=1)
     width = torch.div(lengths.max() + BLOCK - 1, BLOCK, rounding_mode="trunc") * BLOCK
     position = torch.arange(cast(int, width))  # a tensor on purpose: the graph's length must stay dynamic
+    if torch.compiler.is_exporting():
+        # No recording is empty. torch.export cannot know, and asks whether what comes of the width is.
+        torch._check(position.shape[0] >= BLOCK)  # type: ignore[no-untyped-call]
     valid = position[None, :] < lengths[:, None]
     source = torch.where(valid, starts[:, None] + position[None, :], 0)
     # Not audio[source]: the dynamo exporter makes that a GatherND.

@@ -99,7 +99,9 @@ def _subsample(subsampling: Any, features: Tensor, counts: Tensor) -> tuple[Tens
             here = torch.arange(hidden.shape[2])[None, :] < counts[:, None]
             hidden = torch.where(here[:, None, :, None], hidden, 0.0)
     hidden = hidden.transpose(1, 2)
-    return subsampling.linear(hidden.reshape(hidden.shape[0], hidden.shape[1], -1)), counts
+    linear = subsampling.linear
+    # Not -1: torch.export would ask whether the batch is empty.
+    return linear(hidden.reshape(hidden.shape[0], hidden.shape[1], linear.in_features)), counts
 
 
 def _encode(encoder: Any, hidden: Tensor, valid: Tensor) -> Tensor:

@@ -51,11 +51,13 @@ class PowerSpectrum(nn.Module):
     def forward(self, waveforms: Tensor, frames: int) -> Tensor:
         """Float32 `[n, samples]` -> `[n, frames, bins]`; frame i begins at sample i * hop."""
         starts = torch.arange(frames)[:, None] * self.hop
-        framed = waveforms[:, starts + torch.arange(self.frame_length)[None, :]]
+        samples = (starts + torch.arange(self.frame_length)[None, :]).flatten()
+        # Not waveforms[:, …]: the dynamo exporter makes that a GatherND.
+        framed = waveforms.index_select(1, samples).reshape(-1, frames, self.frame_length)
         # By comparison with a table: exact on every device, as a logarithm and a power are not.
         peak = framed.abs().amax(dim=2, keepdim=True)
         above = (self.powers[:-1] < peak).to(torch.int64).sum(dim=2, keepdim=True)
-        unit = self.powers[above]
+        unit = self.powers.index_select(0, above.flatten()).reshape(above.shape)
         high, middle, low = _split(framed / unit)
         one = high @ self.of_high
         two = middle @ self.of_middle

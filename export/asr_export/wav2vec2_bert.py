@@ -125,7 +125,7 @@ def _by_distance(attention: Any, query: Tensor) -> Tensor:
     left, right = attention.left_max_position_embeddings, attention.right_max_position_embeddings
     scores = query @ attention.distance_embedding.weight.T
     distance = torch.arange(2 * query.shape[2] - 1) - (query.shape[2] - 1)
-    return by_key(scores[..., clamp(distance, -left, right) + left])
+    return by_key(scores.index_select(3, clamp(distance, -left, right) + left))
 
 
 def _adapt(adapter: Any, hidden: Tensor, present: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,9 @@ KINDS = (
     "conformer-rotary",
     "sew",
     "sew-d",
+    "wav2vec2-bert",
+    "wav2vec2-bert-relative",
+    "parakeet",
 )
 
 
