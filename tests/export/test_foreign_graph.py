@@ -226,8 +226,8 @@ def test_nan_is_found(sound: Path, labels: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (ExportOptions(revision="main"), "--revision and --language are for checkpoints"),
-        (ExportOptions(language="eng"), "--revision and --language are for checkpoints"),
+        (ExportOptions(revision="main"), "--revision is not for a ready graph, but for checkpoints"),
+        (ExportOptions(precision="int8"), "--precision is not for a ready graph"),
         (ExportOptions(max_batch_size=0), "max batch size is 0"),
     ],
 )
