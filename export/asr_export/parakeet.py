@@ -69,7 +69,7 @@ class NemoFeatures(nn.Module):
 def inputs(features: Any) -> dict[str, Tensor]:
     """What transformers' own model is given for one recording: without the frames that the extractor masks.
 
-    With them a whole output row is masked at every eighth length, and minus infinity everywhere makes NaN of it.
+    With them the attention mask has an empty row at every eighth length, and eager attention makes NaN of it all.
     """
     valid = features["attention_mask"][0].bool()
     return {name: tensor[:, valid] for name, tensor in features.items()}

@@ -12,7 +12,7 @@ import pytest
 from asr_export import ExportError, ExportOptions, ExportResult, export_checkpoint
 from asr_export.batch import BLOCK
 from asr_export.engine import bucket_samples, profile, write_build_script
-from asr_export.inspection import inspect_repository
+from asr_export.inspection import inspect_graph, inspect_repository
 from asr_export.repository import read_config
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +99,25 @@ def test_inspect_tells_the_platform(dense: ExportResult, exported: ExportResult)
     assert model.buckets == list(bucket_samples(16_000, 400, 20))
     (model,) = inspect_repository(exported.output)
     assert (model.platform, model.buckets) == ("onnxruntime", [])
+
+
+def test_an_engine_in_fp16_is_made_of_a_graph_in_fp16(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """TensorRT 11 takes types as they are written. The mel spectrum and all norms stay float32."""
+    options = ExportOptions(platform="tensorrt", precision="fp16")
+    result = export_checkpoint(str(tiny_checkpoint("parakeet")), tmp_path, options)
+    assert result.parity.decided_agreement == 1
+    graph = inspect_graph(tmp_path / "acoustic" / "1" / "model.onnx")
+    assert graph.weights["float16"] > 10_000
+    assert graph.inputs == ["audio float32 [n, time]", "lengths int32 [n, 1]"]
+    assert graph.outside_tensorrt == []
+
+
+def test_an_engine_in_int8_is_refused(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="--precision int8 is for ONNX Runtime"):
+        export_checkpoint(
+            str(tiny_checkpoint("sew")), tmp_path / "models", ExportOptions(platform="tensorrt", precision="int8")
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_platform(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ def transformers_features(extractor: Any, audio: np.ndarray) -> dict[str, torch.
     """What the model is given for one recording at the checkpoint's rate, float32 `[samples]`."""
     features = extractor(audio, sampling_rate=extractor.sampling_rate, return_tensors="pt")
     if type(extractor).__name__ == "ParakeetFeatureExtractor":
-        # It adds a frame and masks it; the model makes NaN of everything where that empties an output row.
+        # It adds a frame and masks it; eager attention makes NaN of everything where that empties a row of its mask.
         valid = features["attention_mask"][0].bool()
         return {name: tensor[:, valid] for name, tensor in features.items()}
     # No mask for a waveform: nothing is padded.
