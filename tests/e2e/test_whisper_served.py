@@ -109,7 +109,7 @@ def test_a_refusal_names_what_is_valid(client: Client, speech: np.ndarray) -> No
 
 
 def test_a_ctc_model_beside_it_answers_as_ever(server: TritonServer, speech: np.ndarray) -> None:
-    with Client(server.grpc_url, model="ctc") as ctc:
+    with Client(server.grpc_url, model="pt") as ctc:
         answer = ctc.transcribe(speech, sampling_rate=RATE)
     assert answer.text
     assert answer.language is None
