@@ -31,8 +31,11 @@ def attend(scores: Tensor, values: Tensor) -> Tensor:
 
 
 def clamp(index: Tensor, low: int, high: int) -> Tensor:
-    """Integers held from `low` to `high`: by minimum and maximum, because TensorRT's Clip has no INT64."""
-    return torch.minimum(torch.maximum(index, torch.tensor(low)), torch.tensor(high))
+    """Integers held from `low` to `high`: by comparison, because TensorRT's Clip has no INT64.
+
+    Not by minimum and maximum: the dynamo exporter makes a Clip of them.
+    """
+    return torch.where(index < low, low, torch.where(index > high, high, index))
 
 
 def by_key(scores: Tensor) -> Tensor:
