@@ -1,5 +1,7 @@
 """`triton-asr export` and `triton-asr inspect`."""
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -64,29 +66,32 @@ def export(
     """Turn a HuggingFace CTC or Whisper checkpoint, or a ready CTC graph, into a Triton repository, and check it."""
     is_graph = checkpoint.lower().endswith(".onnx")
     _check_kind(checkpoint, is_graph, {"--labels": labels, "--sample-rate": sample_rate}, (blank, delimiter))
-    from asr_export import ExportOptions, GraphOptions, export_checkpoint, export_graph
-
-    options = ExportOptions(
-        name,
-        revision,
-        language,
-        max_batch_size,
-        max_audio_seconds,
-        platform,
-        precision,
-        exporter,
-        gpu,
-        str(check_manifest) if check_manifest else None,
-        max_wer_loss,
-    )
 
     def tell(step: str) -> None:
         typer.echo(f"{step} …", err=True)
 
-    if labels is not None and sample_rate is not None:
-        result = export_graph(checkpoint, output, GraphOptions(labels, sample_rate, blank, delimiter), options, tell)
-    else:
-        result = export_checkpoint(checkpoint, output, options, tell)
+    # The libraries underneath print to stdout, which is for the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        from asr_export import ExportOptions, GraphOptions, export_checkpoint, export_graph
+
+        options = ExportOptions(
+            name,
+            revision,
+            language,
+            max_batch_size,
+            max_audio_seconds,
+            platform,
+            precision,
+            exporter,
+            gpu,
+            str(check_manifest) if check_manifest else None,
+            max_wer_loss,
+        )
+        if labels is not None and sample_rate is not None:
+            given = GraphOptions(labels, sample_rate, blank, delimiter)
+            result = export_graph(checkpoint, output, given, options, tell)
+        else:
+            result = export_checkpoint(checkpoint, output, options, tell)
     against = "the graph as it came" if is_graph else "PyTorch"
     typer.echo(
         f"{result.output}: {', '.join(vars(result.models).values())}\n"

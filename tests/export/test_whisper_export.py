@@ -227,3 +227,21 @@ def test_an_export_that_fails_leaves_nothing(copy: Path, tmp_path: Path, monkeyp
     with pytest.raises(GateError):
         export_checkpoint(str(copy), tmp_path / "models")
     assert not (tmp_path / "models").exists()
+
+
+def test_the_command_prints_the_result_alone(whisper_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    """The libraries that trace it print, too: to stderr."""
+    output = tmp_path / "models"
+    command = [sys.executable, "-m", "triton_asr", "export", str(whisper_checkpoint("english")), "-o", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    first, *rest = done.stdout.splitlines()
+    assert first == f"{output}: asr, preprocess, whisper_generate"
+    assert [line.split()[0] for line in rest] == ["batches", "parity"]
+
+
+def test_what_a_whisper_has_no_option_for(whisper_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    for options in (ExportOptions(precision="fp16"), ExportOptions(platform="tensorrt"), ExportOptions(language="de")):
+        with pytest.raises(ExportError, match="is not for Whisper"):
+            export_checkpoint(str(whisper_checkpoint("english")), tmp_path / "models", options)
+    assert list(tmp_path.iterdir()) == []
