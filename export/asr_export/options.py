@@ -1,7 +1,7 @@
 """What an export can be asked for, and what it answers."""
 
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -44,9 +44,9 @@ class ExportOptions:
         Raises:
             ExportError: the first of `names` that is set.
         """
-        unset = replace(ExportOptions(), name=self.name)
+        defaults = ExportOptions()
         for name in names:
-            if getattr(self, name) != getattr(unset, name):
+            if getattr(self, name) != getattr(defaults, name):
                 raise ExportError(f"--{name.replace('_', '-')} is not for {kind}")
 
 
