@@ -47,8 +47,8 @@ format: $(INSTALLED) ## Format and fix what can be fixed
 serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and :8000 (HTTP)
 	$(BIN)/triton-asr serve $(DEMO_REPOSITORY) $(SERVE_OPTIONS)
 
-bench: $(DEMO_EXPORT) ## Measure the served model against a bare onnxruntime loop
-	$(BIN)/python benchmarks/serving.py $(DEMO_REPOSITORY) demo/samples/manifest.tsv
+bench: $(INSTALLED) ## Measure the kit beside its peers, in one run
+	$(BIN)/python benchmarks/compare.py --model both
 
 bench-precision: $(INSTALLED) ## Measure word error rate and speed of fp16 and int8 against fp32
 	$(BIN)/python benchmarks/precision.py demo/checkpoint demo/samples/manifest.tsv

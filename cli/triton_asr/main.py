@@ -10,6 +10,8 @@ from importlib.metadata import version
 from typing import Annotated
 
 import asr_export.command
+import asr_loadtest.command
+import asr_loadtest.tune_command
 import asr_server.command
 import typer
 from asr_client.commands.evaluate import evaluate
@@ -24,12 +26,14 @@ EXTRAS: dict[str, str | None] = {
     "serve": "server",
     "transcribe": None,
     "evaluate": "evaluate",
+    "loadtest": "loadtest",
+    "tune": "loadtest",
 }
 OUR_PACKAGES = frozenset(("asr_client", "asr_export", "asr_loadtest", "asr_server", "triton_asr"))
 
 app = typer.Typer(
     name="triton-asr",
-    help="Put a HuggingFace speech recognition model on Triton: export, serve, transcribe, evaluate.",
+    help="Put a HuggingFace speech recognition model on Triton: export, serve, transcribe, evaluate, loadtest, tune.",
     epilog=f"{DEBUG_VARIABLE}=1 shows the traceback of an error.",
     no_args_is_help=True,
     add_completion=False,
@@ -43,6 +47,8 @@ app.command("inspect")(asr_export.command.inspect)
 app.command("serve")(asr_server.command.serve)
 app.command("transcribe")(transcribe)
 app.command("evaluate")(evaluate)
+app.command("loadtest")(asr_loadtest.command.loadtest)
+app.command("tune")(asr_loadtest.tune_command.tune)
 
 
 def _show_version(wanted: bool) -> None:

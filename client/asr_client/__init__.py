@@ -18,6 +18,7 @@ from asr_client._errors import (
     ModelMismatch,
     ModelNotFound,
     QueueFull,
+    RequestInterrupted,
     ServerError,
     ServerUnavailable,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "ModelNotFound",
     "Outcome",
     "QueueFull",
+    "RequestInterrupted",
     "RetryPolicy",
     "ServerError",
     "ServerUnavailable",

@@ -77,7 +77,7 @@ class Core(Generic[AnyTransport]):
         self._model_version = model_version
         self._timeout_s = _seconds(timeout_s)
         self._retry = retry
-        self._budget = _retry.RetryBudget(retry.budget)
+        self._retry_state = _retry.RetryState(retry)
         self._transport: AnyTransport | None = transport
         self._lock = threading.Lock()  # for the opening and closing of the transport
         self._closing = threading.Event()
@@ -107,7 +107,7 @@ class Core(Generic[AnyTransport]):
 
     def _readiness(self, operation: Operation[bool], timeout_s: float) -> Steps[bool]:
         try:
-            ready: bool = yield from _retry.ask(operation, _NO_RETRY, self._budget, _seconds(timeout_s))
+            ready: bool = yield from _retry.ask(operation, _NO_RETRY, self._retry_state, _seconds(timeout_s))
         except (ServerUnavailable, DeadlineExceeded):
             return False
         return ready
@@ -125,7 +125,7 @@ class Core(Generic[AnyTransport]):
 
     def _ask(self, operation: Operation[_protocol.Answer], timeout_s: float | None) -> Steps[_protocol.Answer]:
         timeout_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
-        return _retry.ask(operation, self._retry, self._budget, timeout_s)
+        return _retry.ask(operation, self._retry, self._retry_state, timeout_s)
 
     def _closed_error(self) -> ClientClosed:
         return ClientClosed("the client is closed: make a new one, or stay inside its `with` block")

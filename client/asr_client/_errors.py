@@ -5,7 +5,8 @@ AsrError
 │   └── InvalidAudio         found unusable before it was sent: missing file, array without sampling rate …
 ├── MessageTooLarge          the recording does not fit the message limit, here or at the server
 ├── ServerUnavailable        nobody answers, or not yet (retried)
-│   └── QueueFull            the server answers that it has too much to do (retried)
+│   ├── QueueFull            the server answers that it has too much to do (retried)
+│   └── RequestInterrupted   the server, or a model's process, ended while it had the request (retried, a few times)
 ├── DeadlineExceeded         no answer within `timeout_s`, retries included
 ├── ModelNotFound            the server has no model of this name
 ├── ModelMismatch            the model is there, but is not a speech recognition ensemble of this kit
@@ -67,6 +68,13 @@ class ServerUnavailable(AsrError):
 
 class QueueFull(ServerUnavailable):
     """The server has as many requests waiting as it is configured to take."""
+
+
+class RequestInterrupted(ServerUnavailable):
+    """The server, or the process of one of its models, ended while it had the request.
+
+    It is retried, but a few times only: the recording may be what ends it.
+    """
 
 
 class DeadlineExceeded(AsrError):

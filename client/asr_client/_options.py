@@ -43,28 +43,39 @@ class DecodeOptions:
 class RetryPolicy:
     """When and how often a request is sent again, always within the one deadline of `timeout_s`.
 
-    Retried are `ServerUnavailable` and `QueueFull` only: the server has done no work then. The pause before retry n is
-    random between 0 and `min(max_backoff_s, first_backoff_s * 2**(n - 1))` ("full jitter"), so that clients that
-    failed together do not come back together.
+    Retried are `ServerUnavailable` and what is below it: the server has given no answer then, and to transcribe a
+    recording twice does no harm. The pause before retry n is random between 0 and
+    `min(max_backoff_s, first_backoff_s * 2**(n - 1))` ("full jitter"), so that clients that failed together do not come
+    back together.
+
+    A client may spend so many retries at once (`budget`), and gets new ones with time (`budget_per_s`) and with success
+    (a fifth of one). Where none is left, a retry waits until there is one, or until its deadline: a struggling server
+    gets a bounded number of extra requests however many callers wait, and no recording is given up early.
     """
 
-    max_attempts: int = 5  # the first one included; 1 switches retries off
+    # The first one included; 1 switches retries off. None: what the deadline allows, but 5 while the server has never
+    # answered this client, so that a wrong address shows within seconds.
+    max_attempts: int | None = None
+    max_interruptions: int = 3  # RequestInterrupted of one request: the recording may be what ends the server
     first_backoff_s: float = 0.1  # about the time that a full queue needs to move
     max_backoff_s: float = 5.0  # longer pauses only waste the deadline
-    # A client may spend this many retries that nothing pays back; every success pays a fifth of one back. A dead server
-    # thus gets a bounded number of extra requests, and a struggling one at most 20 % more.
     budget: int = 100
+    budget_per_s: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise InvalidOption(f"max_attempts is {self.max_attempts}; needs 1 (no retries) or more")
+        for name in ("max_attempts", "max_interruptions"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidOption(f"{name} is {value}; needs 1 (no retries) or more")
         if not 0 <= self.first_backoff_s <= self.max_backoff_s:
             raise InvalidOption(
                 f"first_backoff_s is {self.first_backoff_s} and max_backoff_s {self.max_backoff_s}; "
                 "needs 0 <= first_backoff_s <= max_backoff_s"
             )
-        if self.budget < 0:
-            raise InvalidOption(f"budget is {self.budget}; needs 0 or more retries")
+        if self.budget < 0 or not self.budget_per_s >= 0:
+            raise InvalidOption(
+                f"budget is {self.budget} and budget_per_s {self.budget_per_s}; needs 0 or more retries each"
+            )
 
     def ceiling_s(self, attempt: int) -> float:
         """Longest pause, in seconds, after failed attempt number `attempt` (from 1)."""

@@ -1,4 +1,8 @@
-"""When to send a request again, as steps for a sync or an async driver (`_steps`)."""
+"""When to send a request again, as steps for a sync or an async driver (`_steps`).
+
+The budget is that of Finagle and gRPC: retries are a share of the successes and a few a second, whatever the number of
+callers, so that retries cannot keep an overloaded server down.
+"""
 
 import itertools
 import math
@@ -7,64 +11,104 @@ import threading
 import time
 from collections.abc import Callable
 
-from asr_client._errors import AsrError
+from asr_client._errors import (
+    AsrError,
+    ClientClosed,
+    DeadlineExceeded,
+    QueueFull,
+    RequestInterrupted,
+    ServerUnavailable,
+)
 from asr_client._options import RetryPolicy
 from asr_client._protocol import Answer, Operation
 from asr_client._steps import Pause, Send, Steps
 
 REFUND = 0.2  # retries that one success pays back
+ATTEMPTS_UNANSWERED = 5  # about a second, with the pauses of the default policy
 _SHORTEST_TIMEOUT_S = 0.001  # for an attempt that a late wake-up left without time
 
+Clock = Callable[[], float]
 
-class RetryBudget:
-    """How many retries a client may still spend, over all its requests and threads."""
 
-    def __init__(self, size: int) -> None:
-        self._size = float(size)
-        self._left = float(size)
+class RetryState:
+    """What all requests and threads of a client share: the retries that are left, and whether anybody ever answered."""
+
+    def __init__(self, policy: RetryPolicy, clock: Clock = time.monotonic) -> None:
+        self._size = float(policy.budget)
+        self._per_s = policy.budget_per_s
+        self._clock = clock
+        self._left = self._size
+        self._filled_at = clock()
         self._lock = threading.Lock()
+        self.has_answered = False
 
     def spend(self) -> bool:
         """Take one retry; False when there is none left."""
         with self._lock:
+            now = self._clock()
+            self._add(self._per_s * (now - self._filled_at))
+            self._filled_at = now
             if self._left < 1:
                 return False
             self._left -= 1
             return True
 
-    def refund(self) -> None:
-        """Pay a part of a retry back, for a request that succeeded."""
+    def note_success(self) -> None:
+        """Pay a part of a retry back."""
+        self.has_answered = True
         with self._lock:
-            self._left = min(self._size, self._left + REFUND)
+            self._add(REFUND)
+
+    def note_failure(self, error: AsrError) -> None:
+        """Remember that the server is there, when the error is its own answer."""
+        not_its_own = isinstance(error, ServerUnavailable | DeadlineExceeded | ClientClosed)
+        if isinstance(error, QueueFull) or not not_its_own:
+            self.has_answered = True
+
+    def _add(self, retries: float) -> None:
+        self._left = min(self._size, self._left + retries)
 
 
 def ask(
     operation: Operation[Answer],
     policy: RetryPolicy,
-    budget: RetryBudget,
+    state: RetryState,
     timeout_s: float,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Clock = time.monotonic,
     chance: Callable[[], float] = random.random,
 ) -> Steps[Answer]:
     """Ask until there is an answer or a final error, all within `timeout_s` seconds.
 
-    An error is final when it is not retryable, when no attempts or budget are left, or when the pause would outlast the
-    deadline.
+    An error is final when it is not retryable, when no attempts are left, or when the pause would outlast the deadline.
     """
     deadline = clock() + timeout_s
+    interruptions = 0
     for number in itertools.count(1):
         left_s = max(deadline - clock(), _SHORTEST_TIMEOUT_S)
         try:
             answer: Answer = yield Send(operation, left_s if math.isfinite(left_s) else None)
         except AsrError as error:
             error.attempts = number
-            pause_s = policy.ceiling_s(number) * chance()
-            if not error.retryable or number >= policy.max_attempts:
+            state.note_failure(error)
+            interruptions += isinstance(error, RequestInterrupted)
+            if not error.retryable or _is_last(number, interruptions, policy, state):
                 raise
-            if clock() + pause_s >= deadline or not budget.spend():
-                raise
+            # Without budget a retry waits for it, at the pace of the longest pauses.
+            pauses = itertools.chain([policy.ceiling_s(number)], itertools.repeat(policy.max_backoff_s))
+            for ceiling_s in pauses:
+                pause_s = ceiling_s * chance()
+                if clock() + pause_s >= deadline:
+                    raise
+                yield Pause(pause_s)
+                if state.spend():
+                    break
         else:
-            budget.refund()
+            state.note_success()
             return answer
-        yield Pause(pause_s)
     raise AssertionError("unreachable: count() has no end")
+
+
+def _is_last(number: int, interruptions: int, policy: RetryPolicy, state: RetryState) -> bool:
+    """Whether attempt `number`, which failed, was the last one allowed."""
+    most = policy.max_attempts or (math.inf if state.has_answered else ATTEMPTS_UNANSWERED)
+    return number >= most or interruptions >= policy.max_interruptions

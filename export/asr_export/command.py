@@ -34,6 +34,14 @@ def export(
         str | None, typer.Option(help="Of a ready graph: the label between words, if it is not a usual one.")
     ] = None,
     max_batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Recordings in one run of the model.")] = 16,
+    max_queue: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Recordings that may wait for the model; one more is refused at once. Default: four batches.",
+            show_default=False,
+        ),
+    ] = None,
     max_audio_seconds: Annotated[
         float | None,
         typer.Option(
@@ -86,6 +94,7 @@ def export(
             gpu,
             str(check_manifest) if check_manifest else None,
             max_wer_loss,
+            max_queue,
         )
         if labels is not None and sample_rate is not None:
             given = GraphOptions(labels, sample_rate, blank, delimiter)

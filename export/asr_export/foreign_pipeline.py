@@ -93,6 +93,7 @@ def export_graph(
             on_step(f"padding leaks, so that batches will hold equal lengths alone: {leak}")
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
+            max_queue=options.queue,
             max_audio_seconds=options.seconds(DEFAULT_SECONDS),
             min_samples=behaviour.min_samples,
             labels=labels,

@@ -13,6 +13,7 @@ from asr_export.repository import DEFAULT_NAME, ModelNames, WhisperNames
 from asr_export.tensorrt import check_precision
 from asr_export.word_errors import WordErrors
 
+BATCHES_IN_QUEUE = 4  # some seconds of waiting at the most, on a CPU and a GPU alike: their batches take about as long
 PLATFORMS = ("onnxruntime", "tensorrt")
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
 
@@ -33,10 +34,16 @@ class ExportOptions:
     gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
     check_manifest: str | None = None  # a TSV of recordings and texts, on which word error rates are compared
     max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
+    max_queue: int | None = None  # recordings that may wait for the acoustic model; None for four batches
 
     def seconds(self, default: float) -> float:
         """The longest recording, where a kind of model takes `default` seconds unless told otherwise."""
         return default if self.max_audio_seconds is None else self.max_audio_seconds
+
+    @property
+    def queue(self) -> int:
+        """Recordings that may wait for the acoustic model; one more is refused at once."""
+        return BATCHES_IN_QUEUE * self.max_batch_size if self.max_queue is None else self.max_queue
 
     def refuse(self, kind: str, names: tuple[str, ...]) -> None:
         """Refuse options that a kind of model has no use for, rather than let them pass unheard.
@@ -72,6 +79,8 @@ def check_options(options: ExportOptions) -> None:
         raise ExportError(f"platform is {options.platform!r}; needs one of {', '.join(PLATFORMS)}")
     if options.max_batch_size < 1:
         raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
+    if options.max_queue is not None and options.max_queue < 1:
+        raise ExportError(f"max queue is {options.max_queue}; needs 1 or more")
     if options.max_audio_seconds is not None and not 0 < options.max_audio_seconds < float("inf"):
         raise ExportError(f"max audio seconds is {options.max_audio_seconds}; needs a number above 0")
     if options.precision not in (None, *PRECISIONS):

@@ -95,6 +95,7 @@ def _export_ctc(
             word_errors = check_word_errors(model, loaded, spoken, options.max_wer_loss, options.max_batch_size, feed)
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
+            max_queue=options.queue,
             max_audio_seconds=seconds,
             min_samples=shortest,
             labels=labels,

@@ -61,6 +61,10 @@ class Intake(Protocol):
         """Recordings in one run."""
 
     @property
+    def max_queue(self) -> int:
+        """Recordings that may wait for a run."""
+
+    @property
     def max_audio_seconds(self) -> float:
         """The longest recording."""
 
@@ -82,6 +86,7 @@ class WhisperDeployment:
     """What the configurations of a Whisper say, beyond the template."""
 
     max_batch_size: int  # recordings that are decoded side by side
+    max_queue: int  # recordings that may wait for that
     max_audio_seconds: float  # the longest recording
     sampling_rate: int  # Hz
     min_samples: int = 1  # a window is filled up with silence
@@ -93,6 +98,7 @@ class Deployment:
     """What the configurations say, beyond the template."""
 
     max_batch_size: int  # recordings in one run of the acoustic model
+    max_queue: int  # recordings that may wait for a run
     max_audio_seconds: float  # the longest recording; bounds memory together with max_batch_size
     min_samples: int  # the shortest recording
     labels: Labels
@@ -208,7 +214,7 @@ def write_whisper(
         if not _fits(output / names.preprocess, deployment):
             _stage_preprocess(staged / names.preprocess, deployment)
         config = _stage_template("whisper_generate", staged / names.whisper_generate)
-        config.max_batch_size = deployment.max_batch_size
+        _set_batching(config, deployment)
         _write_config(staged / names.whisper_generate, config)
         shutil.copytree(artefacts, staged / names.whisper_generate / "1", dirs_exist_ok=True)
         _stage_ensemble(staged / names.ensemble, "asr_whisper", names, deployment, report)
@@ -272,7 +278,7 @@ def _stage_preprocess(target: Path, deployment: Intake) -> None:
 
 def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
     config = _stage_template("acoustic", target)
-    config.max_batch_size = deployment.max_batch_size
+    _set_batching(config, deployment)
     _tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
     if not deployment.padding_safe:
         # Without these Triton merges requests of equal shape alone.
@@ -290,6 +296,11 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
         config.parameters["cudnn_conv_algo_search"].string_value = "1"
     _write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
+
+
+def _set_batching(config: Any, deployment: Intake) -> None:
+    config.max_batch_size = deployment.max_batch_size
+    config.dynamic_batching.default_queue_policy.max_queue_size = deployment.max_queue
 
 
 def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:

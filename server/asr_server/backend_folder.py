@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 _STAND_IN = Path(__file__).parent / "backends" / "onnxruntime"
-_STAND_IN_FILES = ("model.py", "onnx_batch.py")
+_STAND_IN_FILES = ("model.py", "onnx_batch.py", "onnx_runs.py")
 
 
 def prepare(*, python_backend: Path, stub: Path, scratch: Path) -> Path:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import select
 import shutil
 import socket
 import subprocess
@@ -68,13 +69,14 @@ class TritonServer:
         verbose: pass on all of Triton's log, at its verbose level.
         extra_args: further options for tritonserver.
         ready_timeout_s: how long all models together may take to load.
-        drain_timeout_s: how long running requests may take to finish when the server stops.
+        drain_timeout_s: how long running requests may take to finish when the server stops. New ones are refused
+            meanwhile, by the kit's own models.
         log: called with each line of Triton's log, from another thread; default: write to stderr.
 
     Attributes (valid inside the `with` block):
         grpc_url, http_url, metrics_url: "HOST:PORT", as tritonclient takes them.
         models: the names of the models that are ready.
-        pid: the process id of tritonserver.
+        pid: the process id of tritonserver; another one after it was started anew because a model's process died.
 
     Raises (on entering): the errors of `asr_server.errors`.
     """
@@ -83,7 +85,6 @@ class TritonServer:
     http_url: str
     metrics_url: str
     models: tuple[str, ...]
-    pid: int
 
     def __init__(
         self,
@@ -110,6 +111,7 @@ class TritonServer:
         self._drain_timeout_s = drain_timeout_s
         self._log_hook = log
         self._guard: subprocess.Popen[bytes] | None = None
+        self._pid = 0
 
     def __enter__(self) -> "TritonServer":
         self.start()
@@ -141,7 +143,8 @@ class TritonServer:
             return
         self._tell(guard.STOP)
         try:
-            self._guard.wait(self._drain_timeout_s + _UNLOAD_TIMEOUT_S + 5)
+            # Once to become idle, once more for Triton's own wait.
+            self._guard.wait(2 * self._drain_timeout_s + _UNLOAD_TIMEOUT_S + 5)
         except subprocess.TimeoutExpired:  # tritonserver is bound to die with its guard
             self._guard.kill()
             self._guard.wait()
@@ -164,6 +167,14 @@ class TritonServer:
         self._log.join(timeout_s=2)
         raise ServerDiedError(f"tritonserver ended with status {status}:\n" + _indented(errors(self._log.lines)))
 
+    @property
+    def pid(self) -> int:
+        """See the class."""
+        with contextlib.suppress(OSError, ValueError):  # the socket is closed: the server is stopped
+            while select.select([self._control], [], [], 0)[0] and (told := self._control.recv(4096)):
+                self._pid = int(told.split()[-1])
+        return self._pid
+
     def _tell(self, what: bytes) -> None:
         with contextlib.suppress(OSError):  # the guard has ended already
             self._control.send(what)
@@ -177,6 +188,7 @@ class TritonServer:
             self._set_urls(ports)
             self._wait_until_ready(ports)
             self.models = self._list_models(ports)
+            self._tell(guard.READY)
         except BaseException:
             self.kill()  # there are no requests to wait for, and Triton would first finish loading
             self.stop()
@@ -210,6 +222,7 @@ class TritonServer:
         self._control, theirs = socket.socketpair()
         settings = {
             "command": command,
+            "drain_timeout_s": self._drain_timeout_s,
             "stop_timeout_s": self._drain_timeout_s + _UNLOAD_TIMEOUT_S,
             "shm_prefix": shm_prefix,
             "scratch": str(scratch),
@@ -228,7 +241,7 @@ class TritonServer:
         self._log = LogReader(self._guard.stdout, self._log_hook, show_harmless=self._verbose)
         self._control.settimeout(30)
         with contextlib.suppress(OSError, ValueError):  # a guard that cannot start is seen by _wait_until_ready
-            self.pid = int(self._control.recv(32))
+            self._pid = int(self._control.recv(32))
 
     def _wait_until_ready(self, ports: Ports) -> None:
         assert self._guard is not None

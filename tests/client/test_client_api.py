@@ -47,6 +47,7 @@ def test_exported_names() -> None:
         "ModelNotFound",
         "Outcome",
         "QueueFull",
+        "RequestInterrupted",
         "RetryPolicy",
         "ServerError",
         "ServerUnavailable",

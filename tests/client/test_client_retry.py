@@ -1,12 +1,21 @@
 """When a request is sent again, on a clock that the test winds."""
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 
 import pytest
-from asr_client import AsrError, InvalidRequest, QueueFull, RetryPolicy, ServerUnavailable
+from asr_client import (
+    AsrError,
+    DeadlineExceeded,
+    InvalidRequest,
+    QueueFull,
+    RequestInterrupted,
+    RetryPolicy,
+    ServerUnavailable,
+)
 from asr_client._protocol import ServerReady
-from asr_client._retry import RetryBudget, ask
+from asr_client._retry import RetryState, ask
 from asr_client._steps import Send
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,11 +31,16 @@ class World:
     timeouts: list[float | None] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 
-    def run(self, policy: RetryPolicy, timeout_s: float, budget: RetryBudget | None = None) -> bool:
+    def state(self, policy: RetryPolicy, has_answered: bool = True) -> RetryState:
+        state = RetryState(policy, clock=lambda: self.now)
+        state.has_answered = has_answered
+        return state
+
+    def run(self, policy: RetryPolicy, timeout_s: float, state: RetryState | None = None) -> bool:
         steps = ask(
             ServerReady(),
             policy,
-            budget or RetryBudget(policy.budget),
+            state or self.state(policy),
             timeout_s,
             clock=lambda: self.now,
             chance=lambda: 1.0,
@@ -85,15 +99,80 @@ def test_last_error_is_raised_and_counts_the_attempts() -> None:
         world.run(RetryPolicy(max_attempts=3), 10)
 
 
-def test_spent_budget_ends_retries_until_successes_pay_it_back() -> None:
-    budget = RetryBudget(1)
-    policy = RetryPolicy()
-    assert World([QueueFull("full"), True]).run(policy, 10, budget)
+def test_spent_budget_holds_retries_back_until_successes_pay_for_one() -> None:
+    policy = RetryPolicy(budget=1, budget_per_s=0)
+    world = World([QueueFull("full"), True, QueueFull("full"), *(True for _ in range(10))])
+    state = world.state(policy)
+    assert world.run(policy, 10, state)
     with pytest.raises(QueueFull):
-        World([QueueFull("full"), True]).run(policy, 10, budget)
+        world.run(policy, 10, state)
     for _ in range(4):
-        assert World([True]).run(policy, 10, budget)
-    assert World([QueueFull("full"), True]).run(policy, 10, budget)
+        assert world.run(policy, 10, state)
+    world.answers = [QueueFull("full"), True]
+    assert world.run(policy, 10, state)
+
+
+def test_budget_comes_back_with_time_and_the_retry_waits_for_it() -> None:
+    policy = RetryPolicy(budget=1, budget_per_s=0.1, first_backoff_s=1, max_backoff_s=4)
+    world = World([QueueFull("full"), QueueFull("full"), True])
+    assert world.run(policy, 60)
+    assert world.pauses == [1, 2, 4, 4]  # the second retry finds nothing left until 10 s have passed
+    assert len(world.timeouts) == 3
+
+
+@given(st.integers(0, 20), st.integers(1, 30), st.floats(0, 20))
+def test_retries_of_all_callers_together_stay_within_the_budget(budget: int, callers: int, per_s: float) -> None:
+    policy = RetryPolicy(budget=budget, budget_per_s=per_s)
+    world = World([])
+    state = world.state(policy)
+    start = world.now
+    for _ in range(callers):
+        world.answers = [QueueFull("full") for _ in range(1000)]
+        with pytest.raises(QueueFull):
+            world.run(policy, 5, state)
+    retries = len(world.timeouts) - callers
+    assert retries <= budget + per_s * (world.now - start) + 1e-6
+
+
+def test_patience_without_limit_ends_at_the_deadline() -> None:
+    world = World([ServerUnavailable("down") for _ in range(1000)])
+    with pytest.raises(ServerUnavailable):
+        world.run(RetryPolicy(), 60)
+    assert 50 < world.now - 100 < 60
+
+
+def test_a_server_that_never_answered_is_given_up_soon() -> None:
+    world = World([ServerUnavailable("refused") for _ in range(1000)])
+    policy = RetryPolicy()
+    with pytest.raises(ServerUnavailable, match=r"after 5 attempts"):
+        world.run(policy, 60, world.state(policy, has_answered=False))
+
+
+@pytest.mark.parametrize("answer", [True, QueueFull("full"), InvalidRequest("no")])
+def test_any_answer_shows_that_the_server_is_there(answer: AsrError | bool) -> None:
+    world = World([answer])
+    policy = RetryPolicy(max_attempts=1)
+    state = world.state(policy, has_answered=False)
+    with contextlib.suppress(AsrError):
+        world.run(policy, 10, state)
+    assert state.has_answered
+
+
+@pytest.mark.parametrize("error", [ServerUnavailable("refused"), DeadlineExceeded("late"), RequestInterrupted("reset")])
+def test_silence_shows_nothing(error: AsrError) -> None:
+    world = World([error])
+    policy = RetryPolicy(max_attempts=1)
+    state = world.state(policy, has_answered=False)
+    with pytest.raises(type(error)):
+        world.run(policy, 10, state)
+    assert not state.has_answered
+
+
+def test_a_request_that_keeps_ending_its_server_is_given_up() -> None:
+    world = World([RequestInterrupted("reset"), ServerUnavailable("starting")] * 10)
+    with pytest.raises(RequestInterrupted):
+        world.run(RetryPolicy(), 60)
+    assert len(world.timeouts) == 5
 
 
 @settings(deadline=None)

@@ -15,6 +15,7 @@ from asr_client import (
     ModelMismatch,
     ModelNotFound,
     QueueFull,
+    RequestInterrupted,
     RetryPolicy,
     ServerError,
     ServerUnavailable,
@@ -91,9 +92,9 @@ def test_full_queue_is_tried_again(triton: TritonDouble, call: Caller) -> None:
 
 def test_queue_that_stays_full(triton: TritonDouble, call: Caller) -> None:
     triton.queue_full(times=99)
-    with pytest.raises(QueueFull, match=r": Exceeds maximum queue size \(after 5 attempts\)") as caught:
-        call(triton.url, triton.protocol, "transcribe", b"RIFF")
-    assert caught.value.attempts == len(triton.seen) == 5
+    with pytest.raises(QueueFull, match=r": Exceeds maximum queue size \(after 4 attempts\)") as caught:
+        call(triton.url, triton.protocol, "transcribe", b"RIFF", client={"retry": RetryPolicy(max_attempts=4)})
+    assert caught.value.attempts == len(triton.seen) == 4
 
 
 def test_request_that_a_proxy_cancels_is_tried_again(triton: TritonDouble, call: Caller) -> None:
@@ -121,10 +122,13 @@ def test_refused_audio_is_not_tried_again(triton: TritonDouble, call: Caller) ->
         ("INVALID_ARGUMENT", "Request for unknown model: 'asr' is not found", ModelNotFound),
         ("INVALID_ARGUMENT", "audio is too large", InvalidRequest),
         ("UNAVAILABLE", "Request for unknown model: 'asr' has no available versions", ServerUnavailable),
+        ("NOT_FOUND", "Request for unknown model: 'asr' has no available versions", ServerUnavailable),
         ("UNAVAILABLE", "Request timeout expired", DeadlineExceeded),
         ("RESOURCE_EXHAUSTED", "rate limited", QueueFull),
         ("UNAUTHENTICATED", "token expired", AccessDenied),
         ("INTERNAL", "backend died", ServerError),
+        ("INTERNAL", "Stub process 'acoustic_0_0' is not healthy.", RequestInterrupted),
+        ("UNAVAILABLE", "Socket closed", RequestInterrupted),
     ],
 )
 def test_every_refusal_has_its_error(

@@ -14,7 +14,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 LABELS = Labels(["<pad>", "|", "A"], 0, 1, False, False, 16_000, 320, 400)
-DEPLOYMENT = Deployment(max_batch_size=4, max_audio_seconds=30, min_samples=400, labels=LABELS)
+DEPLOYMENT = Deployment(max_batch_size=4, max_queue=16, max_audio_seconds=30, min_samples=400, labels=LABELS)
 
 
 @pytest.fixture

@@ -156,6 +156,7 @@ def test_the_backend_folder_is_made_once(
     assert files == [
         "onnxruntime/model.py",
         "onnxruntime/onnx_batch.py",
+        "onnxruntime/onnx_runs.py",
         "python/libtriton_python.so",
         "python/triton_python_backend_stub",
         "python/triton_python_backend_utils.py",

@@ -37,10 +37,23 @@ def response(output_tensors: Any = (), error: Any = None) -> Any:
 
 
 def request(asked: list[str], **inputs: Any) -> Any:
+    sent: list[Any] = []
     return SimpleNamespace(
         inputs=lambda: [FakeTensor(name, np.asarray(array, np.float32)) for name, array in inputs.items()],
         requested_output_names=lambda: asked,
+        get_response_sender=lambda: SimpleNamespace(send=lambda answer, flags: sent.append((answer, flags))),
+        sent=sent,
     )
+
+
+def answers(model: Any, requests: list[Any]) -> list[Any]:
+    """What each request got, in whichever way it was answered; each once."""
+    returned = model.execute(requests)
+    if returned is not None:
+        assert not any(request.sent for request in requests)
+        return list(returned)
+    assert [[flags for _, flags in request.sent] for request in requests] == [["final"]] * len(requests)
+    return [request.sent[0][0] for request in requests]
 
 
 @pytest.fixture
@@ -52,6 +65,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         InferenceResponse=response,
         TritonError=FakeError,
         TritonModelException=FakeError,
+        TRITONSERVER_RESPONSE_COMPLETE_FINAL="final",
         Logger=SimpleNamespace(log_warn=warnings.append),
         warnings=warnings,
     )
@@ -103,15 +117,70 @@ def test_without_batching_each_request_runs_alone(backend: ModuleType, tmp_path:
         "output": [{"name": "y", "data_type": "TYPE_FP32", "dims": [1, 2]}],
     }
     model = load(backend, tmp_path, tiny_models.dense_double(batch=1), max_batch_size=0, **shapes)
-    answers = model.execute([request(["y"], x=[[1, 2]]), request(["y"], x=[[3, 4]])])
-    assert [answer.outputs["y"].tolist() for answer in answers] == [[[2, 4]], [[6, 8]]]
+    got = answers(model, [request(["y"], x=[[1, 2]]), request(["y"], x=[[3, 4]])])
+    assert [answer.outputs["y"].tolist() for answer in got] == [[[2, 4]], [[6, 8]]]
 
 
 def test_a_failing_run_is_an_error_for_every_request_of_the_batch(backend: ModuleType, tmp_path: Path) -> None:
     model = load(backend, tmp_path, tiny_models.dense_double())
-    answers = model.execute([request(["y"], x=[[1, 2, 3]]), request(["y"], x=[[1, 2, 3]])])
-    assert all("onnx runtime error: " in str(answer.error) for answer in answers)
-    assert len(answers) == 2
+    got = answers(model, [request(["y"], x=[[1, 2, 3]]), request(["y"], x=[[1, 2, 3]])])
+    assert all("onnx runtime error: " in str(answer.error) for answer in got)
+    assert len(got) == 2
+
+
+RAGGED = {
+    "input": [{"name": "audio", "data_type": "TYPE_FP32", "dims": [-1], "allow_ragged_batch": True}],
+    "batch_input": [
+        {
+            "kind": "BATCH_ITEM_SHAPE",
+            "target_name": ["audio_shape"],
+            "data_type": "TYPE_INT32",
+            "source_input": ["audio"],
+        }
+    ],
+    "output": [{"name": "frames", "data_type": "TYPE_INT32", "dims": [1]}],
+}
+
+
+def test_a_ragged_batch_of_long_items_runs_one_by_one_and_answers_as_it_goes(
+    backend: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(backend, tmp_path, tiny_models.ragged_sums(), **RAGGED)
+    requests = [request(["frames"], audio=np.ones((1, length))) for length in (40_000, 100, 50_000, 100)]
+    done: list[list[bool]] = []
+    run = model._session.run
+    monkeypatch.setattr(
+        model,
+        "_session",
+        SimpleNamespace(
+            run=lambda *arguments: done.append([bool(request.sent) for request in requests]) or run(*arguments)
+        ),
+    )
+    assert [answer.outputs["frames"].tolist() for answer in answers(model, requests)] == [
+        [[40_000]],
+        [[100]],
+        [[50_000]],
+        [[100]],
+    ]
+    # The first alone, then the two short ones together, then the third.
+    assert done == [[False] * 4, [True, False, False, False], [True, True, False, True]]
+
+
+def test_a_failing_run_is_no_error_for_the_other_runs_of_the_batch(
+    backend: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(backend, tmp_path, tiny_models.ragged_sums(), **RAGGED)
+    run = model._session.run
+
+    def fail_once(names: list[str], feed: dict[str, Any], options: Any) -> Any:
+        if len(feed["audio"]) == 40_000:
+            raise RuntimeError("out of memory")
+        return run(names, feed, options)
+
+    monkeypatch.setattr(model, "_session", SimpleNamespace(run=fail_once))
+    bad, good = answers(model, [request(["frames"], audio=np.ones((1, length))) for length in (40_000, 50_000)])
+    assert "out of memory" in str(bad.error)
+    assert good.outputs["frames"].tolist() == [[50_000]]
 
 
 def test_session_parameters_and_the_file_name_are_honoured(

@@ -1,6 +1,7 @@
 """The pip-installed Triton with the stand-in ONNX Runtime backend."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import tiny_models
 import tritonclient.grpc as grpcclient
 from asr_server import RepositoryError, TritonServer
+from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.e2e
 
@@ -140,6 +142,28 @@ def test_the_command_leaves_nothing_behind(tmp_path: Path, victim: str, number: 
     assert processes.eventually(lambda: processes.in_session(guard) == [])
     assert processes.shared_memory(process.pid) == []
     assert all(map(processes.can_bind, (ready[2], ready[4], ready[6])))
+
+
+@pytest.mark.parametrize(("victim", "number"), [("model", signal.SIGKILL), ("tritonserver", signal.SIGSEGV)])
+def test_what_dies_is_started_anew(tmp_path: Path, victim: str, number: int) -> None:
+    tiny_models.add_echo(tmp_path)
+    log: list[str] = []
+    with TritonServer(tmp_path, **ANY_PORTS, log=log.append) as server:
+        first, session = server.pid, os.getsid(server.pid)
+        stub = next(pid for pid in processes.in_session(session) if pid not in (first, session))
+        os.kill(stub if victim == "model" else first, number)
+        assert processes.eventually(lambda: server.pid != first)
+        assert processes.eventually(lambda: answers_again(server))
+        assert len(processes.in_session(session)) == 3
+    assert any(re.search("model (echo )?has died" if victim == "model" else "has crashed", line) for line in log)
+    assert processes.in_session(session) == []
+
+
+def answers_again(server: TritonServer) -> bool:
+    try:
+        return echo(server) == [1.0, 2.0]
+    except InferenceServerException:
+        return False
 
 
 def children(pid: int) -> list[int]:

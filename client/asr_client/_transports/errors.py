@@ -5,9 +5,11 @@ How Triton answers, read in its sources and seen on release 24.10 (gRPC status, 
     refused input        INVALID_ARGUMENT    400
     unknown model        NOT_FOUND           404   "Request for unknown model: 'x' is not found"
     model not loaded     UNAVAILABLE         503   "Request for unknown model: 'x' has no available versions"
+    model unloading      NOT_FOUND           404   the same
     queue full           UNAVAILABLE         503   "Exceeds maximum queue size"
     expired in queue     UNAVAILABLE         503   "Request timeout expired"
     backend failed       INTERNAL            500
+    a process was killed INTERNAL            500   "Stub process 'acoustic_0_0' is not healthy."
 """
 
 import re
@@ -40,14 +42,23 @@ _ERROR_OF_CODE: dict[str, type[_errors.AsrError]] = {
     "UNAUTHENTICATED": _errors.AccessDenied,
     "PERMISSION_DENIED": _errors.AccessDenied,
     # A stream that a proxy or the server reset. Our own closing looks the same here; the client tells it apart.
-    "CANCELLED": _errors.ServerUnavailable,
+    "CANCELLED": _errors.RequestInterrupted,
 }
 # Where the words say more than the code does.
 _ERROR_OF_WORDS: tuple[tuple[re.Pattern[str], type[_errors.AsrError]], ...] = (
     (re.compile(r"maximum queue size", re.IGNORECASE), _errors.QueueFull),
     (re.compile(r"request timeout expired", re.IGNORECASE), _errors.DeadlineExceeded),
     (re.compile(r"unknown model: .* is not found", re.IGNORECASE), _errors.ModelNotFound),
+    # While it starts or stops; the code is NOT_FOUND then.
+    (re.compile(r"has no available versions", re.IGNORECASE), _errors.ServerUnavailable),
+    (re.compile(r"stub process .* is not healthy", re.IGNORECASE), _errors.RequestInterrupted),
     (re.compile(r"message larger than max|too large|exceeds the maximum", re.IGNORECASE), _errors.MessageTooLarge),
+)
+# A connection that ended after the request was sent, in the words of gRPC and of the system.
+_BROKEN = re.compile(
+    r"socket closed|connection reset|broken pipe|recvmsg|stream removed|goaway|rst_stream|endpoint closing"
+    r"|disconnected",
+    re.IGNORECASE,
 )
 # What a client of one protocol meets at the port of the other.
 _OTHER_PROTOCOL = {
@@ -83,6 +94,8 @@ def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = No
         detail = str(error) or type(error).__name__
         if _OTHER_PROTOCOL[endpoint.protocol].search(detail):
             return _errors.ServerUnavailable(_other_port(endpoint))
+        if _was_cut_off(detail):
+            return _errors.RequestInterrupted(f"the {endpoint} ended the connection: {detail}")
         return _errors.ServerUnavailable(f"cannot talk to the {endpoint}: {detail}{_hint(endpoint)}")
     if isinstance(error, ValueError | RuntimeError) and "closed" in str(error).lower():
         return _errors.ClientClosed(f"the connection to the {endpoint} is closed")
@@ -107,6 +120,8 @@ def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_tim
         return kind(f"the {endpoint} has no such model: {message}")
     if kind is _errors.ServerUnavailable and _OTHER_PROTOCOL[endpoint.protocol].search(message):
         return kind(_other_port(endpoint))
+    if kind is _errors.ServerUnavailable and _was_cut_off(message):
+        kind = _errors.RequestInterrupted
     hint = _hint(endpoint) if kind is _errors.ServerUnavailable and "connect" in message.lower() else ""
     return kind(f"{endpoint}: {message}{hint}")
 
@@ -121,6 +136,11 @@ def _too_large(message: str, endpoint: Endpoint) -> _errors.MessageTooLarge:
         size_bytes=size,
         limit_bytes=limit,
     )
+
+
+def _was_cut_off(message: str) -> bool:
+    """Whether a connection that stood has ended; one that never stood ("failed to connect to …") has had no request."""
+    return _BROKEN.search(message) is not None and "connect to" not in message.lower()
 
 
 def _hint(endpoint: Endpoint) -> str:

@@ -1,16 +1,18 @@
 """The options by which a command finds its server, and the words in which it reports failures."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from asr_client import _options
 
 if TYPE_CHECKING:
-    from asr_client import Client
+    from asr_client import AsyncClient, Client, RetryPolicy, Tls
 
+AnyClient = TypeVar("AnyClient")
 
 Url = Annotated[
     str | None,
@@ -51,17 +53,48 @@ class Connection:
         Raises:
             typer.BadParameter: the options make no client.
         """
-        from asr_client import Client, InvalidOption, Tls
+        from asr_client import Client
+
+        return self._open(Client)
+
+    def async_client(self, retry: "RetryPolicy") -> "AsyncClient":
+        """The same for asyncio, with retries of one's own choice."""
+        from asr_client import AsyncClient
+
+        return self._open(AsyncClient, retry=retry)
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, also where the default is meant."""
+        from asr_client._core import DEFAULT_ADDRESSES
+
+        return self.url or DEFAULT_ADDRESSES[self.protocol]
+
+    @property
+    def security(self) -> "Tls | bool":
+        """How the connection is encrypted, as the clients take it."""
+        from asr_client import Tls
+
+        with_tls = self.tls or any((self.tls_ca, self.tls_cert, self.tls_key))
+        return Tls(self.tls_ca, self.tls_cert, self.tls_key) if with_tls else False
+
+    @property
+    def header_fields(self) -> dict[str, str]:
+        """The headers by name."""
+        return dict(map(_header, self.headers))
+
+    def _open(self, kind: "Callable[..., AnyClient]", **arguments: Any) -> "AnyClient":
+        from asr_client import InvalidOption
 
         try:
-            with_tls = self.tls or any((self.tls_ca, self.tls_cert, self.tls_key))
-            return Client(
+            return kind(
                 self.url,
                 protocol=self.protocol,
                 model=self.model,
                 timeout_s=self.timeout_s,
-                tls=Tls(self.tls_ca, self.tls_cert, self.tls_key) if with_tls else False,
-                headers=dict(map(_header, self.headers)),
+                tls=self.security,
+                headers=self.header_fields,
+                **arguments,
             )
         except InvalidOption as error:
             raise typer.BadParameter(str(error)) from error

@@ -32,6 +32,7 @@ def export_whisper(
         parity = check_artefacts(Path(work), loaded)
         deployment = WhisperDeployment(
             max_batch_size=options.max_batch_size,
+            max_queue=options.queue,
             max_audio_seconds=options.seconds(DEFAULT_SECONDS),
             sampling_rate=loaded.settings.sampling_rate,
         )

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from pathlib import Path
 
 import audio
 import buckets
@@ -12,6 +14,11 @@ import triton_python_backend_utils as pb_utils
 SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
 # For an acoustic model that takes padded audio: the lengths to pad to. There is then a third output, `lengths`.
 OPTIONAL = {"bucket_samples"}
+
+
+# Names a file that `triton-asr serve` makes when it is about to stop. Triton itself would fail every request that still
+# has a step before it; so the first step refuses new ones, and the server stops when those under way are done.
+STOPPING = os.environ.get("TRITON_ASR_STOPPING", "")
 
 
 class TritonPythonModel:
@@ -40,6 +47,9 @@ class TritonPythonModel:
 
     def execute(self, requests: list) -> list:
         """Answer each request for itself: a bad one does not touch its neighbours."""
+        if STOPPING and Path(STOPPING).exists():
+            error = pb_utils.TritonError("the server is stopping", pb_utils.TritonError.UNAVAILABLE)
+            return [pb_utils.InferenceResponse(error=error) for _ in requests]
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: "pb_utils.InferenceRequest") -> "pb_utils.InferenceResponse":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx_batch as batch  # type: ignore[import-not-found]  # Triton puts this folder on the path
+import onnx_runs  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils  # exists only inside Triton
 
 # `optimization { graph { level } }` of the model configuration; Triton's default is everything.
@@ -37,17 +38,40 @@ class TritonPythonModel:
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", shrinkage)
         self._plan = batch.plan(config, _graph(self._session.get_inputs()), _graph(self._session.get_outputs()))
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer all requests with one call of the graph; a failure of that call is the answer to each of them."""
-        if not self._plan.batching and len(requests) > 1:
-            return [response for request in requests for response in self.execute([request])]
-        try:
+    def execute(self, requests: list[Any]) -> list[Any] | None:
+        """Answer each request as soon as its run is done; a failure of that run is the answer to each request in it."""
+        runs = self._runs(requests)
+        if len(runs) == 1:
             return self._answers(requests)
+        for run in runs:
+            members = [requests[index] for index in run]
+            for request, response in zip(members, self._answers(members), strict=True):
+                request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        return None
+
+    def _runs(self, requests: list[Any]) -> list[list[int]]:
+        """Which requests go into one call of the graph, by their indices."""
+        if not self._plan.batching:
+            return [[index] for index in range(len(requests))]
+        if not self._plan.ragged:
+            return [list(range(len(requests)))]
+        ragged = self._plan.ragged
+        return onnx_runs.divide(
+            [
+                sum(tensor.as_numpy().size for tensor in request.inputs() if tensor.name() in ragged)
+                for request in requests
+            ]
+        )
+
+    def _answers(self, requests: list[Any]) -> list[Any]:
+        """The responses of one call of the graph."""
+        try:
+            return self._run(requests)
         except Exception as error:  # noqa: BLE001  (whatever ONNX Runtime raises; Triton would drop the error's kind)
             failure = pb_utils.TritonError(f"onnx runtime error: {error}", pb_utils.TritonError.INTERNAL)
             return [pb_utils.InferenceResponse(error=failure) for _ in requests]
 
-    def _answers(self, requests: list[Any]) -> list[Any]:
+    def _run(self, requests: list[Any]) -> list[Any]:
         inputs = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
         asked = [set(request.requested_output_names()) for request in requests]
         names = [name for name in self._plan.outputs if any(name in wanted for wanted in asked)]
@@ -73,6 +97,8 @@ def _model_file(args: dict[str, str], config: batch.Config) -> str:
 
 def _session_options(ort: Any, config: batch.Config) -> Any:
     options = ort.SessionOptions()
+    # Threads that wait would spin on the cores that the other steps, Triton and perhaps the callers need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # 0 leaves the choice to ONNX Runtime, in both backends.
     options.intra_op_num_threads = batch.integer_parameter(config, "intra_op_thread_count", range(1024))
     options.inter_op_num_threads = batch.integer_parameter(config, "inter_op_thread_count", range(1024))
