@@ -20,6 +20,7 @@ from asr_client._errors import (
     ServerUnavailable,
 )
 from asr_client._options import RetryPolicy
+from asr_client._pace import Pace
 from asr_client._protocol import Answer, Operation
 from asr_client._steps import Pause, Send, Steps
 
@@ -31,7 +32,12 @@ Clock = Callable[[], float]
 
 
 class RetryState:
-    """What all requests and threads of a client share: the retries that are left, and whether anybody ever answered."""
+    """What all requests and threads of a client share.
+
+    Attributes:
+        pace: how many may be under way.
+        has_answered: whether the server ever did.
+    """
 
     def __init__(self, policy: RetryPolicy, clock: Clock = time.monotonic) -> None:
         self._size = float(policy.budget)
@@ -40,6 +46,7 @@ class RetryState:
         self._left = self._size
         self._filled_at = clock()
         self._lock = threading.Lock()
+        self.pace = Pace()
         self.has_answered = False
 
     def spend(self) -> bool:
@@ -83,10 +90,11 @@ def ask(
     """
     deadline = clock() + timeout_s
     interruptions = 0
+    # Who wants no retries wants the server's own answer: a health check, a load test. It does not wait for its turn.
+    pace = Pace() if policy.max_attempts == 1 else state.pace
     for number in itertools.count(1):
-        left_s = max(deadline - clock(), _SHORTEST_TIMEOUT_S)
         try:
-            answer: Answer = yield Send(operation, left_s if math.isfinite(left_s) else None)
+            answer: Answer = yield from _send_in_turn(operation, pace, deadline, clock)
         except AsrError as error:
             error.attempts = number
             state.note_failure(error)
@@ -106,6 +114,35 @@ def ask(
             state.note_success()
             return answer
     raise AssertionError("unreachable: count() has no end")
+
+
+def _send_in_turn(operation: Operation[Answer], pace: Pace, deadline: float, clock: Clock) -> Steps[Answer]:
+    """Send once, when the client's pace allows it.
+
+    Raises:
+        QueueFull: its turn did not come before the deadline.
+        AsrError: whatever the attempt ends with.
+    """
+    ticket = pace.ticket()
+    try:
+        while (wait_s := pace.wait_s(ticket)) is not None:
+            if clock() + wait_s >= deadline:
+                raise QueueFull("not sent: the server was busy with this client's other requests until the deadline")
+            yield Pause(wait_s)
+    except BaseException:
+        pace.give_up(ticket)
+        raise
+    generation, succeeded, refused = pace.generation, False, False
+    left_s = max(deadline - clock(), _SHORTEST_TIMEOUT_S)
+    try:
+        answer: Answer = yield Send(operation, left_s if math.isfinite(left_s) else None)
+        succeeded = True
+    except QueueFull:
+        refused = True
+        raise
+    finally:
+        pace.done(generation, succeeded=succeeded, refused=refused)
+    return answer
 
 
 def _is_last(number: int, interruptions: int, policy: RetryPolicy, state: RetryState) -> bool:

@@ -38,7 +38,7 @@ def export(
         int | None,
         typer.Option(
             min=1,
-            help="Recordings that may wait for the model; one more is refused at once. Default: four batches.",
+            help="Recordings that may wait for the model; one more is refused at once. Default: one batch.",
             show_default=False,
         ),
     ] = None,

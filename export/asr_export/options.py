@@ -13,7 +13,6 @@ from asr_export.repository import DEFAULT_NAME, ModelNames, WhisperNames
 from asr_export.tensorrt import check_precision
 from asr_export.word_errors import WordErrors
 
-BATCHES_IN_QUEUE = 4  # some seconds of waiting at the most, on a CPU and a GPU alike: their batches take about as long
 PLATFORMS = ("onnxruntime", "tensorrt")
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
 
@@ -34,7 +33,7 @@ class ExportOptions:
     gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
     check_manifest: str | None = None  # a TSV of recordings and texts, on which word error rates are compared
     max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
-    max_queue: int | None = None  # recordings that may wait for the acoustic model; None for four batches
+    max_queue: int | None = None  # recordings that may wait for the acoustic model; None for one batch
 
     def seconds(self, default: float) -> float:
         """The longest recording, where a kind of model takes `default` seconds unless told otherwise."""
@@ -43,7 +42,7 @@ class ExportOptions:
     @property
     def queue(self) -> int:
         """Recordings that may wait for the acoustic model; one more is refused at once."""
-        return BATCHES_IN_QUEUE * self.max_batch_size if self.max_queue is None else self.max_queue
+        return self.max_batch_size if self.max_queue is None else self.max_queue
 
     def refuse(self, kind: str, names: tuple[str, ...]) -> None:
         """Refuse options that a kind of model has no use for, rather than let them pass unheard.

@@ -362,6 +362,8 @@ def _staging(output: Path) -> Iterator[Path]:
             staged = Path(staging) / "new"
             staged.mkdir()
             yield staged
+    except shutil.Error as error:  # of a whole tree: a list of (source, target, reason), which says the same many times
+        raise OutputError(f"cannot write to {output}: {error.args[0][0][-1]}") from error
     except OSError as error:
         raise OutputError(f"cannot write to {output}: {error}") from error
     finally:

@@ -179,17 +179,20 @@ class _Load:
     def __init__(self, tritonserver: int) -> None:
         self._tritonserver = tritonserver
         self._seen_at, self._ticks = time.monotonic(), 0
-        self._is_idle = False
+        self._idle_spells = 0
 
     def is_idle(self) -> bool:
-        """Return whether they did next to nothing since the last look, a moment ago or more."""
+        """Return whether they did next to nothing in the last two spells of a moment or more.
+
+        Two, because where others take the processor a busy server may stand still for one.
+        """
         now = time.monotonic()
         if now - self._seen_at >= _CHECK_S / 2:
             ticks = sum(map(_ticks, [self._tritonserver, *_children(self._tritonserver)]))
             cores = (ticks - self._ticks) / os.sysconf("SC_CLK_TCK") / (now - self._seen_at)
-            self._is_idle = cores < _BUSY_CORES
+            self._idle_spells = self._idle_spells + 1 if cores < _BUSY_CORES else 0
             self._seen_at, self._ticks = now, ticks
-        return self._is_idle
+        return self._idle_spells >= 2
 
 
 def _ticks(pid: int) -> int:

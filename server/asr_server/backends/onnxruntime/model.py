@@ -56,12 +56,12 @@ class TritonPythonModel:
         if not self._plan.ragged:
             return [list(range(len(requests)))]
         ragged = self._plan.ragged
-        return onnx_runs.divide(
-            [
-                sum(tensor.as_numpy().size for tensor in request.inputs() if tensor.name() in ragged)
-                for request in requests
-            ]
-        )
+        sizes = [
+            sum(tensor.as_numpy().size for tensor in request.inputs() if tensor.name() in ragged)
+            for request in requests
+        ]
+        runs: list[list[int]] = onnx_runs.divide(sizes)
+        return runs
 
     def _answers(self, requests: list[Any]) -> list[Any]:
         """The responses of one call of the graph."""
