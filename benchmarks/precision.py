@@ -31,8 +31,9 @@ from asr_export.families import FAMILIES
 from asr_export.gate import ragged_feed
 from asr_export.graph import save_graph, write_graph
 from asr_export.precision import plan_half, to_half, to_int8
+from machine import machine
 from numpy.typing import NDArray
-from serving import RATE, machine, recordings
+from speech import RATE, samples_of
 from tqdm import tqdm
 
 RESULT = Path(__file__).parent / "results" / "precision.json"
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
-    speech = np.concatenate(recordings(arguments.manifest))
+    speech = np.concatenate(samples_of(arguments.manifest))
     with tempfile.TemporaryDirectory() as work:
         graphs, errors = export(arguments.checkpoint, arguments.manifest, Path(work) / "demo")
         models = {"demo": graphs, "base-size": base_size(Path(work) / "base")}

@@ -81,6 +81,7 @@ def serve_engine(config: Any, buckets: tuple[int, ...]) -> None:
     config.platform = "tensorrt_plan"
     config.default_model_filename = "model.plan"
     config.ClearField("batch_input")
+    config.ClearField("parameters")  # of ONNX Runtime
     config.input[0].ClearField("allow_ragged_batch")
     config.input.add(name="lengths", data_type=model_config_pb2.TYPE_INT32, dims=[1])
     config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU

@@ -1,0 +1,196 @@
+"""The kit beside other ways to serve the same checkpoint, in one run: throughput at saturation, latency of one caller.
+
+    python benchmarks/compare.py [--model both] [--rounds 3] [--peers loop,workers,…] [--seconds AUDIO]
+
+Models: the demo checkpoint (1.9 M parameters), and a base-size one (95 M) with random weights, which is as fast as a
+trained one; its text is noise, and long. All peers load the same checkpoint and hear the same recordings, on all cores.
+They are started once and measured in turn, round by round, in alternating order; ratios are paired within a round.
+
+Throughput: recordings of 1 to 20 s and, apart from that, of 10 s each; servers get them from 16 callers at once.
+Latency: one caller, a 5 s recording. A benchmark of wrong answers would be void: on the demo checkpoint all float32
+peers have to give the same transcripts.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import transformers
+from checkpoints import prepare
+from machine import cores, machine
+from peer_figures import Round, summary
+from peer_table import tables
+from peers.bare import BareLoop, BareWorkers
+from peers.fastapi_server import FastApiServer
+from peers.kit import Kit, KitInt8
+from peers.optimum_ctc import Optimum
+from peers.peer import Peer, Setting
+from peers.pipeline import Pipeline
+from peers.pytriton_server import PyTritonServer
+from speech import Recording, equal, from_samples, mixed, samples_of
+from tqdm import tqdm
+
+PEERS: dict[str, type[Peer]] = {
+    "loop": BareLoop,
+    "workers": BareWorkers,
+    "pipeline": Pipeline,
+    "optimum": Optimum,
+    "fastapi": FastApiServer,
+    "pytriton": PyTritonServer,
+    "kit": Kit,
+    "kit-int8": KitInt8,
+}
+SECONDS = {"demo": 400.0, "base": 140.0}  # of mixed audio in a round; half as much of equal length
+EQUAL_S = 10.0
+LATENCY_S = 5.0
+LATENCY_REQUESTS = (5, 20)  # in a round: at least, at most
+LATENCY_TIME_S = 3.0  # after which the least number will do
+IDLE_S = 2.0
+MANIFEST = Path(__file__).parents[1] / "demo" / "samples" / "manifest.tsv"
+RESULT = Path(__file__).parent / "results" / "peers.json"
+PACKAGES = (
+    "onnxruntime",
+    "torch",
+    "transformers",
+    "optimum-onnx",
+    "fastapi",
+    "uvicorn",
+    "nvidia-pytriton",
+    "tritonclient",
+    "numpy",
+    "triton-asr-kit",
+)
+
+
+def main() -> None:
+    """Measure, print tables, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=["demo", "base", "both"], default="both")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", type=_names, default=list(PEERS), help=f"comma-separated; {','.join(PEERS)}")
+    parser.add_argument("--seconds", type=float, help=f"of mixed audio in a round; default {SECONDS}")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    library: Any = transformers.utils  # of which logging has no types
+    library.logging.set_verbosity_error()
+    speech = samples_of(MANIFEST)
+    models = list(SECONDS) if arguments.model == "both" else [arguments.model]
+    figures = {
+        model: compare(model, arguments.peers, arguments.rounds, arguments.seconds or SECONDS[model], speech)
+        for model in models
+    }
+    arguments.output.parent.mkdir(exist_ok=True)
+    result = {"machine": machine(PACKAGES), "figures": figures}
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(tables(figures))
+    print(f"written to {arguments.output}", file=sys.stderr)
+
+
+def compare(model: str, names: list[str], rounds: int, seconds: float, speech: list[Any]) -> dict[str, Any]:
+    """The figures of one model."""
+    together = np.concatenate(speech)
+    mix, same = mixed(together, seconds), equal(together, seconds / 2, EQUAL_S)
+    (probe,) = equal(together, LATENCY_S, LATENCY_S)
+    print(f"{model}: exporting", file=sys.stderr)
+    exported = prepare(model)
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as running:
+        setting = Setting(exported, cores(), Path(scratch))
+        peers = {
+            name: running.enter_context(PEERS[name](setting)) for name in tqdm(names, desc=f"{model}: starting peers")
+        }
+        for peer in tqdm(peers.values(), desc=f"{model}: warming up"):
+            throughput(peer, mix[-max(2, peer.callers) :])
+        idle = idle_cores()
+        samples = [from_samples(wave) for wave in speech]
+        changed = check(peers, samples) if model == "demo" else None
+        measured: dict[str, list[Round]] = {name: [] for name in names}
+        with tqdm(total=rounds * len(names), desc=f"{model}: measuring") as progress:
+            for number in range(rounds):
+                for name in names if number % 2 == 0 else reversed(names):
+                    measured[name].append(measure(peers[name], mix, same, probe))
+                    progress.update()
+    return {
+        "rounds": rounds,
+        "mixed": {"recordings": len(mix), "audio_s": round(audio_s(mix), 1)},
+        "equal": {"recordings": len(same), "audio_s": round(audio_s(same), 1)},
+        "idle_cores": idle,
+        "transcripts_changed": changed,
+        **summary(measured),
+    }
+
+
+def measure(peer: Peer, mix: list[Recording], same: list[Recording], probe: Recording) -> Round:
+    """One round of one peer."""
+    mixed_rtfx, equal_rtfx = throughput(peer, mix), throughput(peer, same)
+    peer.members_ms()  # what came before is not asked about
+    latencies_ms: list[float] = []
+    least, most = LATENCY_REQUESTS
+    start = time.perf_counter()
+    while len(latencies_ms) < least or (len(latencies_ms) < most and time.perf_counter() - start < LATENCY_TIME_S):
+        sent = time.perf_counter()
+        peer.run(probe)
+        latencies_ms.append(1e3 * (time.perf_counter() - sent))
+    return Round(mixed_rtfx, equal_rtfx, tuple(latencies_ms), peer.members_ms())
+
+
+def throughput(peer: Peer, recordings: list[Recording]) -> float:
+    """Seconds of audio per second, with as many callers as saturate the peer; an error ends the benchmark."""
+    with ThreadPoolExecutor(peer.callers) as callers:
+        start = time.perf_counter()
+        for _ in callers.map(peer.run, recordings):
+            pass
+        return audio_s(recordings) / (time.perf_counter() - start)
+
+
+def check(peers: dict[str, Peer], recordings: list[Recording]) -> dict[str, int]:
+    """How many transcripts of each peer differ from the first peer's.
+
+    Raises:
+        RuntimeError: a float32 peer's do.
+    """
+    texts = {name: [peer.text(peer.run(one)) for one in recordings] for name, peer in peers.items()}
+    reference = next(iter(texts.values()))
+    changed = {
+        name: sum(mine != theirs for mine, theirs in zip(reference, answers, strict=True))
+        for name, answers in texts.items()
+    }
+    for name, number in changed.items():
+        if number and name != "kit-int8":
+            raise RuntimeError(f"{name} gives {number} other transcripts of {len(recordings)} than {next(iter(texts))}")
+    return changed
+
+
+def idle_cores() -> float:
+    """Cores that all peers together use while nobody asks them anything: what would disturb whoever is measured."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+
+    def used_s() -> float:
+        return float(sum(sum(process.cpu_times()[:2]) for process in processes))
+
+    before = used_s()
+    time.sleep(IDLE_S)
+    return round((used_s() - before) / IDLE_S, 3)
+
+
+def audio_s(recordings: list[Recording]) -> float:
+    """Length of all of them."""
+    return sum(recording.seconds for recording in recordings)
+
+
+def _names(value: str) -> list[str]:
+    names = value.split(",")
+    if unknown := [name for name in names if name not in PEERS]:
+        raise argparse.ArgumentTypeError(f"unknown peer {unknown[0]!r}; choose from {', '.join(PEERS)}")
+    return names
+
+
+if __name__ == "__main__":
+    main()

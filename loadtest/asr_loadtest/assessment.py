@@ -1,0 +1,161 @@
+"""The requests of a step -> its figures.
+
+Latencies, errors and transcripts are of the requests that were *scheduled* in the measured time, however late their
+answers came. Throughput is of the answers that *came* in it, whenever they had been asked for: what a server works off
+after the end of an overload is not what it can do.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asr_loadtest import latency, slo, transcripts, validity
+from asr_loadtest.generator import Exchange
+from asr_loadtest.recordings import Recording
+from asr_loadtest.results import Generator, Latency, Load, MemberLoad, ResourceSample, Slo, Step, Window
+from asr_loadtest.transcripts import Comparison, Solo
+
+WINDOWS = 3  # of a step; of a soak one for each minute
+_SOAK_WINDOW_S = 60.0
+_SOAK_S = 300.0  # a measurement of this length or more is one: whether it drifts is then the question
+# What the client calls a server that has too much to do.
+REJECTED = "QueueFull"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen beside the requests."""
+
+    members: tuple[MemberLoad, ...] = ()
+    resources: tuple[ResourceSample, ...] = ()
+    cpu_cores: float = 0.0  # of the generator
+
+
+def assess(
+    load: Load,
+    exchanges: Sequence[Exchange],
+    observation: Observation,
+    recordings: Sequence[Recording],
+    solos: Sequence[Solo] | None,
+    promises: Slo,
+    late_tolerance_ms: float,
+) -> Step:
+    """All figures of a step, and whether it is a result and kept its promises."""
+    begin_s, end_s = load.ramp_s, load.ramp_s + load.measured_s
+    measured = [exchange for exchange in exchanges if begin_s <= exchange.scheduled_s < end_s]
+    answered = _answered(exchanges, begin_s, end_s)
+    succeeded = [exchange for exchange in answered if exchange.error is None]
+    errors = Counter(exchange.error for exchange in measured if exchange.error is not None)
+    comparison = _compare(measured, recordings, solos)
+    generator = _generator(load, measured, observation.cpu_cores, late_tolerance_ms)
+    overall, windows = _latency(measured), _windows(exchanges, begin_s, end_s)
+    missed = slo.missed(
+        promises, overall, _share(errors.total(), len(measured)), _share(comparison.changed, comparison.checked)
+    )
+    if load.loop == "open":
+        under_way = (_under_way(exchanges, begin_s), _under_way(exchanges, end_s))
+        mean = _mean_under_way(exchanges, begin_s, end_s)
+        missed += slo.unstable(promises, windows, len(measured), under_way, mean)
+    return Step(
+        load=load,
+        offered_rate=len(measured) / load.measured_s,
+        achieved_rate=len(answered) / load.measured_s,
+        answered_rate=len(succeeded) / load.measured_s,
+        audio_rate=sum(recordings[exchange.recording].seconds or 0.0 for exchange in succeeded) / load.measured_s,
+        latency=overall,
+        by_class=_by_class(measured, recordings),
+        windows=windows,
+        errors=dict(errors.most_common()),
+        error_example=next((exchange.message for exchange in measured if exchange.error is not None), None),
+        rejected_latency=_latency(measured, REJECTED),
+        requests=len(measured),
+        checked=comparison.checked,
+        changed=comparison.changed,
+        wer=comparison.wer,
+        solo_wer=comparison.solo_wer,
+        members=observation.members,
+        resources=observation.resources,
+        generator=generator,
+        void=validity.void(generator, promises),
+        missed=missed,
+    )
+
+
+def _answered(exchanges: Sequence[Exchange], begin_s: float, end_s: float) -> list[Exchange]:
+    """Those whose answer or error came in this time."""
+    return [exchange for exchange in exchanges if exchange.done_s is not None and begin_s <= exchange.done_s < end_s]
+
+
+def _latency(exchanges: Sequence[Exchange], error: str | None = None) -> Latency:
+    """Of the requests that ended in `error`; None: that succeeded."""
+    values = [exchange.latency_ms for exchange in exchanges if exchange.error == error]
+    return latency.summary([value for value in values if value is not None])
+
+
+def _windows(exchanges: Sequence[Exchange], begin_s: float, end_s: float) -> tuple[Window, ...]:
+    measured_s = end_s - begin_s
+    number_of_windows = WINDOWS if measured_s < _SOAK_S else round(measured_s / _SOAK_WINDOW_S)
+    width_s = measured_s / number_of_windows
+    windows = []
+    for number in range(number_of_windows):
+        low_s, high_s = begin_s + number * width_s, begin_s + (number + 1) * width_s
+        succeeded = [exchange for exchange in _answered(exchanges, low_s, high_s) if exchange.error is None]
+        windows.append(
+            Window(
+                start_s=low_s - begin_s,
+                end_s=high_s - begin_s,
+                latency=_latency([exchange for exchange in exchanges if low_s <= exchange.scheduled_s < high_s]),
+                answered_rate=len(succeeded) / width_s,
+            )
+        )
+    return tuple(windows)
+
+
+def _by_class(measured: Sequence[Exchange], recordings: Sequence[Recording]) -> dict[str, Latency]:
+    classes: dict[str, list[Exchange]] = {}
+    for exchange in sorted(measured, key=lambda exchange: recordings[exchange.recording].seconds or 0.0):
+        classes.setdefault(recordings[exchange.recording].length_class, []).append(exchange)
+    return {name: _latency(members) for name, members in classes.items()}
+
+
+def _compare(measured: Sequence[Exchange], recordings: Sequence[Recording], solos: Sequence[Solo] | None) -> Comparison:
+    if solos is None:
+        return Comparison(0, 0, None, None)
+    answers = ((exchange.recording, exchange.text) for exchange in measured if exchange.text is not None)
+    return transcripts.compare(answers, recordings, solos)
+
+
+def _generator(load: Load, measured: Sequence[Exchange], cpu_cores: float, late_tolerance_ms: float) -> Generator:
+    late_ms = [1e3 * (exchange.sent_s - exchange.scheduled_s) for exchange in measured if exchange.sent_s is not None]
+    return Generator(
+        scheduled=len(measured),
+        sent=len(late_ms),
+        # In a closed loop, requests have no time of their own that they could miss.
+        late=sum(late > late_tolerance_ms for late in late_ms) if load.loop == "open" else 0,
+        late_tolerance_ms=late_tolerance_ms,
+        worst_late_ms=max(late_ms, default=0.0),
+        cpu_cores=cpu_cores,
+    )
+
+
+def _under_way(exchanges: Sequence[Exchange], at_s: float) -> int:
+    """Requests that were scheduled by then, and not answered."""
+    return sum(_end(exchange, at_s) > at_s for exchange in exchanges if exchange.scheduled_s <= at_s)
+
+
+def _mean_under_way(exchanges: Sequence[Exchange], begin_s: float, end_s: float) -> float:
+    spans = (
+        min(_end(exchange, end_s), end_s) - max(exchange.scheduled_s, begin_s)
+        for exchange in exchanges
+        if exchange.scheduled_s < end_s
+    )
+    return sum(max(0.0, span) for span in spans) / (end_s - begin_s)
+
+
+def _end(exchange: Exchange, never_s: float) -> float:
+    """When its answer came; just after `never_s` when none did."""
+    return never_s + 1.0 if exchange.done_s is None else exchange.done_s
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

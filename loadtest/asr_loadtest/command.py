@@ -1,0 +1,224 @@
+"""`triton-asr loadtest`: what a server can do, and whether it keeps what was promised."""
+
+import asyncio
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from asr_client.commands import connection
+
+from asr_loadtest import mix as mixes
+from asr_loadtest.errors import LoadTestError
+from asr_loadtest.results import Arrivals, Slo
+
+if TYPE_CHECKING:
+    from asr_loadtest.results import Report
+    from asr_loadtest.trial import Course, Trial
+
+# What a promise of latency says nothing about, and yet means.
+DEFAULT_ERROR_RATE = 0.001
+
+
+def loadtest(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Folder of audio files; or a manifest, whose references give the WER under load."),
+    ],
+    url: connection.Url = None,
+    protocol: connection.Protocol = "grpc",
+    model: connection.Model = "asr",
+    rates: Annotated[
+        str | None, typer.Option(metavar="R,R,…", help="Requests per second to offer, one step after the other.")
+    ] = None,
+    soak: Annotated[float | None, typer.Option(metavar="MINUTES", help="Hold --rate for this long.")] = None,
+    rate: Annotated[float | None, typer.Option(metavar="R", help="Requests per second of --soak.")] = None,
+    closed: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="CALLERS",
+            help="A closed loop, whose callers wait for their answers: beside each rate, at that rate; or alone.",
+        ),
+    ] = None,
+    slo_p95_ms: Annotated[float | None, typer.Option(metavar="MS", help="Promise: 95 % of requests within.")] = None,
+    slo_p99_ms: Annotated[float | None, typer.Option(metavar="MS", help="Promise: 99 % of requests within.")] = None,
+    slo_error_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help=f"Promise: no more errors than this share; {DEFAULT_ERROR_RATE} where a latency is promised.",
+        ),
+    ] = None,
+    slo_changed_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, metavar="SHARE", help="Promise: no more transcripts than this share differ from those alone."
+        ),
+    ] = None,
+    max_rate: Annotated[float, typer.Option(metavar="R", help="Highest rate of a search.")] = 1_000.0,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=1, metavar="SHARE", help="How close the short steps of a search come to their limit."
+        ),
+    ] = 0.05,
+    reserve: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, metavar="SHARE", help="How far the capacity stays below that limit, to last for long."
+        ),
+    ] = 0.15,
+    duration: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Measured time of a step; a search may need more.")
+    ] = 20.0,
+    ramp: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Load before the measurement, in no figure.")
+    ] = 5.0,
+    arrivals: Annotated[Arrivals, typer.Option(help="How requests are spaced.")] = "poisson",
+    seed: Annotated[int, typer.Option(min=0, help="Of arrivals, order and mix.")] = 0,
+    mix: Annotated[
+        str | None, typer.Option(help=f"Make recordings of these lengths, in seconds: {mixes.EXAMPLES}.")
+    ] = None,
+    recordings: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many to use; by default all, or 50 of a mix.")
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-check", help="Compare answers under load with those alone and the references."),
+    ] = True,
+    late_tolerance: Annotated[
+        float,
+        typer.Option(min=0.1, metavar="MS", help="A request that is sent this long after its schedule counts as late."),
+    ] = 10.0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write report.json, .csv and .html.")
+    ] = None,
+    metrics_url: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The server's metrics, for its GPUs.")
+    ] = None,
+    timeout: connection.Timeout = 60.0,
+    tls: connection.UseTls = False,
+    tls_ca: connection.TlsCa = None,
+    tls_cert: connection.TlsCert = None,
+    tls_key: connection.TlsKey = None,
+    header: connection.Headers = None,
+) -> None:
+    """Put a server under load: requests arrive on a schedule, whether or not earlier ones were answered.
+
+    With --rates, one step for each. With --soak, one rate for long. Else, with a promise (--slo-p95-ms …), a search for
+    the highest rate that keeps it.
+
+    Exit code: 0 all promises kept, 1 one was broken, or a step was no valid measurement, 2 wrong usage.
+    """
+    slo = _slo(slo_p95_ms, slo_p99_ms, slo_error_rate, slo_changed_rate)
+    if slo.changed_rate is not None and not check:
+        raise typer.BadParameter("--slo-changed-rate needs the comparison that --no-check leaves out")
+    course = _course(rates, soak, rate, closed, slo, duration, max_rate, tolerance, reserve, seed)
+
+    from asr_loadtest import recordings as profiles
+    from asr_loadtest.measurement import Settings
+    from asr_loadtest.progress import TerminalProgress
+    from asr_loadtest.trial import Trial
+
+    server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
+    trial = Trial(
+        connection=server,
+        source=str(source),
+        recordings=profiles.load(source, mix=mix, number=recordings, seed=seed),
+        settings=Settings(slo, arrivals, ramp, late_tolerance),
+        course=course,
+        check=check,
+        metrics_url=metrics_url,
+        command=shlex.join(["triton-asr", *sys.argv[1:]]),
+        progress=TerminalProgress(),
+    )
+    _finish(_run(trial), output)
+
+
+def _run(trial: "Trial") -> "Report":
+    """Run it, once it is clear that no package is missing: better said now than after an hour of load."""
+    from asr_loadtest import trial as trials
+
+    if trial.check and any(recording.text is not None for recording in trial.recordings):
+        import jiwer  # noqa: F401
+    return asyncio.run(trials.run(trial))
+
+
+def _finish(report: "Report", output: Path | None) -> None:
+    """Show it, write it, and end with its exit code."""
+    from asr_loadtest.report import files, table
+
+    typer.echo(table.text(report), nl=False)
+    if output is not None:
+        try:
+            paths = files.write(report, output)
+        except OSError as error:
+            raise LoadTestError(f"cannot write to {output}: {error.strerror or error}") from error
+        typer.echo(f"written: {', '.join(map(str, paths))}", err=True)
+    if report.kind == "search" and report.capacity is None:
+        reasons = "; ".join(report.steps[-1].void)
+        typer.echo(
+            f"triton-asr: error: the search ended, because a step stayed void when it was repeated: {reasons}", err=True
+        )
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _slo(p95_ms: float | None, p99_ms: float | None, error_rate: float | None, changed_rate: float | None) -> Slo:
+    for name, value in (("--slo-p95-ms", p95_ms), ("--slo-p99-ms", p99_ms)):
+        if value is not None and not 0 < value < math.inf:
+            raise typer.BadParameter(f"{name} is {value:g}; needs milliseconds above 0")
+    if error_rate is None and (p95_ms is not None or p99_ms is not None):
+        error_rate = DEFAULT_ERROR_RATE
+    return Slo(p95_ms, p99_ms, error_rate, changed_rate)
+
+
+def _course(
+    rates: str | None,
+    soak_minutes: float | None,
+    rate: float | None,
+    callers: int | None,
+    slo: Slo,
+    duration_s: float,
+    max_rate: float,
+    tolerance: float,
+    reserve: float,
+    seed: int,
+) -> "Course":
+    """Which loads are held; wrong usage where the options name none, or two."""
+    from asr_loadtest.trial import Course
+
+    if soak_minutes is not None:
+        if rates is not None or rate is None:
+            raise typer.BadParameter("--soak needs --rate, and no --rates")
+        if not 0 < soak_minutes < math.inf:
+            raise typer.BadParameter(f"--soak is {soak_minutes:g}; needs minutes above 0")
+        return Course("soak", _rates(f"{rate:g}"), 60 * soak_minutes, callers, seed=seed)
+    if rate is not None:
+        raise typer.BadParameter("--rate is for --soak; needs --rates for steps")
+    if rates is not None:
+        return Course("steps", _rates(rates), duration_s, callers, seed=seed)
+    if slo.is_empty:
+        if callers is None:
+            raise typer.BadParameter(
+                "no load is given; needs --rates, --soak and --rate, --closed, or a promise such as --slo-p95-ms to "
+                "search for the highest rate that keeps it"
+            )
+        return Course("steps", (), duration_s, callers, seed=seed)
+    _rates(f"{max_rate:g}")
+    return Course("search", (), duration_s, callers, max_rate, tolerance, reserve, seed)
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        rates = tuple(map(float, text.split(",")))
+    except ValueError:
+        rates = ()
+    if not rates or not all(0 < rate < math.inf for rate in rates):
+        raise typer.BadParameter(f"rates are {text!r}; needs requests per second above 0, such as 1,2,4,8")
+    return rates

@@ -1,0 +1,175 @@
+"""Sends requests at the times of a schedule, and writes down what became of each.
+
+The loop is open: no answer, however late, delays a request, and latency counts from the *scheduled* arrival, so that
+what waits in the generator counts as well. A caller who waits for an answer before he sends the next request does not
+send while the server stands still, and so leaves out of his figures the very requests that would have met the
+standstill ("coordinated omission", Gil Tene). The closed loop is here, too, to be compared with.
+"""
+
+import asyncio
+import gc
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from asr_client import AsrError, Transcription
+
+from asr_loadtest.recordings import Recording
+
+# Requests under way at which an open loop gives up: a server that far behind has failed, and memory has an end.
+MAX_IN_FLIGHT = 20_000
+# Young objects that set off a garbage collection: rare ones, and each of a millisecond or so.
+_GC_THRESHOLDS = (20_000, 50, 1_000)
+
+Send = Callable[[Recording], Awaitable[Transcription]]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer. Times are seconds from the start of the schedule."""
+
+    recording: int  # index
+    scheduled_s: float  # in a closed loop: when it was sent
+    sent_s: float | None = None  # None: never
+    done_s: float | None = None  # when the answer or error came
+    text: str | None = None  # None: it failed
+    error: str | None = None  # name of the error's class
+    message: str | None = None  # its words
+
+    @property
+    def latency_ms(self) -> float | None:
+        """From the scheduled arrival; None without an answer."""
+        return None if self.done_s is None else 1e3 * (self.done_s - self.scheduled_s)
+
+
+class RequestHook(Protocol):
+    """Told of every request as it ends, in the words of Locust's event `request`: `events.request.fire` is one."""
+
+    def __call__(
+        self,
+        *,
+        request_type: str,
+        name: str,
+        response_time: float,  # ms
+        response_length: int,
+        response: Transcription | None,
+        context: dict[str, Any],
+        exception: Exception | None,
+    ) -> None: ...
+
+
+class Generator:
+    """Sends recordings to a server, in the running event loop.
+
+    Args:
+        send: transcribes one recording, without retries; raises AsrError.
+        recordings: what can be sent.
+        request_type: what the hook is told: "grpc" or "http".
+        hook: told of every request.
+    """
+
+    def __init__(
+        self, send: Send, recordings: Sequence[Recording], request_type: str = "grpc", hook: RequestHook | None = None
+    ) -> None:
+        self._send, self._recordings = send, recordings
+        self._request_type, self._hook = request_type, hook
+
+    async def open_loop(self, arrivals: Sequence[float], order: Sequence[int], start_s: float) -> list[Exchange]:
+        """Send a request at each of `arrivals`, and return when all are answered.
+
+        Args:
+            arrivals: seconds from `start_s`, ascending.
+            order: the recording of each.
+            start_s: by the clock of the event loop.
+
+        Returns:
+            The requests in their order; the last ones were never sent when MAX_IN_FLIGHT was reached.
+        """
+        loop = asyncio.get_running_loop()
+        exchanges = [Exchange(recording, at_s) for at_s, recording in zip(arrivals, order, strict=True)]
+        under_way: set[asyncio.Task[None]] = set()
+        for exchange in exchanges:
+            # At least one turn of the loop for the answers, also when the schedule is behind.
+            await asyncio.sleep(max(0.0, start_s + exchange.scheduled_s - loop.time()))
+            if len(under_way) >= MAX_IN_FLIGHT:
+                break
+            task = loop.create_task(self._exchange(exchange, start_s))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        await asyncio.gather(*under_way)
+        return exchanges
+
+    async def closed_loop(
+        self, callers: int, seconds: float, order: Sequence[int], start_s: float, rate: float | None = None
+    ) -> list[Exchange]:
+        """So many callers, each of which waits for its answer before it sends the next request, for some seconds.
+
+        Args:
+            callers: how many.
+            seconds: from `start_s`, in which requests are sent.
+            order: the recordings, taken by whoever sends next; begun again at its end.
+            start_s: by the clock of the event loop.
+            rate: requests/s of all callers together, where answers come soon enough; None: as fast as they can.
+        """
+        loop = asyncio.get_running_loop()
+        exchanges: list[Exchange] = []
+        recordings = itertools.cycle(order)
+        period_s = 0.0 if rate is None else callers / rate
+
+        async def caller(number: int) -> None:
+            due_s = number * period_s / callers
+            while True:
+                await asyncio.sleep(max(0.0, start_s + due_s - loop.time()))
+                now_s = loop.time() - start_s
+                if now_s >= seconds:
+                    return
+                exchange = Exchange(next(recordings), now_s)
+                exchanges.append(exchange)
+                await self._exchange(exchange, start_s)
+                # A request that is late by then is sent at once, and those before it are left out.
+                due_s = max(due_s + period_s, loop.time() - start_s)
+
+        await asyncio.gather(*(caller(number) for number in range(callers)))
+        return exchanges
+
+    async def _exchange(self, exchange: Exchange, start_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        recording = self._recordings[exchange.recording]
+        answer: Transcription | None = None
+        failure: Exception | None = None
+        exchange.sent_s = loop.time() - start_s
+        try:
+            answer = await self._send(recording)
+        except AsrError as error:
+            failure = error
+        exchange.done_s = loop.time() - start_s
+        if answer is not None:
+            exchange.text = answer.text
+        else:
+            exchange.error, exchange.message = type(failure).__name__, str(failure)
+        if self._hook is not None:
+            self._hook(
+                request_type=self._request_type,
+                name=recording.length_class,
+                response_time=exchange.latency_ms or 0.0,
+                response_length=len(exchange.text or ""),
+                response=answer,
+                context={},
+                exception=failure,
+            )
+
+
+@contextmanager
+def punctual() -> Iterator[None]:
+    """Keep garbage collection from delaying requests: what is there by now is left alone, the rest seldom looked at."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()

@@ -1,0 +1,42 @@
+"""What is asked of the server during a step: its own statistics at the edges, its processes in between."""
+
+from typing import Any, Protocol
+
+from asr_loadtest import triton_statistics
+from asr_loadtest.resources import Resources
+from asr_loadtest.results import MemberLoad, ResourceSample
+from asr_loadtest.triton_statistics import MemberStatistics
+
+
+class ServerProbe(Protocol):
+    """Looks at a server while it is under load. None of it may fail: what cannot be read is left out."""
+
+    async def read(self) -> Any:
+        """The counters of all members now, for `difference`."""
+
+    def difference(self, before: Any, after: Any) -> tuple[MemberLoad, ...]:
+        """What the members did between two readings."""
+
+    def sample(self, at_s: float) -> ResourceSample | None:
+        """What the server's processes take now, marked as of `at_s`; may block, and is called in a thread."""
+
+
+class TritonProbe:
+    """The probe of a real server."""
+
+    def __init__(self, statistics: MemberStatistics, resources: Resources) -> None:
+        self._statistics, self._resources = statistics, resources
+
+    async def read(self) -> triton_statistics.Snapshot:
+        """See ServerProbe."""
+        return await self._statistics.read()
+
+    def difference(
+        self, before: triton_statistics.Snapshot, after: triton_statistics.Snapshot
+    ) -> tuple[MemberLoad, ...]:
+        """See ServerProbe."""
+        return triton_statistics.difference(before, after)
+
+    def sample(self, at_s: float) -> ResourceSample:
+        """See ServerProbe."""
+        return self._resources.sample(at_s)

@@ -1,0 +1,64 @@
+"""The progress of a load test on standard error: a bar while a step is held, and a line when it is over."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable
+from typing import Any
+
+from tqdm import tqdm
+
+from asr_loadtest.report import wording
+from asr_loadtest.results import Step
+from asr_loadtest.trial import Progress
+
+
+class TerminalProgress(Progress):
+    """Bars where standard error is a terminal, and lines everywhere."""
+
+    def solo(self, done: int, total: int) -> None:
+        """A line when all are done."""
+        if done == total:
+            _write(f"{total} recordings transcribed without load")
+
+    async def hold(self, title: str, seconds: float, step: Awaitable[Step]) -> Step:
+        """A bar of seconds, then the figures."""
+        bar_s = round(seconds)
+        with tqdm(total=bar_s, desc=title, unit="s", file=sys.stderr, leave=False, disable=None) as bar:
+            clock = asyncio.create_task(_count(bar, bar_s))
+            try:
+                held = await step
+            finally:
+                clock.cancel()
+        _write(line(held))
+        return held
+
+
+def line(step: Step) -> str:
+    """The figures of a step, in a line."""
+    latency = step.latency
+    if step.void:
+        outcome = f"void: {'; '.join(step.void)}"
+    elif step.missed:
+        outcome = f"missed: {'; '.join(step.missed)}"
+    else:
+        outcome = "ok"
+    figures = ", ".join(
+        f"{name} {wording.milliseconds(value)}"
+        for name, value in (("p50", latency.p50_ms), ("p95", latency.p95_ms), ("p99", latency.p99_ms))
+        if value is not None
+    )
+    return (
+        f"{wording.load(step.load)} for {step.load.measured_s:.0f} s: {figures or 'no success'} ms, "
+        f"{wording.rate(step.answered_rate)}/s answered, errors {wording.percent(step.error_rate)}: {outcome}"
+    )
+
+
+async def _count(bar: "tqdm[Any]", seconds: int) -> None:
+    """Move the bar once a second, but not beyond its end: answers may still be outstanding then."""
+    for _ in range(seconds):
+        await asyncio.sleep(1)
+        bar.update()
+
+
+def _write(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,134 @@
+"""What is sent: recordings in memory, encoded as they travel, before any clock starts.
+
+Either the files of a folder or manifest as they are, or recordings of stated lengths that are made from them (`mix`):
+lengths decide how a server batches, so that a load test has to say them.
+"""
+
+import io
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asr_client import manifest as manifests
+
+from asr_loadtest import mix as mixes
+from asr_loadtest.errors import InvalidProfile
+from asr_loadtest.results import Profile
+
+# Upper ends of the length classes, in seconds.
+CLASS_EDGES_S = (2, 5, 10, 20)
+UNKNOWN_LENGTH = "unknown length"
+SUFFIXES = frozenset(
+    (".aac", ".amr", ".flac", ".m4a", ".mka", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma")
+)
+DEFAULT_MIXED_RECORDINGS = 50
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording, ready to be sent."""
+
+    name: str  # of the file, or what it was made to be
+    audio: bytes  # an audio file
+    seconds: float | None  # None: of a format that only the server can read
+    text: str | None = None  # what is said, where known
+
+    @property
+    def length_class(self) -> str:
+        """The range of lengths that it falls into, such as "2-5 s" (2 s is in it, 5 s is not)."""
+        if self.seconds is None:
+            return UNKNOWN_LENGTH
+        low = 0
+        for high in CLASS_EDGES_S:
+            if self.seconds < high:
+                return f"{low}-{high} s"
+            low = high
+        return f"{low}+ s"
+
+
+def load(source: Path, *, mix: str | None = None, number: int | None = None, seed: int = 0) -> list[Recording]:
+    """The recordings of a load test.
+
+    Args:
+        source: a folder of audio files, or a manifest (`asr_client.manifest`), whose references come with it.
+        mix: lengths to be made from the source, "uniform:1-20", "5" or "2:50,5:30,15:20" (`mix.parse`); None: the
+            files as they are.
+        number: how many; by default 50 of a mix, else all.
+        seed: of the choice and of the mix; the same seed makes the same recordings.
+
+    Raises:
+        InvalidProfile: there are none, one cannot be read, or the mix is not valid.
+        InvalidManifest: the source is a malformed manifest.
+    """
+    if number is not None and number < 1:
+        raise InvalidProfile(f"{number} recordings are asked for; needs 1 or more")
+    files = _files(source)
+    if mix is None:
+        return [_as_it_is(path, text) for path, text in _choose(files, number, seed)]
+    seconds = mixes.parse(mix).lengths(DEFAULT_MIXED_RECORDINGS if number is None else number)
+    made = mixes.make([path for path, _ in files], seconds, seed)
+    return [
+        Recording(f"{index:04}-{length:g}s.wav", audio, length)
+        for index, (length, audio) in enumerate(zip(seconds, made, strict=True))
+    ]
+
+
+def profile(source: str, recordings: Sequence[Recording]) -> Profile:
+    """What a report says about them; recordings of unknown length count as 0 s."""
+    lengths = [recording.seconds or 0.0 for recording in recordings]
+    classes = [f"{low}-{high} s" for low, high in zip((0, *CLASS_EDGES_S), CLASS_EDGES_S, strict=False)]
+    classes += [f"{CLASS_EDGES_S[-1]}+ s", UNKNOWN_LENGTH]
+    counts = {name: sum(recording.length_class == name for recording in recordings) for name in classes}
+    return Profile(
+        source=source,
+        recordings=len(recordings),
+        audio_s=sum(lengths),
+        mean_s=sum(lengths) / len(lengths),
+        min_s=min(lengths),
+        max_s=max(lengths),
+        classes={name: count for name, count in counts.items() if count},
+    )
+
+
+def _files(source: Path) -> list[tuple[Path, str | None]]:
+    """Path and reference of every recording of a folder or manifest."""
+    if source.is_dir():
+        paths = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
+        if not paths:
+            raise InvalidProfile(f"no audio files in {source}; needs some of {', '.join(sorted(SUFFIXES))}")
+        return [(path, None) for path in paths]
+    if not source.exists():
+        raise InvalidProfile(f"{source} does not exist; needs a folder of audio files, or a manifest")
+    return [(entry.path, entry.text) for entry in manifests.read(source)]
+
+
+def _choose(files: list[tuple[Path, str | None]], number: int | None, seed: int) -> Sequence[tuple[Path, str | None]]:
+    if number is None:
+        return files
+    if number > len(files):
+        raise InvalidProfile(
+            f"{number} recordings are asked for, and the source has {len(files)}; give a mix to make more of them"
+        )
+    return random.Random(seed).sample(files, number)
+
+
+def _as_it_is(path: Path, text: str | None) -> Recording:
+    try:
+        audio = path.read_bytes()
+    except OSError as error:
+        raise InvalidProfile(f"cannot read {path}: {error.strerror or error}") from error
+    if not audio:
+        raise InvalidProfile(f"{path} is empty: 0 bytes")
+    return Recording(path.name, audio, _seconds(audio), text)
+
+
+def _seconds(audio: bytes) -> float | None:
+    """Length by the header; None for a format that libsndfile does not read."""
+    import soundfile
+
+    try:
+        info = soundfile.info(io.BytesIO(audio))
+    except soundfile.LibsndfileError:
+        return None
+    return float(info.frames / info.samplerate)

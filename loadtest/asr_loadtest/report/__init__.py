@@ -1,0 +1,1 @@
+"""A report for people and for programs: a table in the terminal, JSON, CSV, and a page with plots."""

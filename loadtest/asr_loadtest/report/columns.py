@@ -1,0 +1,74 @@
+"""The columns of the tables, for the terminal and for the page. Cells of void steps are never asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asr_loadtest.report import wording
+from asr_loadtest.results import MemberLoad, Report, Step
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its head, and the cell of a step."""
+
+    head: str
+    cell: Callable[[Step], str]
+    group: str = ""  # a head above it, which columns beside each other share
+
+
+def results(report: Report) -> tuple[Column, ...]:
+    """What callers saw."""
+    columns = [
+        Column("answered/s", lambda step: wording.rate(step.answered_rate)),
+        Column("RTFx", lambda step: wording.rate(step.audio_rate)),
+        Column("p50 ms", lambda step: wording.milliseconds(step.latency.p50_ms)),
+        Column("p95 ms", lambda step: wording.milliseconds(step.latency.p95_ms)),
+        Column("p99 ms", lambda step: wording.milliseconds(step.latency.p99_ms)),
+        Column("errors", lambda step: wording.percent(step.error_rate)),
+    ]
+    if any(step.checked for step in report.steps):
+        columns.append(Column("changed", wording.changed))
+    if any(step.wer is not None for step in report.steps):
+        columns.append(Column("WER", lambda step: wording.percent(step.wer)))
+    return tuple(columns)
+
+
+def members(report: Report) -> tuple[Column, ...]:
+    """What the server did, three columns a member; empty when it did not say."""
+    return tuple(column for model in member_names(report) for column in _of_member(model))
+
+
+def member_names(report: Report) -> tuple[str, ...]:
+    """The models of which there are figures, in the order of the ensemble."""
+    return tuple(dict.fromkeys(member.model for step in report.steps for member in step.members))
+
+
+def member(step: Step, model: str) -> MemberLoad | None:
+    """What one model did in a step."""
+    return next((found for found in step.members if found.model == model), None)
+
+
+def generator() -> tuple[Column, ...]:
+    """How the load generator fared."""
+    return (
+        Column("scheduled", lambda step: f"{step.generator.scheduled:,}"),
+        Column("sent", lambda step: f"{step.generator.sent:,}"),
+        Column("late", lambda step: f"{step.generator.late:,}"),
+        Column("latest ms", lambda step: wording.milliseconds(step.generator.worst_late_ms)),
+        Column("cores", lambda step: f"{step.generator.cpu_cores:.2f}"),
+    )
+
+
+def _of_member(model: str) -> tuple[Column, ...]:
+    def cell(value: Callable[[MemberLoad], str]) -> Callable[[Step], str]:
+        def of(step: Step) -> str:
+            found = member(step, model)
+            return wording.NOTHING if found is None or not found.inferences else value(found)
+
+        return of
+
+    return (
+        Column("batch", cell(lambda found: f"{found.average_batch:.1f}"), model),
+        Column("queue ms", cell(lambda found: wording.milliseconds(found.queue_ms)), model),
+        Column("compute ms", cell(lambda found: wording.milliseconds(found.compute_ms)), model),
+    )

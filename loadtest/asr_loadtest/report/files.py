@@ -1,0 +1,91 @@
+"""The report for programs: `report.json` with all of it, `report.csv` with a row a step; `report.html` beside them."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from asr_loadtest.results import Latency, Report, ResourceSample, Step
+
+SCHEMA = 1  # of report.json: goes up when a field changes its meaning or goes away
+NAMES = ("report.json", "report.csv", "report.html")
+
+Cell = str | float | int | None
+
+
+def write(report: Report, folder: Path) -> tuple[Path, ...]:
+    """Write all three into the folder, which is made where it is missing; return their paths."""
+    from asr_loadtest.report.page import html  # matplotlib takes a second to import
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = tuple(folder / name for name in NAMES)
+    for path, content in zip(paths, (to_json(report), to_csv(report), html(report)), strict=True):
+        # Names of files may hold what UTF-8 cannot.
+        path.write_bytes(content.encode("utf-8", "backslashreplace"))
+    return paths
+
+
+def to_json(report: Report) -> str:
+    """All fields of `asr_loadtest.results`, with the schema's version and what follows from them."""
+    steps = [{**dataclasses.asdict(step), "error_rate": step.error_rate, "ok": step.ok} for step in report.steps]
+    content = {"schema": SCHEMA, "ok": report.ok, **dataclasses.asdict(report), "steps": steps}
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def to_csv(report: Report) -> str:
+    """One row a step, void ones too, with their reasons; columns that a step lacks are empty."""
+    rows = [dict(_cells(step)) for step in report.steps]
+    header = list(dict.fromkeys(name for row in rows for name in row))
+    lines: list[str] = []
+    writer = csv.DictWriter(_Lines(lines), header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return "".join(lines)
+
+
+class _Lines:
+    """Where csv writes to: a list."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.write = lines.append
+
+
+def _cells(step: Step) -> Iterable[tuple[str, Cell]]:
+    # The reasons first: who reads a row must see that it is no result.
+    yield "ok", step.ok
+    yield "void", "; ".join(step.void)
+    yield "missed", "; ".join(step.missed)
+    yield from dataclasses.asdict(step.load).items()
+    for name in ("offered_rate", "achieved_rate", "answered_rate", "audio_rate", "requests", "error_rate"):
+        yield name, getattr(step, name)
+    yield from _latency("", step.latency)
+    yield "errors", " ".join(f"{name}={number}" for name, number in sorted(step.errors.items()))
+    yield from _latency("rejected_", step.rejected_latency)
+    for name in ("checked", "changed", "wer", "solo_wer"):
+        yield name, getattr(step, name)
+    for length_class, latency in step.by_class.items():
+        yield from _latency(f"{length_class}_", latency)
+    for member in step.members:
+        for name, value in {**dataclasses.asdict(member), "compute_ms": member.compute_ms}.items():
+            if name != "model":
+                yield f"{member.model}_{name}", value
+    yield from _resources(step.resources)
+    for name, value in dataclasses.asdict(step.generator).items():
+        yield f"generator_{name}", value
+
+
+def _latency(prefix: str, latency: Latency) -> Iterable[tuple[str, Cell]]:
+    for name, value in dataclasses.asdict(latency).items():
+        yield f"{prefix}{name}", value
+
+
+def _resources(samples: Iterable[ResourceSample]) -> Iterable[tuple[str, Cell]]:
+    """The mean and the highest of each over the measurement, without the ramp."""
+    measured = [sample for sample in samples if sample.at_s >= 0]
+    for field in dataclasses.fields(ResourceSample):
+        if field.name == "at_s":
+            continue
+        values = [value for sample in measured if (value := getattr(sample, field.name)) is not None]
+        yield f"{field.name}_mean", sum(values) / len(values) if values else None
+        yield f"{field.name}_max", max(values, default=None)

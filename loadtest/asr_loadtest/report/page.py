@@ -1,0 +1,175 @@
+"""The report as one page of HTML: no script, nothing from elsewhere, and every name on it escaped."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from asr_loadtest import validity
+from asr_loadtest.report import columns, plots, soak, wording
+from asr_loadtest.report.columns import Column
+from asr_loadtest.results import Report, Step
+
+_TEMPLATE = "report.html.jinja"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    label: str
+    cells: tuple[str, ...]
+    missed: tuple[str, ...] = ()
+    is_capacity: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of steps."""
+
+    groups: tuple[tuple[str, int], ...]  # head above the heads, and how many columns it spans; empty: none
+    heads: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def html(report: Report) -> str:
+    """The page. Void steps have their reasons on it, and no figures."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("asr_loadtest.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(_TEMPLATE).render(_content(report))
+
+
+def image(plot: plots.Plot) -> str:
+    """The plot as the address of an image: as part of the page its SVG's names would mix with those of other plots."""
+    return "data:image/svg+xml;base64," + base64.b64encode(plot.svg.encode()).decode("ascii")
+
+
+def _content(report: Report) -> dict[str, Any]:
+    valid = [step for step in report.steps if not step.void]
+    soaked = valid[0] if report.kind == "soak" and valid else None
+    found = soak.courses(soaked) if soaked else []
+    drawn = plots.of_steps(report)
+    members = columns.members(report)
+    return {
+        "report": report,
+        "wording": wording,
+        "verdict": wording.verdict(report),
+        "state": _state(report, valid),
+        "tiles": _tiles(report, valid),
+        "results": _table(valid, columns.results(report), report),
+        "members": _table(valid, members, report) if members else None,
+        "generator": _table(report.steps, columns.generator(), report),
+        "void": [step for step in report.steps if step.void],
+        "failing": [step for step in valid if step.errors],
+        "soak": soaked,
+        "courses": found,
+        "plots": [*([soak.plot(soaked, found)] if soaked and found else []), *drawn],
+        "image": image,
+        "rules": _rules(report),
+        "facts": _facts(report),
+    }
+
+
+def _state(report: Report, valid: Sequence[Step]) -> str:
+    if report.ok or not valid:
+        return "ok" if report.ok else "void"
+    return "missed" if report.kind == "search" or any(step.missed for step in valid) else "void"
+
+
+def _finalize(value: object) -> object:
+    # What the template itself has made, by a macro, comes by as Markup.
+    return wording.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _table(steps: Sequence[Step], chosen: Sequence[Column], report: Report) -> Table:
+    groups: list[tuple[str, int]] = []
+    for column in chosen:
+        same = groups and groups[-1][0] == column.group
+        groups[-1 if same else len(groups) :] = [(column.group, groups[-1][1] + 1 if same else 1)]
+    return Table(
+        groups=tuple(groups) if any(name for name, _ in groups) else (),
+        heads=tuple(column.head for column in chosen),
+        rows=tuple(
+            Row(
+                label=wording.load(step.load),
+                cells=tuple(column.cell(step) for column in chosen),
+                missed=step.missed,
+                is_capacity=_is_capacity(report, step),
+            )
+            for step in steps
+        ),
+    )
+
+
+def _is_capacity(report: Report, step: Step) -> bool:
+    """Whether this is the step that a search has found."""
+    return report.capacity is not None and step.ok and step.load.rate == report.capacity.rate
+
+
+def _tiles(report: Report, valid: Sequence[Step]) -> list[tuple[str, str]]:
+    """The figures of the best valid step that kept its promises, large; none when there is none."""
+    kept = [step for step in valid if step.ok and step.load.loop == "open"] or [step for step in valid if step.ok]
+    if not kept:
+        return []
+    best = max(kept, key=lambda step: step.answered_rate)
+    latency = best.latency
+    quantile, value = ("p99", latency.p99_ms) if report.slo.p99_ms is not None else ("p95", latency.p95_ms)
+    return [
+        (f"{wording.rate(best.answered_rate)}/s", "requests answered"),
+        (wording.rate(best.audio_rate), "seconds of audio per second (RTFx)"),
+        (f"{wording.milliseconds(value)} ms", f"{quantile} latency"),
+        (wording.percent(best.error_rate), "errors"),
+    ]
+
+
+def _rules(report: Report) -> list[str]:
+    tolerances = {step.generator.late_tolerance_ms for step in report.steps}
+    tolerance = wording.listing(f"{value:g}" for value in sorted(tolerances))
+    late = wording.percent(validity.MAX_LATE_SHARE)
+    return [
+        f"more than {late} of its requests were sent more than {tolerance} ms late,",
+        f"the generator took more than {validity.MAX_CPU_CORES:g} of a processor core,",
+        f"less than {wording.percent(validity.MIN_SENT_SHARE)} of what was scheduled was sent,",
+        f"it had fewer than {validity.needed_requests(report.slo):,} requests, which its quantiles need.",
+    ]
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    """How it was measured: name and value."""
+    machine, target = report.machine, report.target
+    memory = wording.mebibytes(machine.memory_bytes)
+    loads = [step.load for step in report.steps]
+    return [
+        ("Started", report.started_at),
+        ("Command", report.command),
+        ("Server", wording.target(report)),
+        ("Models, in order", ", ".join(target.members) or "not known"),
+        ("Server's processes", "on this machine, watched" if target.local else "elsewhere: not watched"),
+        ("Recordings", wording.profile(report)),
+        ("Length classes", ", ".join(f"{name}: {number}" for name, number in report.profile.classes.items())),
+        ("Arrivals", _together("closed loop" if load.arrivals is None else load.arrivals for load in loads)),
+        ("Seeds", _together(str(load.seed) for load in loads)),
+        ("Ramp, in no figure", _together(wording.duration(load.ramp_s) for load in loads)),
+        ("Measured, each step", _together(wording.duration(load.measured_s) for load in loads)),
+        (
+            "Machine of the generator",
+            f"{machine.cpu}, {machine.cores} cores, {memory}",
+        ),
+        ("Python", machine.python),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in machine.versions.items())),
+    ]
+
+
+def _together(values: Iterable[str]) -> str:
+    """Each value once, as they come."""
+    return ", ".join(dict.fromkeys(values))

@@ -1,0 +1,90 @@
+"""What a soak is for: whether memory, file descriptors, shared memory or latency grow while the load stays the same."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from asr_loadtest.report import plots, trend, wording
+from asr_loadtest.report.trend import Trend
+from asr_loadtest.results import Step
+
+
+@dataclass(frozen=True)
+class Course:
+    """One value over the measurement."""
+
+    name: str
+    times_s: tuple[float, ...]
+    values: tuple[float, ...]
+    form: Callable[[float], str]  # writes a value
+    unit: str  # of the axis
+    factor: float  # from the value to that unit
+
+    @property
+    def trend(self) -> Trend | None:
+        """The line through it."""
+        return trend.fit(self.times_s, self.values)
+
+    @property
+    def words(self) -> str:
+        """What became of it."""
+        fitted = self.trend
+        return "too few samples for a trend" if fitted is None else fitted.words(self.form)
+
+
+def courses(step: Step) -> list[Course]:
+    """What is known of the step over time; the ramp is left out."""
+    samples = [sample for sample in step.resources if sample.at_s >= 0]
+
+    def resource(name: str, field: str, form: Callable[[float], str], unit: str, factor: float) -> Course:
+        points = [(sample.at_s, value) for sample in samples if (value := getattr(sample, field)) is not None]
+        return _course(name, points, form, unit, factor)
+
+    windows = [
+        ((window.start_s + window.end_s) / 2, window.latency.p95_ms)
+        for window in step.windows
+        if window.latency.p95_ms is not None
+    ]
+    found = (
+        resource("memory", "memory_bytes", wording.mebibytes, "MiB", 1 / plots.MIB),
+        resource("file descriptors", "file_descriptors", lambda value: f"{value:.1f}", "number", 1.0),
+        resource("shared memory", "shared_memory_bytes", wording.mebibytes, "MiB", 1 / plots.MIB),
+        resource("GPU memory", "gpu_memory_bytes", wording.mebibytes, "MiB", 1 / plots.MIB),
+        _course("p95 of each window", windows, lambda value: f"{wording.milliseconds(value)} ms", "ms", 1.0),
+    )
+    return [course for course in found if course.values]
+
+
+def plot(step: Step, found: Sequence[Course]) -> plots.Plot:
+    """All of them, one above the other, with their lines."""
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, course in zip(panels, found, strict=True):
+            _paint(axes, course)
+        panels[-1].set_xlabel("minutes of the measurement")
+
+    title = f"Over time, at {wording.load(step.load)}"
+    caption = "Samples of the server's processes together, p95 of each window, and the fitted line."
+    return plots.draw(title, caption, paint, height=0.55 * len(found) + 0.2)
+
+
+def _paint(axes: Axes, course: Course) -> None:
+    minutes = [at_s / 60 for at_s in course.times_s]
+    axes.plot(minutes, [course.factor * value for value in course.values], ".", color="#4b5fa5", markersize=3.5)
+    if (fitted := course.trend) is not None:
+        ends = [course.factor * value for value in (fitted.start, fitted.start + fitted.drift)]
+        axes.plot([min(minutes), max(minutes)], ends, color=plots.BAD, linewidth=1.2)
+    axes.set_title(f"{course.name}, {course.unit}", fontsize=9)
+    lowest, highest = course.factor * min(course.values), course.factor * max(course.values)
+    # Room above and below: a plot that zooms in on a thousandth makes noise look like a leak.
+    room = max(0.1 * highest, 0.3 * (highest - lowest)) or 1.0
+    axes.set_ylim(max(0.0, lowest - room), highest + room)
+
+
+def _course(
+    name: str, points: Sequence[tuple[float, float]], form: Callable[[float], str], unit: str, factor: float
+) -> Course:
+    return Course(name, tuple(at for at, _ in points), tuple(value for _, value in points), form, unit, factor)

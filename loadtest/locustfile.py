@@ -1,0 +1,28 @@
+"""Load tests of a speech recognition service with Locust.
+
+    locust -f loadtest/locustfile.py --host 127.0.0.1:8001 --audio demo/samples OpenLoopGrpcUser
+
+The last word names the users: OpenLoopGrpcUser, OpenLoopHttpUser, GrpcUser (closed loop, the default) or HttpUser.
+`--help` lists the options, the first of which are for speech. Everything else is Locust's: web page, `--headless`,
+`--master` and `--worker`.
+"""
+
+from typing import Any
+
+from asr_loadtest.user_session import is_worker
+from asr_loadtest.users import GrpcUser, HttpUser, OpenLoopGrpcUser, OpenLoopHttpUser
+from locust import events
+from locust.env import Environment
+
+__all__ = ["GrpcUser", "HttpUser", "OpenLoopGrpcUser", "OpenLoopHttpUser"]
+
+
+def _one_protocol(environment: Environment, **_: Any) -> None:
+    """Without a choice Locust would mix all users, of which a port understands half."""
+    options = environment.parsed_options
+    if options and not (options.user_classes or options.class_picker or is_worker(environment)):
+        environment.user_classes = [GrpcUser]
+
+
+_HOOKS: Any = events  # they have no types
+_HOOKS.init.add_listener(_one_protocol)

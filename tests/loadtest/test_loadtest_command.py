@@ -1,0 +1,123 @@
+"""`triton-asr loadtest` as it is typed, against a stub of known delays in a process of its own."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import triton_asr.main as command
+from stub_triton import Behaviour, running
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The console command, without what it asks of its own process."""
+    monkeypatch.setattr("asr_loadtest.generator_process.prepare", lambda: None)
+
+    def call(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["triton-asr", "loadtest", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            command.main()
+        captured = capsys.readouterr()
+        return Ran(int(exited.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Recordings of 1, 3 and 6 s."""
+    for seconds in (1, 3, 6):
+        soundfile.write(tmp_path / f"{seconds}.wav", np.full(16000 * seconds, seconds / 100), 16000)
+    return tmp_path
+
+
+@pytest.fixture
+def stub() -> Iterator[str]:
+    with running(Behaviour(delay_s=0.02, changes_every=10)) as url:
+        yield url
+
+
+SHORT = ("--duration", 1.5, "--ramp", 0.2, "--late-tolerance", 1000)
+
+
+def test_steps_end_in_a_table_and_three_files(run, folder, stub, tmp_path):
+    ran = run(folder, "-u", stub, "--rates", 40, "--closed", 2, *SHORT, "-o", tmp_path / "report")
+    assert ran.code == 0, ran.err
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    loads = [(step["load"]["loop"], step["load"]["rate"]) for step in report["steps"]]
+    assert loads == [("open", 40), ("closed", 40)]
+    assert report["profile"]["classes"] == {"0-2 s": 1, "2-5 s": 1, "5-10 s": 1}
+    first = report["steps"][0]
+    assert (first["requests"], first["checked"], first["errors"]) == (60, 60, {})
+    assert first["changed"] == pytest.approx(6, abs=1)
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.json", "report.csv", "report.html"}
+    assert "40/s" in ran.out
+    assert "40/s for 2 s: p50" in ran.err
+
+
+def test_a_promise_that_is_broken_ends_in_1(run, folder, stub):
+    ran = run(folder, "-u", stub, "--rates", 40, "--slo-p95-ms", 10, *SHORT)
+    assert ran.code == 1
+    assert "missed: p95" in ran.err
+
+
+def test_changed_transcripts_can_be_what_is_promised(run, folder, stub):
+    arguments = (folder, "-u", stub, "--rates", 40, *SHORT, "--slo-changed-rate")
+    assert run(*arguments, 0.5).code == 0
+    ran = run(*arguments, 0.01)
+    assert ran.code == 1
+    assert "changed transcripts" in ran.err
+
+
+def test_a_void_step_ends_in_1_and_shows_no_figures(run, folder, stub):
+    ran = run(folder, "-u", stub, "--rates", 4, "--slo-p95-ms", 1000, *SHORT)
+    assert ran.code == 1
+    assert "void: 6 requests are too few for p95" in ran.out
+
+
+def test_a_search_finds_a_rate(run, folder, tmp_path):
+    with running(Behaviour()) as url:
+        ran = run(folder, "-u", url, "--slo-p95-ms", 2000, "--max-rate", 130, *SHORT, "-o", tmp_path / "report")
+    assert ran.code == 0, ran.err
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["capacity"]["rate"] == 130
+
+
+def test_no_server_is_one_line(run, folder):
+    ran = run(folder, "-u", "127.0.0.1:1", "--rates", 1)
+    assert ran.code == 1
+    assert ran.err.startswith("triton-asr: error: ")
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "no load is given"),
+        (("--rates", "1,x"), "rates are '1,x'"),
+        (("--rates", "0"), "rates are '0'"),
+        (("--soak", 1), "--soak needs --rate"),
+        (("--soak", 1, "--rate", 1, "--rates", "1"), "--soak needs --rate"),
+        (("--rate", 1), "--rate is for --soak"),
+        (("--slo-p95-ms", -1), "--slo-p95-ms is -1"),
+        (("--rates", "1", "--slo-changed-rate", 0.1, "--no-check"), "--no-check leaves out"),
+    ],
+)
+def test_wrong_usage_ends_in_2(run, folder, arguments, words):
+    ran = run(folder, *arguments)
+    assert ran.code == 2
+    assert words in " ".join(ran.err.replace("│", " ").split())

@@ -1,0 +1,123 @@
+"""A stand-in for Triton in a process of its own, over gRPC, which answers after a time that is known exactly.
+
+`python stub_triton.py '{"delay_s": 0.1, …}'` prints its port and serves until its standard input ends. The settings are
+those of `Behaviour`; the text of every answer is the MD5 sum of the audio, so that answers can be told apart.
+"""
+
+import asyncio
+import hashlib
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How the stub answers."""
+
+    delay_s: float = 0.0
+    slow_delay_s: float = 0.0  # of every `slow_every`-th request
+    slow_every: int = 0  # 0: none
+    stall_after_s: float = 0.0  # from the first request
+    stall_s: float = 0.0  # how long nothing is answered then
+    servers: int = 0  # requests that are worked on at a time; the others queue. 0: all
+    queue_limit: int = 0  # of requests in all; beyond it they are refused at once. 0: none
+    changes_every: int = 0  # every n-th answer has another text; 0: none
+
+
+class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self._places = asyncio.Semaphore(behaviour.servers) if behaviour.servers else None
+        self._first_at: float | None = None
+        self._received = 0
+        self._under_way = 0
+
+    async def ModelMetadata(self, request, context):
+        kinds = {"TRANSCRIPT": "BYTES", "CONFIDENCE": "FP32", "DURATION": "FP32", "WORDS": "BYTES"}
+        return service_pb2.ModelMetadataResponse(
+            name=request.name,
+            inputs=[{"name": "AUDIO", "datatype": "BYTES", "shape": [-1, 1]}],
+            outputs=[{"name": name, "datatype": kind, "shape": [-1, 1]} for name, kind in kinds.items()],
+        )
+
+    async def ModelInfer(self, request, context):
+        behaviour = self._behaviour
+        self._received += 1
+        number = self._received
+        if behaviour.queue_limit and self._under_way >= behaviour.queue_limit:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
+        self._under_way += 1
+        try:
+            await self._work(number)
+        finally:
+            self._under_way -= 1
+        audio = request.raw_input_contents[0][4:]
+        text = hashlib.md5(audio).hexdigest()
+        if behaviour.changes_every and number % behaviour.changes_every == 0:
+            text = "something else"
+        return _response(request.model_name, text.encode())
+
+    async def _work(self, number: int) -> None:
+        behaviour = self._behaviour
+        loop = asyncio.get_running_loop()
+        if self._first_at is None:
+            self._first_at = loop.time()
+        stall_end = self._first_at + behaviour.stall_after_s + behaviour.stall_s
+        if stall_end - behaviour.stall_s <= loop.time() < stall_end:
+            await asyncio.sleep(stall_end - loop.time())
+        is_slow = behaviour.slow_every and number % behaviour.slow_every == 0
+        delay_s = behaviour.slow_delay_s if is_slow else behaviour.delay_s
+        if self._places is None:
+            await asyncio.sleep(delay_s)
+        else:
+            async with self._places:
+                await asyncio.sleep(delay_s)
+
+
+def _response(model: str, text: bytes) -> service_pb2.ModelInferResponse:
+    tensors = {
+        "TRANSCRIPT": ("BYTES", struct.pack("<I", len(text)) + text),
+        "CONFIDENCE": ("FP32", struct.pack("<f", 0.5)),
+        "DURATION": ("FP32", struct.pack("<f", 2.0)),
+        "WORDS": ("BYTES", struct.pack("<I", 2) + b"[]"),
+    }
+    return service_pb2.ModelInferResponse(
+        model_name=model,
+        outputs=[{"name": name, "datatype": kind, "shape": [1, 1]} for name, (kind, _) in tensors.items()],
+        raw_output_contents=[data for _, data in tensors.values()],
+    )
+
+
+async def _serve(behaviour: Behaviour) -> None:
+    server = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(behaviour), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+    await server.stop(grace=None)
+
+
+@contextmanager
+def running(behaviour: Behaviour) -> Iterator[str]:
+    """The stub's HOST:PORT while the block runs."""
+    command = [sys.executable, __file__, json.dumps(asdict(behaviour))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield f"127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Behaviour(**json.loads(sys.argv[1]))))
