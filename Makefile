@@ -8,7 +8,7 @@ DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 CODE := cli client export server loadtest demo benchmarks tests model_repository
 SERVE_OPTIONS ?=
 
-.PHONY: help install demo test lint format serve bench bench-precision parity train-demo clean
+.PHONY: help install demo test lint format serve bench faults bench-precision parity train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -49,6 +49,10 @@ serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and 
 
 bench: $(INSTALLED) ## Measure the kit beside its peers, in one run
 	$(BIN)/python benchmarks/compare.py --model both
+
+faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minutes); `make test` has it in short
+	$(BIN)/python benchmarks/faults.py $(DEMO_REPOSITORY)
+	$(BIN)/python benchmarks/fuzz_audio.py $(DEMO_REPOSITORY)
 
 bench-precision: $(INSTALLED) ## Measure word error rate and speed of fp16 and int8 against fp32
 	$(BIN)/python benchmarks/precision.py demo/checkpoint demo/samples/manifest.tsv

@@ -250,7 +250,8 @@ def _fits(model: Path, deployment: Intake) -> bool:
     if not _is_preprocess(model):
         return False
     config = read_config(model)
-    return config.max_batch_size >= deployment.max_batch_size and _settings(config) == _preprocess_settings(deployment)
+    is_large_enough = config.max_batch_size >= deployment.max_batch_size and _queue(config) >= deployment.max_queue
+    return is_large_enough and _settings(config) == _preprocess_settings(deployment)
 
 
 def _preprocess_settings(deployment: Intake) -> dict[str, str]:
@@ -269,6 +270,8 @@ def _settings(config: Any) -> dict[str, str]:
 def _stage_preprocess(target: Path, deployment: Intake) -> None:
     config = _stage_template("preprocess", target)
     config.max_batch_size = max(config.max_batch_size, deployment.max_batch_size)
+    # A burst that the acoustic model is to take has to come through here.
+    config.dynamic_batching.default_queue_policy.max_queue_size = max(_queue(config), deployment.max_queue)
     for key, value in _preprocess_settings(deployment).items():
         config.parameters[key].string_value = value
     if deployment.buckets:
@@ -296,6 +299,10 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
         config.parameters["cudnn_conv_algo_search"].string_value = "1"
     _write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
+
+
+def _queue(config: Any) -> int:
+    return int(config.dynamic_batching.default_queue_policy.max_queue_size)
 
 
 def _set_batching(config: Any, deployment: Intake) -> None:

@@ -2,7 +2,7 @@
 
 A queue that grows keeps any promise for a while. So, where something is promised, a step must also be stable:
 
-- Latency does not trend out of the promise. When both p50 and p95 rise from each window to the next (there are three, or
+- Latency does not trend out of the promise. When both p50 and p95 rise from each window to the next (there are three,
   in a soak one a minute), and p95 would be beyond its limit if it went on rising for as long again, then the promise
   counts as broken now. Two quantiles, because one alone rises twice by chance in a sixth of all steps.
 - Answers keep up. From the start of the measurement to its end, the requests under way may not grow by more than 2 % of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from asr_client import Client
-from asr_export import export_checkpoint
+from asr_export import ExportOptions, export_checkpoint
 from asr_server import TritonServer
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """The server, on free ports."""
     repository = tmp_path_factory.mktemp("repository") / "models"
-    export_checkpoint(str(ROOT / "demo" / "checkpoint"), repository)
+    # Room for all that a test sends at once; tests/faults has the default, and what is refused by it.
+    export_checkpoint(str(ROOT / "demo" / "checkpoint"), repository, ExportOptions(max_queue=256))
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
 

@@ -73,6 +73,13 @@ def test_evaluate(url: str, folder: Path) -> None:
     assert float(rate) <= 10
 
 
+def test_loadtest(url: str, folder: Path) -> None:
+    """As it stands there, but for one short step, whose promise a busy machine keeps, too."""
+    short = ["--rates", "5", "--duration", "6", "--ramp", "0.5", "--slo-p95-ms", "30000", "--late-tolerance", "5000"]
+    output = run([*commands()["loadtest"], "--url", url, *short], folder)
+    assert re.search(r"^\s*5\b", output, re.MULTILINE), output
+
+
 def test_python(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.chdir(folder)
     (code,) = blocks("python")

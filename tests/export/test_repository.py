@@ -186,3 +186,22 @@ def test_a_large_model_keeps_its_weights_beside_the_graph(
 def test_written_configurations_can_be_read_by_triton(exported: ExportResult) -> None:
     for path in exported.output.glob("*/config.pbtxt"):
         text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+
+
+@pytest.mark.parametrize(("max_queue", "in_preprocess"), [(4, 16), (100, 100)])
+def test_queues_are_bounded_as_the_export_says(
+    tmp_path: Path, graph_folder: Path, max_queue: int, in_preprocess: int
+) -> None:
+    write(tmp_path / "models", graph_folder, deployment=replace(DEPLOYMENT, max_queue=max_queue))
+    queues = [
+        read_config(tmp_path / "models" / model).dynamic_batching.default_queue_policy
+        for model in ("acoustic", "preprocess", "ctc_decode")
+    ]
+    assert [queue.max_queue_size for queue in queues] == [max_queue, in_preprocess, 0]
+    assert all(queue.allow_timeout_override for queue in queues)
+
+
+def test_a_preprocess_with_too_short_a_queue_is_not_shared(tmp_path: Path, graph_folder: Path) -> None:
+    write(tmp_path / "models", graph_folder, "one")
+    write(tmp_path / "models", graph_folder, "two", replace(DEPLOYMENT, max_queue=100))
+    assert (tmp_path / "models" / "two_preprocess").is_dir()

@@ -74,13 +74,10 @@ def test_the_figures_of_two_delays():
     assert within(step.latency.mean_ms, 960), step.latency
 
 
-# Nothing is answered from 1 s to 3 s after the first request.
-STALL = Behaviour(delay_s=DELAY_S, stall_after_s=1.0, stall_s=2.0)
-
-
 def test_an_open_loop_shows_a_stall():
     """50 requests/s meet it: those of two seconds, the first for all of it. What they wait is known for each."""
-    step = hold(STALL, 50, 5, arrivals="constant")
+    # One request before the schedule and 25 of the ramp, then some that meet nothing.
+    step = hold(Behaviour(delay_s=DELAY_S, stall_at_request=45, stall_s=2.0), 50, 5, arrivals="constant")
     waits_ms = sorted((1e3 * (DELAY_S + max(0.0, 2.0 - index / 50)) for index in range(250)), reverse=True)
     assert within(step.latency.max_ms, waits_ms[0]), step.latency
     assert within(step.latency.p95_ms, waits_ms[250 // 20]), step.latency
@@ -88,7 +85,7 @@ def test_an_open_loop_shows_a_stall():
 
 def test_a_closed_loop_hides_the_stall():
     """Two callers meet it once each, and then ask no more until it is over."""
-    step = hold(STALL, None, 6.5, callers=2)
+    step = hold(Behaviour(delay_s=DELAY_S, stall_at_request=20, stall_s=2.0), None, 6.5, callers=2)
     assert step.latency.count > 40
     assert step.latency.max_ms > 1500
     assert step.latency.p95_ms < 1.5e3 * DELAY_S, step.latency

@@ -117,7 +117,7 @@ def test_refusals_and_changed_transcripts_are_failures(audio: Path) -> None:
 
 
 def test_only_the_open_loop_shows_a_stall(audio: Path, tmp_path: Path) -> None:
-    stall = Behaviour(delay_s=0.01, stall_after_s=1, stall_s=1.5)
+    stall = Behaviour(delay_s=0.01, stall_at_request=20, stall_s=1.5)
     open_loop = ["OpenLoopGrpcUser", "--rate-per-user", 20, "--arrivals", "constant"]
     with stub_triton.running(stall) as one, stub_triton.running(stall) as other:
         runs = [

@@ -55,6 +55,20 @@ def test_what_nobody_foresaw_is_the_failure_of_one_request(tmp_path: Path, monke
     assert good.error is None
 
 
+def test_preprocess_refuses_new_requests_when_the_server_is_about_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping = tmp_path / "stopping"
+    monkeypatch.setenv("TRITON_ASR_STOPPING", str(stopping))
+    model = fake_triton.load("preprocess", tmp_path, LIMITS)
+    (before,) = model.execute([audio_request(TONE, **PCM)])
+    stopping.touch()
+    one, two = model.execute([audio_request(TONE, **PCM)] * 2)
+    assert before.error is None
+    assert [one.error.code, two.error.code] == [TritonError.UNAVAILABLE] * 2
+    assert one.error is not two.error  # Triton 24.10 crashes on an error that responses share
+
+
 def test_preprocess_pads_to_buckets_and_tells_the_length(tmp_path: Path) -> None:
     model = fake_triton.load("preprocess", tmp_path, {**LIMITS, "bucket_samples": "16384,32000"})
     short, text, whole = model.execute(

@@ -126,6 +126,7 @@ def test_a_failing_run_is_an_error_for_every_request_of_the_batch(backend: Modul
     got = answers(model, [request(["y"], x=[[1, 2, 3]]), request(["y"], x=[[1, 2, 3]])])
     assert all("onnx runtime error: " in str(answer.error) for answer in got)
     assert len(got) == 2
+    assert got[0].error is not got[1].error  # Triton 24.10 crashes on an error that responses share
 
 
 RAGGED = {

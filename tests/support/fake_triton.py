@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[2] / "model_repository"
 class TritonError(Exception):
     INVALID_ARG = 1
     INTERNAL = 2
+    UNAVAILABLE = 3
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -65,13 +67,14 @@ def load(model: str, folder: Path, parameters: dict[str, str] | None = None, gpu
         del sys.modules["triton_python_backend_utils"]
     loaded = module.TritonPythonModel()
     settings = {key: {"string_value": value} for key, value in (parameters or {}).items()}
-    loaded.initialize(
-        {
-            "model_config": json.dumps({"parameters": settings, "max_batch_size": 16}),
-            "model_repository": str(folder),
-            "model_version": "1",
-            "model_instance_kind": "CPU" if gpu is None else "GPU",
-            "model_instance_device_id": str(gpu or 0),
-        }
-    )
+    with mock.patch("os.nice"):  # the niceness of these tests, and of all servers that they start, stays as it is
+        loaded.initialize(
+            {
+                "model_config": json.dumps({"parameters": settings, "max_batch_size": 16}),
+                "model_repository": str(folder),
+                "model_version": "1",
+                "model_instance_kind": "CPU" if gpu is None else "GPU",
+                "model_instance_device_id": str(gpu or 0),
+            }
+        )
     return loaded

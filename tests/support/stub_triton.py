@@ -25,8 +25,8 @@ class Behaviour:
     delay_s: float = 0.0
     slow_delay_s: float = 0.0  # of every `slow_every`-th request
     slow_every: int = 0  # 0: none
-    stall_after_s: float = 0.0  # from the first request
-    stall_s: float = 0.0  # how long nothing is answered then
+    stall_at_request: int = 0  # which request, from 1, meets a standstill first; 0: none
+    stall_s: float = 0.0  # how long nothing is answered from then on
     servers: int = 0  # requests that are worked on at a time; the others queue. 0: all
     queue_limit: int = 0  # of requests in all; beyond it they are refused at once. 0: none
     changes_every: int = 0  # every n-th answer has another text; 0: none
@@ -36,7 +36,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
         self._places = asyncio.Semaphore(behaviour.servers) if behaviour.servers else None
-        self._first_at: float | None = None
+        self._stall_end = 0.0
         self._received = 0
         self._under_way = 0
 
@@ -68,11 +68,10 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def _work(self, number: int) -> None:
         behaviour = self._behaviour
         loop = asyncio.get_running_loop()
-        if self._first_at is None:
-            self._first_at = loop.time()
-        stall_end = self._first_at + behaviour.stall_after_s + behaviour.stall_s
-        if stall_end - behaviour.stall_s <= loop.time() < stall_end:
-            await asyncio.sleep(stall_end - loop.time())
+        if number == behaviour.stall_at_request:
+            self._stall_end = loop.time() + behaviour.stall_s
+        if loop.time() < self._stall_end:
+            await asyncio.sleep(self._stall_end - loop.time())
         is_slow = behaviour.slow_every and number % behaviour.slow_every == 0
         delay_s = behaviour.slow_delay_s if is_slow else behaviour.delay_s
         if self._places is None:

@@ -68,8 +68,7 @@ class TritonPythonModel:
         try:
             return self._run(requests)
         except Exception as error:  # noqa: BLE001  (whatever ONNX Runtime raises; Triton would drop the error's kind)
-            failure = pb_utils.TritonError(f"onnx runtime error: {error}", pb_utils.TritonError.INTERNAL)
-            return [pb_utils.InferenceResponse(error=failure) for _ in requests]
+            return [_failure(error) for _ in requests]
 
     def _run(self, requests: list[Any]) -> list[Any]:
         inputs = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
@@ -82,6 +81,12 @@ class TritonPythonModel:
             pb_utils.InferenceResponse([pb_utils.Tensor(name, part[name]) for name in names if name in wanted])
             for part, wanted in zip(parts, asked, strict=True)
         ]
+
+
+def _failure(error: Exception) -> Any:
+    # An error of its own for each response: one that several share corrupts tritonserver's memory.
+    failure = pb_utils.TritonError(f"onnx runtime error: {error}", pb_utils.TritonError.INTERNAL)
+    return pb_utils.InferenceResponse(error=failure)
 
 
 def _model_file(args: dict[str, str], config: batch.Config) -> str:

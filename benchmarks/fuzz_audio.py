@@ -1,0 +1,196 @@
+"""Thousands of broken audio files to the real server: does each get a transcript or INVALID_ARGUMENT?
+
+    python benchmarks/fuzz_audio.py REPOSITORY [--files 10000] [--seed 0]
+
+16 files are under way at a time, without retries. A crash (the process of a model ends), a hang (no answer within 30 s)
+and any other answer is a failure: its file is saved, and the exit status is 1. A whole recording goes along all the
+time and has to keep its transcript. The server's memory is sampled every second; its slope is that of a straight line
+through the second half, when every decoder has been in use.
+"""
+
+import argparse
+import asyncio
+import collections
+import contextlib
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from asr_client import AsrError, AsyncClient, InvalidRequest, RetryPolicy
+from asr_loadtest.processes import ServerProcesses
+from asr_server import TritonServer
+from audio_mutations import Mutant, mutant
+from machine import machine
+from tqdm import tqdm
+
+SAMPLES = Path(__file__).parents[1] / "demo" / "samples"
+RESULT = Path(__file__).parent / "results" / "fuzz_audio.json"
+PACKAGES = ("nvidia-pytriton", "soundfile", "av", "soxr", "triton-asr-kit")
+CALLERS = 16
+ANSWER_S = 30.0  # a file without an answer after that is a hang
+CONTROL_EVERY = 50  # files between two whole recordings
+SAMPLE_S = 1.0
+MEGABYTE = 1e6
+
+
+@dataclass
+class Findings:
+    """What came back."""
+
+    answers: dict[str, collections.Counter[str]] = field(default_factory=dict)  # kind -> answer -> files
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    slowest_s: float = 0.0
+    memory: list[tuple[float, float]] = field(default_factory=list)  # (files so far, MB)
+
+    def add(self, kind: str, answer: str) -> None:
+        """Count one answer."""
+        self.answers.setdefault(kind, collections.Counter())[answer] += 1
+
+
+def main() -> None:
+    """Send, print a table, write the figures; exit with 1 after a failure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--result", type=Path, default=RESULT)
+    parser.add_argument("--save", type=Path, default=Path("build/fuzz"), help="folder for files that failed")
+    arguments = parser.parse_args()
+    log: list[str] = []
+    with TritonServer(arguments.repository, http_port=0, grpc_port=0, metrics_port=0, log=log.append) as server:
+        before = stubs(server.pid)
+        start = time.perf_counter()
+        found = asyncio.run(fuzz(server, arguments.files, arguments.seed, arguments.save))
+        seconds = time.perf_counter() - start
+        crashes = len(before - stubs(server.pid))
+    figures = {
+        "files": arguments.files,
+        "seed": arguments.seed,
+        "seconds": round(seconds, 1),
+        "crashes": crashes,
+        "failures": found.failures,
+        "slowest_s": round(found.slowest_s, 3),
+        "answers": found.answers,
+        "memory": memory(found.memory),
+    }
+    arguments.result.parent.mkdir(parents=True, exist_ok=True)
+    arguments.result.write_text(
+        json.dumps({"machine": machine(PACKAGES), "figures": figures}, indent=2) + "\n", encoding="utf-8"
+    )
+    print(table(figures))
+    print(f"written to {arguments.result}", file=sys.stderr)
+    if crashes or found.failures:
+        sys.exit(1)
+
+
+def stubs(tritonserver: int) -> set[tuple[int, float]]:
+    """The processes of models, by process id and time of creation."""
+    return {
+        (child.pid, child.create_time())
+        for child in psutil.Process(tritonserver).children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE
+    }
+
+
+def sources() -> list[bytes]:
+    """The whole files that broken ones are made of."""
+    return [path.read_bytes() for path in sorted(SAMPLES.iterdir()) if path.suffix != ".tsv"]
+
+
+async def fuzz(server: TritonServer, files: int, seed: int, save: Path) -> Findings:
+    """Send every file once, many at a time."""
+    originals = sources()
+    control = (SAMPLES / "quilter.wav").read_bytes()
+    found = Findings()
+    indices = iter(tqdm(range(files), unit="file", file=sys.stderr))
+    async with AsyncClient(server.grpc_url, retry=RetryPolicy(max_attempts=1), timeout_s=ANSWER_S) as client:
+        text = (await client.transcribe(control)).text
+
+        async def caller() -> None:
+            for index in indices:
+                await send(client, index, mutant(originals, seed, index), found, save)
+                if index % CONTROL_EVERY == 0 and (await client.transcribe(control)).text != text:
+                    found.failures.append({"index": index, "kind": "control", "error": "another transcript"})
+
+        watching = asyncio.create_task(watch(server, found))
+        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+        await asyncio.sleep(2 * SAMPLE_S)
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+    return found
+
+
+async def send(client: AsyncClient, index: int, file: Mutant, found: Findings, save: Path) -> None:
+    """One file; what is neither a transcript nor a refusal is a failure, and its file is kept."""
+    start = time.perf_counter()
+    try:
+        await client.transcribe(file.data)
+        found.add(file.kind, "transcript")
+    except InvalidRequest:
+        found.add(file.kind, "refused")
+    except AsrError as error:
+        found.add(file.kind, type(error).__name__)
+        save.mkdir(parents=True, exist_ok=True)
+        path = save / f"{index:05d}.bin"
+        path.write_bytes(file.data)
+        found.failures.append({"index": index, "kind": file.kind, "error": str(error), "file": str(path)})
+    found.slowest_s = max(found.slowest_s, time.perf_counter() - start)
+
+
+async def watch(server: TritonServer, found: Findings) -> None:
+    """Note the server's memory until cancelled."""
+    processes = ServerProcesses.find(server.grpc_url)
+    while processes is not None:
+        sample = await asyncio.to_thread(processes.sample, time.monotonic())
+        if sample.memory_bytes is not None:
+            sent = sum(counter.total() for counter in found.answers.values())
+            found.memory.append((sent, sample.memory_bytes / MEGABYTE))
+        await asyncio.sleep(SAMPLE_S)
+
+
+def memory(samples: list[tuple[float, float]]) -> dict[str, Any]:
+    """Memory in MB at the beginning, in the middle and at the end, and the slope of the second half."""
+    files, used = np.array(samples).T
+    half = len(samples) // 2
+    slope = float(np.polyfit(files[half:], used[half:], 1)[0]) if len(set(files[half:])) > 1 else 0.0
+    part = max(1, len(samples) // 10)
+    return {
+        "start_mb": round(float(np.median(used[:part])), 1),
+        "middle_mb": round(float(np.median(used[half : half + part])), 1),
+        "end_mb": round(float(np.median(used[-part:])), 1),
+        "peak_mb": round(float(used.max()), 1),
+        "slope_mb_per_1000_files": round(1000 * slope, 2),
+        "samples": [[int(count), round(size, 1)] for count, size in samples[:: max(1, len(samples) // 200)]],
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Markdown, as in docs/faults.md."""
+    used = figures["memory"]
+    rows = [
+        f"| {kind} | {counter['transcript']} | {counter['refused']} | "
+        f"{counter.total() - counter['transcript'] - counter['refused']} |"
+        for kind, counter in sorted(figures["answers"].items())
+    ]
+    return "\n".join(
+        [
+            "| made by | transcript | refused (INVALID_ARGUMENT) | anything else |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            f"{figures['files']} files in {figures['seconds']} s; crashes: {figures['crashes']}; failures: "
+            f"{len(figures['failures'])}; slowest answer {figures['slowest_s']} s",
+            f"memory of the server: {used['start_mb']} MB at the start, {used['middle_mb']} MB half-way, "
+            f"{used['end_mb']} MB at the end; {used['slope_mb_per_1000_files']} MB per 1000 files in the second half",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""Ten times what the server can do, for a minute: what becomes of the requests that it takes, and of the others?
+
+    python benchmarks/overload.py REPOSITORY CAPACITY [--seconds 60] [--times 10]
+
+CAPACITY, in requests/s, is what `triton-asr loadtest demo/samples --mix uniform:1-20 --slo-p95-ms 500` finds on the
+same machine. Recordings of the same mix arrive at ten times that rate, at random times, whether or not earlier ones
+were answered, without retries; latency counts from the time at which a request was due. Admitted ones have to keep
+their 95th percentile within three times the SLO and their transcripts, the others have to be refused with UNAVAILABLE
+within 100 ms (95th percentile), and the server's memory has to come back to within 10 % of before, when it had been
+saturated for some seconds. The exit status is 1 where one of these does not hold.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from asr_client import AsrError, AsyncClient, QueueFull, RetryPolicy
+from asr_loadtest import generator_process
+from asr_loadtest.mix import Uniform, make
+from asr_loadtest.processes import ServerProcesses
+from asr_loadtest.schedule import arrivals
+from asr_server import TritonServer
+from machine import machine
+
+SAMPLES = Path(__file__).parents[1] / "demo" / "samples"
+RESULT = Path(__file__).parent / "results" / "overload.json"
+PACKAGES = ("nvidia-pytriton", "onnxruntime", "tritonclient", "triton-asr-kit")
+LENGTHS_S = (1, 20)
+RECORDINGS = 50
+CALLERS = 24  # more than a batch, less than two: the server is never idle, and its queue seldom full
+SATURATION_S = 8.0
+# Of the closed loop: the pauses of the default policy would leave the server idle.
+EAGER = RetryPolicy(first_backoff_s=0.02, max_backoff_s=0.02, budget=1_000_000)
+REST_S = 5.0  # before memory is read
+ADMITTED_P95_MS = 1500.0
+REFUSED_P95_MS = 100.0
+MEMORY_SHARE = 0.1
+LATE_S = 0.05  # a request sent so much later than due was delayed by this program
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one request."""
+
+    recording: int
+    text: str | None
+    error: AsrError | None
+    latency_s: float  # from the time at which it was due
+    late_s: float  # of its sending
+
+
+def main() -> None:
+    """Measure, print a table, write the figures; exit with 1 where a promise is broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("capacity", type=float)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--times", type=float, default=10.0)
+    parser.add_argument("--result", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    log: list[str] = []
+    with TritonServer(arguments.repository, http_port=0, grpc_port=0, metrics_port=0, log=log.append) as server:
+        generator_process.prepare()  # now, so that the server has no part in it
+        figures = asyncio.run(measure(server, arguments.capacity, arguments.seconds, arguments.times))
+    figures["kept"] = kept(figures)
+    arguments.result.parent.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine(PACKAGES), "figures": figures}
+    arguments.result.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(table(figures))
+    print(f"written to {arguments.result}", file=sys.stderr)
+    if not all(figures["kept"].values()):
+        sys.exit(1)
+
+
+def recordings(number: int = RECORDINGS) -> list[bytes]:
+    """WAV files of 1 to 20 s."""
+    sources = [path for path in sorted(SAMPLES.iterdir()) if path.suffix != ".tsv"]
+    return make(sources, Uniform(*LENGTHS_S).lengths(number), seed=0)
+
+
+async def measure(server: TritonServer, capacity: float, seconds: float, times: float) -> dict[str, Any]:
+    """The time before, the overload, and the time after it."""
+    files = recordings()
+    texts = await transcripts(server.grpc_url, files)
+    saturated = await saturate(server.grpc_url, files, SATURATION_S)
+    normal_ms = await median_ms(server.grpc_url, files[0])
+    before = await memory_mb(server)
+    due = arrivals("poisson", times * capacity, seconds, seed=0)
+    peak = asyncio.create_task(peak_mb(server, seconds))
+    answers = await offer(server.grpc_url, files, due)
+    next_ms = await median_ms(server.grpc_url, files[0])
+    after = await memory_mb(server)
+    return {
+        "capacity_per_s": round(capacity, 1),
+        "saturated_per_s": round(saturated, 1),
+        "offered_per_s": round(len(due) / seconds, 1),
+        "seconds": seconds,
+        **summary(answers, texts, seconds),
+        "request_ms": {"before": round(normal_ms, 1), "after": round(next_ms, 1)},
+        "memory_mb": {"before": round(before, 1), "peak": round(await peak, 1), "after": round(after, 1)},
+    }
+
+
+async def transcripts(url: str, files: Sequence[bytes]) -> list[str]:
+    """The transcript of each file, asked for alone."""
+    async with AsyncClient(url) as client:
+        return [(await client.transcribe(file)).text for file in files]
+
+
+async def saturate(url: str, files: Sequence[bytes], seconds: float) -> float:
+    """Answers per second of a closed loop, after which the server has the memory that it works with."""
+    deadline = time.perf_counter() + seconds
+    async with AsyncClient(url, retry=EAGER) as client:
+
+        async def caller(first: int) -> int:
+            done = 0
+            while time.perf_counter() < deadline:
+                await client.transcribe(files[(first + done) % len(files)])
+                done += 1
+            return done
+
+        start = time.perf_counter()
+        done = sum(await asyncio.gather(*map(caller, range(CALLERS))))
+        return done / (time.perf_counter() - start)
+
+
+async def offer(url: str, files: Sequence[bytes], due: Sequence[float]) -> list[Answer]:
+    """Send a request at each of the times `due` (seconds from now), and wait for all answers."""
+    async with AsyncClient(url, retry=RetryPolicy(max_attempts=1)) as client:
+        await client.server_ready()  # connects
+        start = time.perf_counter() + 0.1
+
+        async def send(index: int, due_at: float) -> Answer:
+            recording, text, failed = index % len(files), None, None
+            late_s = time.perf_counter() - due_at
+            try:
+                text = (await client.transcribe(files[recording])).text
+            except AsrError as error:
+                failed = error
+            return Answer(recording, text, failed, time.perf_counter() - due_at, late_s)
+
+        tasks = []
+        for index, offset in enumerate(due):
+            await asyncio.sleep(max(0.0, start + offset - time.perf_counter()))
+            tasks.append(asyncio.create_task(send(index, start + offset)))
+        return await asyncio.gather(*tasks)
+
+
+async def median_ms(url: str, file: bytes) -> float:
+    """Latency of one caller, which is alone; the first request waits for what is left of a queue."""
+    async with AsyncClient(url) as client:
+        await client.transcribe(file)
+        latencies = []
+        for _ in range(20):
+            start = time.perf_counter()
+            await client.transcribe(file)
+            latencies.append(time.perf_counter() - start)
+        return 1000 * statistics.median(latencies)
+
+
+async def memory_mb(server: TritonServer) -> float:
+    """The memory of an idle server."""
+    await asyncio.sleep(REST_S)
+    return await _sample_mb(server)
+
+
+async def peak_mb(server: TritonServer, seconds: float) -> float:
+    """The most memory that one sample a second sees."""
+    deadline = time.monotonic() + seconds
+    peak = 0.0
+    while time.monotonic() < deadline:
+        peak = max(peak, await _sample_mb(server))
+        await asyncio.sleep(1)
+    return peak
+
+
+async def _sample_mb(server: TritonServer) -> float:
+    processes = await asyncio.to_thread(ServerProcesses.find, server.grpc_url)
+    sample = await asyncio.to_thread(processes.sample, 0.0) if processes else None
+    return (sample.memory_bytes or 0) / 1e6 if sample else 0.0
+
+
+def summary(answers: Sequence[Answer], texts: Sequence[str], seconds: float) -> dict[str, Any]:
+    """Counts and latencies of the admitted and of the refused."""
+    admitted = [answer for answer in answers if answer.error is None]
+    refused = [answer for answer in answers if isinstance(answer.error, QueueFull)]
+    return {
+        "admitted": {**latencies_ms(admitted), "per_s": round(len(admitted) / seconds, 1)},
+        "refused": latencies_ms(refused),
+        "other_errors": Counter(
+            type(answer.error).__name__ for answer in answers if answer.error and answer not in refused
+        ),
+        "wrong": sum(answer.text != texts[answer.recording] for answer in admitted),
+        "sent_late": round(sum(answer.late_s > LATE_S for answer in answers) / len(answers), 4),
+    }
+
+
+def latencies_ms(answers: Sequence[Answer]) -> dict[str, float]:
+    """Their number and the quantiles of their latencies."""
+    values = 1000 * np.array([answer.latency_s for answer in answers] or [0.0])
+    p50, p95, p99 = np.quantile(values, [0.5, 0.95, 0.99]).round(1).tolist()
+    return {"requests": len(answers), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": round(values.max(), 1)}
+
+
+def kept(figures: dict[str, Any]) -> dict[str, bool]:
+    """Which promises held."""
+    memory = figures["memory_mb"]
+    return {
+        f"admitted: p95 ≤ {ADMITTED_P95_MS:g} ms": figures["admitted"]["p95_ms"] <= ADMITTED_P95_MS,
+        f"refused: p95 ≤ {REFUSED_P95_MS:g} ms": figures["refused"]["p95_ms"] <= REFUSED_P95_MS,
+        "no other error": not figures["other_errors"],
+        "no wrong transcript": not figures["wrong"],
+        "memory within 10 %": memory["after"] <= (1 + MEMORY_SHARE) * memory["before"],
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Markdown, as in docs/faults.md."""
+    rows = [
+        f"| {name} | {of['requests']} | {of['p50_ms']} | {of['p95_ms']} | {of['p99_ms']} | {of['max_ms']} |"
+        for name, of in (("admitted", figures["admitted"]), ("refused", figures["refused"]))
+    ]
+    memory, request = figures["memory_mb"], figures["request_ms"]
+    return "\n".join(
+        [
+            f"capacity {figures['capacity_per_s']} requests/s, saturated {figures['saturated_per_s']}/s; "
+            f"offered {figures['offered_per_s']}/s for {figures['seconds']:g} s; {figures['sent_late']:.1%} sent late",
+            "",
+            "| | requests | p50 ms | p95 ms | p99 ms | max ms |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            f"other errors: {dict(figures['other_errors']) or 'none'}; wrong transcripts: {figures['wrong']}",
+            f"memory: {memory['before']} MB before, {memory['peak']} MB at most, {memory['after']} MB after",
+            f"a request alone: {request['before']} ms before, {request['after']} ms after",
+            *(f"{'kept' if held else 'BROKEN'}: {promise}" for promise, held in figures["kept"].items()),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

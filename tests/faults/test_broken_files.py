@@ -1,0 +1,44 @@
+"""Broken audio files: each gets a transcript or a refusal. `benchmarks/fuzz_audio.py` sends thousands."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from asr_client import Client
+from asr_server import TritonServer
+from audio_mutations import KINDS, mutant
+from fuzz_audio import fuzz, sources, stubs
+
+FILES = 300
+
+
+@pytest.mark.e2e
+def test_every_file_gets_a_transcript_or_a_refusal(
+    server: TritonServer, files: list[bytes], texts: list[str], tmp_path: Path
+) -> None:
+    before = stubs(server.pid)
+
+    found = asyncio.run(fuzz(server, FILES, seed=0, save=tmp_path))
+
+    assert found.failures == []
+    assert {answer for counter in found.answers.values() for answer in counter} == {"transcript", "refused"}
+    assert stubs(server.pid) == before
+    with Client(server.grpc_url) as client:
+        assert [client.transcribe(file).text for file in files] == texts
+
+
+def test_a_file_depends_on_its_seed_and_number_alone() -> None:
+    originals = sources()
+
+    assert mutant(originals, 0, 7) == mutant(originals, 0, 7)
+    assert mutant(originals, 0, 7) != mutant(originals, 1, 7)
+
+
+def test_all_kinds_take_turns_and_all_but_one_change_the_file() -> None:
+    originals = sources()
+    made = [mutant(originals, 0, index) for index in range(20 * len(KINDS))]
+
+    assert {file.kind for file in made[: len(KINDS)]} == set(KINDS)
+    for kind in KINDS:
+        changed = [file.data not in originals for file in made if file.kind == kind]
+        assert any(changed) == (kind != "unchanged")

@@ -1,0 +1,33 @@
+"""More than the server can do: what it takes is answered as ever, the rest is told so, and then all is as before."""
+
+import asyncio
+import statistics
+
+import pytest
+from asr_client import QueueFull
+from asr_loadtest.schedule import arrivals
+from asr_server import TritonServer
+from overload import offer, saturate, transcripts
+
+pytestmark = pytest.mark.e2e
+SECONDS = 5
+
+
+def test_what_is_too_much_is_refused_and_nothing_else_changes(
+    server: TritonServer, files: list[bytes], texts: list[str]
+) -> None:
+    capacity = asyncio.run(saturate(server.grpc_url, files, seconds=2))
+    due = arrivals("poisson", 5 * capacity, SECONDS, seed=0)
+
+    answers = asyncio.run(offer(server.grpc_url, files, due))
+
+    admitted = [answer for answer in answers if answer.error is None]
+    refused = [answer for answer in answers if answer.error is not None]
+    assert [answer.text for answer in admitted] == [texts[answer.recording] for answer in admitted]
+    assert {type(answer.error) for answer in refused} == {QueueFull}
+    assert len(refused) > len(admitted) > 0
+    # A queue would make the refused wait longer than those before them; 100 ms are measured by benchmarks/overload.py.
+    assert statistics.median(answer.latency_s for answer in refused) < statistics.median(
+        answer.latency_s for answer in admitted
+    )
+    assert asyncio.run(transcripts(server.grpc_url, files)) == texts
