@@ -11,6 +11,7 @@ import typer
 from asr_client.commands import connection
 
 from asr_loadtest import mix as mixes
+from asr_loadtest.capacity import RESERVE, TOLERANCE
 from asr_loadtest.errors import LoadTestError
 from asr_loadtest.results import Arrivals, Slo
 
@@ -66,13 +67,13 @@ def loadtest(
         typer.Option(
             min=0.01, max=1, metavar="SHARE", help="How close the short steps of a search come to their limit."
         ),
-    ] = 0.05,
+    ] = TOLERANCE,
     reserve: Annotated[
         float,
         typer.Option(
             min=0, max=1, metavar="SHARE", help="How far the capacity stays below that limit, to last for long."
         ),
-    ] = 0.15,
+    ] = RESERVE,
     duration: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Measured time of a step; a search may need more.")
     ] = 20.0,

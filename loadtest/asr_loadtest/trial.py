@@ -9,7 +9,7 @@ from asr_client import RetryPolicy, Transcription
 from asr_client.commands.connection import Connection
 
 from asr_loadtest import environment, generator_process, recordings, transcripts, validity
-from asr_loadtest.capacity import CapacitySearch, Plan
+from asr_loadtest.capacity import RESERVE, TOLERANCE, CapacitySearch, Plan
 from asr_loadtest.errors import VoidStep
 from asr_loadtest.generator import Generator, RequestHook
 from asr_loadtest.measurement import Bench, Settings
@@ -33,8 +33,8 @@ class Course:
     duration_s: float = 20.0  # measured time of a step
     callers: int | None = None  # of the closed loop beside each rate, or, without rates, of the only step
     max_rate: float = 1_000.0  # of a search
-    tolerance: float = 0.05  # of a search
-    reserve: float = 0.15  # of a search
+    tolerance: float = TOLERANCE  # of a search
+    reserve: float = RESERVE  # of a search
     seed: int = 0
 
 

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -67,14 +66,13 @@ def load(model: str, folder: Path, parameters: dict[str, str] | None = None, gpu
         del sys.modules["triton_python_backend_utils"]
     loaded = module.TritonPythonModel()
     settings = {key: {"string_value": value} for key, value in (parameters or {}).items()}
-    with mock.patch("os.nice"):  # the niceness of these tests, and of all servers that they start, stays as it is
-        loaded.initialize(
-            {
-                "model_config": json.dumps({"parameters": settings, "max_batch_size": 16}),
-                "model_repository": str(folder),
-                "model_version": "1",
-                "model_instance_kind": "CPU" if gpu is None else "GPU",
-                "model_instance_device_id": str(gpu or 0),
-            }
-        )
+    loaded.initialize(
+        {
+            "model_config": json.dumps({"parameters": settings, "max_batch_size": 16}),
+            "model_repository": str(folder),
+            "model_version": "1",
+            "model_instance_kind": "CPU" if gpu is None else "GPU",
+            "model_instance_device_id": str(gpu or 0),
+        }
+    )
     return loaded

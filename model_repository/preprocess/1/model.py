@@ -21,11 +21,6 @@ OPTIONAL = {"bucket_samples"}
 STOPPING = os.environ.get("TRITON_ASR_STOPPING", "")
 
 
-# Added to the niceness: where the processor is short, the step that does the most goes first, and what is too much
-# waits, and is refused, before it is decoded.
-NICENESS = 10
-
-
 class TritonPythonModel:
     """One AUDIO element per request -> `audio` FP32 [1, samples] and `duration` FP32 [1, 1] in seconds.
 
@@ -34,7 +29,6 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read the limits from the model's configuration; Triton itself would ignore a misspelt key."""
-        os.nice(NICENESS)
         settings = {key: item["string_value"] for key, item in json.loads(args["model_config"])["parameters"].items()}
         if settings.keys() - OPTIONAL != SETTINGS:
             raise pb_utils.TritonModelException(
