@@ -55,11 +55,6 @@ _IN_THE_COMMAND = {
 _ALWAYS_ON = ("--allow-http", "--allow-grpc", "--allow-metrics")
 
 
-# Let the C library give memory back when an overload is over; by default it learns from large requests to keep
-# what they leave. Settings of the user's own go first.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "131072"}
-
-
 class TritonServer:
     """A Triton server for one model repository: ready inside the `with` block, gone after it.
 
@@ -220,7 +215,7 @@ class TritonServer:
             *(["--log-verbose=1"] if self._verbose else []),
             *self._extra_args,
         ]
-        return command, {**_MALLOC, **os.environ, **found.environment}, shm_prefix
+        return command, {**os.environ, **found.environment}, shm_prefix
 
     def _spawn(self, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path) -> None:
         self._scratch = scratch
