@@ -114,8 +114,8 @@ async def fuzz(server: TritonServer, files: int, seed: int, save: Path) -> Findi
         async def caller() -> None:
             for index in indices:
                 await send(client, index, mutant(originals, seed, index), found, save)
-                if index % CONTROL_EVERY == 0 and (await client.transcribe(control)).text != text:
-                    found.failures.append({"index": index, "kind": "control", "error": "another transcript"})
+                if index % CONTROL_EVERY == 0:
+                    await check(client, index, control, text, found)
 
         watching = asyncio.create_task(watch(server, found))
         await asyncio.gather(*(caller() for _ in range(CALLERS)))
@@ -141,6 +141,17 @@ async def send(client: AsyncClient, index: int, file: Mutant, found: Findings, s
         path.write_bytes(file.data)
         found.failures.append({"index": index, "kind": file.kind, "error": str(error), "file": str(path)})
     found.slowest_s = max(found.slowest_s, time.perf_counter() - start)
+
+
+async def check(client: AsyncClient, index: int, control: bytes, text: str, found: Findings) -> None:
+    """A whole recording among the broken ones; anything but its transcript is a failure."""
+    try:
+        said = (await client.transcribe(control)).text
+        problem = None if said == text else f"another transcript: {said!r}"
+    except AsrError as error:
+        problem = str(error)
+    if problem:
+        found.failures.append({"index": index, "kind": "control", "error": problem})
 
 
 async def watch(server: TritonServer, found: Findings) -> None:

@@ -41,6 +41,7 @@ SATURATION_S = 8.0
 # Of the closed loop: the pauses of the default policy would leave the server idle.
 EAGER = RetryPolicy(first_backoff_s=0.02, max_backoff_s=0.02, budget=1_000_000)
 REST_S = 5.0  # before memory is read
+PEAK_EVERY_S = 5.0  # reading memory costs a moment of the processor that everything here shares
 ADMITTED_P95_MS = 1500.0
 REFUSED_P95_MS = 100.0
 MEMORY_SHARE = 0.1
@@ -53,7 +54,7 @@ class Answer:
 
     recording: int
     text: str | None
-    error: AsrError | None
+    error: type[AsrError] | None  # the error itself would hold its traceback, and with it the recording
     latency_s: float  # from the time at which it was due
     late_s: float  # of its sending
 
@@ -89,16 +90,18 @@ def recordings(number: int = RECORDINGS) -> list[bytes]:
 
 async def measure(server: TritonServer, capacity: float, seconds: float, times: float) -> dict[str, Any]:
     """The time before, the overload, and the time after it."""
+    processes = ServerProcesses.find(server.grpc_url)
+    assert processes is not None, "the server runs on this machine"
     files = recordings()
     texts = await transcripts(server.grpc_url, files)
     saturated = await saturate(server.grpc_url, files, SATURATION_S)
     normal_ms = await median_ms(server.grpc_url, files[0])
-    before = await memory_mb(server)
+    before = await memory_mb(processes)
     due = arrivals("poisson", times * capacity, seconds, seed=0)
-    peak = asyncio.create_task(peak_mb(server, seconds))
+    peak = asyncio.create_task(peak_mb(processes, seconds))
     answers = await offer(server.grpc_url, files, due)
     next_ms = await median_ms(server.grpc_url, files[0])
-    after = await memory_mb(server)
+    after = await memory_mb(processes)
     return {
         "capacity_per_s": round(capacity, 1),
         "saturated_per_s": round(saturated, 1),
@@ -145,7 +148,7 @@ async def offer(url: str, files: Sequence[bytes], due: Sequence[float]) -> list[
             try:
                 text = (await client.transcribe(files[recording])).text
             except AsrError as error:
-                failed = error
+                failed = type(error)
             return Answer(recording, text, failed, time.perf_counter() - due_at, late_s)
 
         tasks = []
@@ -167,38 +170,35 @@ async def median_ms(url: str, file: bytes) -> float:
         return 1000 * statistics.median(latencies)
 
 
-async def memory_mb(server: TritonServer) -> float:
+async def memory_mb(processes: ServerProcesses) -> float:
     """The memory of an idle server."""
     await asyncio.sleep(REST_S)
-    return await _sample_mb(server)
+    return await _sample_mb(processes)
 
 
-async def peak_mb(server: TritonServer, seconds: float) -> float:
-    """The most memory that one sample a second sees."""
+async def peak_mb(processes: ServerProcesses, seconds: float) -> float:
+    """The most memory that any of some samples sees."""
     deadline = time.monotonic() + seconds
     peak = 0.0
     while time.monotonic() < deadline:
-        peak = max(peak, await _sample_mb(server))
-        await asyncio.sleep(1)
+        peak = max(peak, await _sample_mb(processes))
+        await asyncio.sleep(PEAK_EVERY_S)
     return peak
 
 
-async def _sample_mb(server: TritonServer) -> float:
-    processes = await asyncio.to_thread(ServerProcesses.find, server.grpc_url)
-    sample = await asyncio.to_thread(processes.sample, 0.0) if processes else None
-    return (sample.memory_bytes or 0) / 1e6 if sample else 0.0
+async def _sample_mb(processes: ServerProcesses) -> float:
+    sample = await asyncio.to_thread(processes.sample, 0.0)
+    return (sample.memory_bytes or 0) / 1e6
 
 
 def summary(answers: Sequence[Answer], texts: Sequence[str], seconds: float) -> dict[str, Any]:
     """Counts and latencies of the admitted and of the refused."""
     admitted = [answer for answer in answers if answer.error is None]
-    refused = [answer for answer in answers if isinstance(answer.error, QueueFull)]
+    refused = [answer for answer in answers if answer.error is QueueFull]
     return {
         "admitted": {**latencies_ms(admitted), "per_s": round(len(admitted) / seconds, 1)},
         "refused": latencies_ms(refused),
-        "other_errors": Counter(
-            type(answer.error).__name__ for answer in answers if answer.error and answer not in refused
-        ),
+        "other_errors": Counter(answer.error.__name__ for answer in answers if answer.error and answer not in refused),
         "wrong": sum(answer.text != texts[answer.recording] for answer in admitted),
         "sent_late": round(sum(answer.late_s > LATE_S for answer in answers) / len(answers), 4),
     }

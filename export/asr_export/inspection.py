@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from asr_export.errors import OutputError
-from asr_export.repository import read_config
+from asr_export.model_folder import read_config
 from asr_export.tensorrt import TENSORRT_OPERATORS
 
 

@@ -8,20 +8,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from asr_export import engine
+from asr_export import engine, preprocess_step
 from asr_export.errors import OutputError
 from asr_export.labels import Labels
+from asr_export.model_folder import copy_template, queue_policy, tensor, write_config, write_json
 
 DEFAULT_NAME = "asr"
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _STEPS = ("preprocess", "acoustic", "ctc_decode", "whisper_generate")
-_PREPROCESS_SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
-_BUCKETS = "bucket_samples"
 
 
 @dataclass(frozen=True)
@@ -53,34 +51,6 @@ class WhisperNames:
         return self.whisper_generate
 
 
-class Intake(Protocol):
-    """What a model takes, of whatever kind it is: what its preprocess step has to know."""
-
-    @property
-    def max_batch_size(self) -> int:
-        """Recordings in one run."""
-
-    @property
-    def max_queue(self) -> int:
-        """Recordings that may wait for a run."""
-
-    @property
-    def max_audio_seconds(self) -> float:
-        """The longest recording."""
-
-    @property
-    def min_samples(self) -> int:
-        """The shortest recording."""
-
-    @property
-    def sampling_rate(self) -> int:
-        """In Hz."""
-
-    @property
-    def buckets(self) -> tuple[int, ...]:
-        """Lengths that audio is padded to, in samples; none for a model that takes any."""
-
-
 @dataclass(frozen=True)
 class WhisperDeployment:
     """What the configurations of a Whisper say, beyond the template."""
@@ -110,25 +80,6 @@ class Deployment:
     def sampling_rate(self) -> int:
         """In Hz."""
         return self.labels.sampling_rate
-
-
-def template_folder() -> Path:
-    """The checked-in models: inside the package when installed from a wheel, at the top of a checkout otherwise."""
-    packaged = Path(__file__).parent / "model_repository"
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "model_repository"
-
-
-def read_config(model: Path) -> Any:
-    """The configuration of a model folder, as protobuf.
-
-    Raises:
-        OutputError: no config.pbtxt, or not a valid one.
-    """
-    path = model / "config.pbtxt"
-    try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise OutputError(f"cannot read {path}: {error}") from error
 
 
 def check_output(output: Path, name: str) -> None:
@@ -181,11 +132,10 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
         OutputError: see `check_output`.
     """
     check_output(output, name)
-    preprocess = _choose_preprocess(output, name, deployment)
+    preprocess = preprocess_step.choose(output, name, deployment)
     names = model_names(name, preprocess)
     with _staging(output) as staged:
-        if not _fits(output / preprocess, deployment):
-            _stage_preprocess(staged / preprocess, deployment)
+        preprocess_step.stage(staged, output, preprocess, names.runner, deployment)
         _stage_acoustic(staged / names.acoustic, graph, deployment)
         _stage_ctc_decode(staged / names.ctc_decode, deployment)
         _stage_ensemble(staged / names.ensemble, "asr", names, deployment, report)
@@ -209,83 +159,26 @@ def write_whisper(
         OutputError: see `check_output`.
     """
     check_output(output, name)
-    names = whisper_names(name, _choose_preprocess(output, name, deployment))
+    names = whisper_names(name, preprocess_step.choose(output, name, deployment))
     with _staging(output) as staged:
-        if not _fits(output / names.preprocess, deployment):
-            _stage_preprocess(staged / names.preprocess, deployment)
-        config = _stage_template("whisper_generate", staged / names.whisper_generate)
-        _set_batching(config, deployment)
-        _write_config(staged / names.whisper_generate, config)
+        preprocess_step.stage(staged, output, names.preprocess, names.runner, deployment)
+        config = copy_template("whisper_generate", staged / names.whisper_generate)
+        config.max_batch_size = deployment.max_batch_size
+        queue_policy(config).max_queue_size = deployment.max_queue
+        write_config(staged / names.whisper_generate, config)
         shutil.copytree(artefacts, staged / names.whisper_generate / "1", dirs_exist_ok=True)
         _stage_ensemble(staged / names.ensemble, "asr_whisper", names, deployment, report)
         _swap_in(staged, output, _outdated(output, name))
     return names
 
 
-def _choose_preprocess(output: Path, name: str, deployment: Intake) -> str:
-    """`preprocess`, shared by every model that agrees on it; a model that does not gets its own."""
-    shared = output / "preprocess"
-    if not shared.exists() or _fits(shared, deployment):
-        return "preprocess"
-    if _is_preprocess(shared):
-        others = [path for path in output.iterdir() if path.name != name and (path / "config.pbtxt").is_file()]
-        steps = (step for path in others for step in read_config(path).ensemble_scheduling.step)
-        if all(step.model_name != "preprocess" for step in steps):
-            return "preprocess"
-    own = output / f"{name}_preprocess"
-    if own.exists() and not _is_preprocess(own):
-        raise OutputError(f"{output} already holds {own.name}, which no export wrote: choose another --name")
-    return own.name
-
-
-def _is_preprocess(model: Path) -> bool:
-    """Whether an export wrote this preprocess model."""
-    if not (model / "config.pbtxt").is_file():
-        return False
-    return _settings(read_config(model)).keys() - {_BUCKETS} == _PREPROCESS_SETTINGS
-
-
-def _fits(model: Path, deployment: Intake) -> bool:
-    """Whether this preprocess model serves the deployment as it stands."""
-    if not _is_preprocess(model):
-        return False
-    config = read_config(model)
-    is_large_enough = config.max_batch_size >= deployment.max_batch_size and _queue(config) >= deployment.max_queue
-    return is_large_enough and _settings(config) == _preprocess_settings(deployment)
-
-
-def _preprocess_settings(deployment: Intake) -> dict[str, str]:
-    settings = {
-        "sampling_rate": str(deployment.sampling_rate),
-        "min_samples": str(deployment.min_samples),
-        "max_audio_seconds": f"{deployment.max_audio_seconds:g}",
-    }
-    return settings | ({_BUCKETS: ",".join(map(str, deployment.buckets))} if deployment.buckets else {})
-
-
-def _settings(config: Any) -> dict[str, str]:
-    return {key: value.string_value for key, value in config.parameters.items()}
-
-
-def _stage_preprocess(target: Path, deployment: Intake) -> None:
-    config = _stage_template("preprocess", target)
-    config.max_batch_size = max(config.max_batch_size, deployment.max_batch_size)
-    # A burst that the acoustic model is to take has to come through here.
-    config.dynamic_batching.default_queue_policy.max_queue_size = max(_queue(config), deployment.max_queue)
-    for key, value in _preprocess_settings(deployment).items():
-        config.parameters[key].string_value = value
-    if deployment.buckets:
-        engine.pad_in_preprocess(config)
-    _write_config(target, config)
-
-
 def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
-    config = _stage_template("acoustic", target)
-    _set_batching(config, deployment)
-    _tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
+    config = copy_template("acoustic", target)
+    config.max_batch_size = deployment.max_batch_size
+    tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
     if not deployment.padding_safe:
         # Without these Triton merges requests of equal shape alone.
-        _tensor(config.input, "audio").ClearField("allow_ragged_batch")
+        tensor(config.input, "audio").ClearField("allow_ragged_batch")
         del config.batch_input[:]
     for warmup in config.model_warmup:
         warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.min_samples)
@@ -297,67 +190,35 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
         # Heuristic: by default every algorithm is timed for each new shape, and here nearly every batch has one. Under
         # optimization.execution_accelerators, where it is documented, Triton 24.10 ignores it (server issue 8808).
         config.parameters["cudnn_conv_algo_search"].string_value = "1"
-    _write_config(target, config)
+    write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
 
 
-def _queue(config: Any) -> int:
-    return int(config.dynamic_batching.default_queue_policy.max_queue_size)
-
-
-def _set_batching(config: Any, deployment: Intake) -> None:
-    config.max_batch_size = deployment.max_batch_size
-    config.dynamic_batching.default_queue_policy.max_queue_size = deployment.max_queue
-
-
 def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:
-    config = _stage_template("ctc_decode", target)
+    config = copy_template("ctc_decode", target)
     config.max_batch_size = deployment.max_batch_size
-    _tensor(config.input, "log_probs").dims[-1] = len(deployment.labels.labels)
-    _write_config(target, config)
-    _write_json(target / "labels.json", asdict(deployment.labels))
+    tensor(config.input, "log_probs").dims[-1] = len(deployment.labels.labels)
+    write_config(target, config)
+    write_json(target / "labels.json", asdict(deployment.labels))
 
 
 def _stage_ensemble(
-    target: Path, template: str, names: ModelNames | WhisperNames, deployment: Intake, report: dict[str, Any]
+    target: Path,
+    template: str,
+    names: ModelNames | WhisperNames,
+    deployment: preprocess_step.Intake,
+    report: dict[str, Any],
 ) -> None:
-    config = _stage_template(template, target)
+    config = copy_template(template, target)
     config.max_batch_size = deployment.max_batch_size
     if deployment.buckets:
         engine.pass_lengths(config)
     for step in config.ensemble_scheduling.step:
         step.model_name = getattr(names, step.model_name)
-    _write_config(target, config)
+    write_config(target, config)
     (target / "1").mkdir(exist_ok=True)  # Triton asks for a version, though an ensemble has no file in it
     (target / "1" / ".keep").touch()
-    _write_json(target / "export.json", {**report, "models": asdict(names)})
-
-
-def _stage_template(model: str, target: Path) -> Any:
-    source = template_folder() / model
-    shutil.copytree(
-        source,
-        target,
-        ignore=shutil.ignore_patterns(
-            "__pycache__", "*.onnx*", "*.npy", "labels.json", "whisper.json", "tokenizer.json"
-        ),
-    )
-    config = read_config(source)
-    config.name = target.name
-    return config
-
-
-def _tensor(tensors: Any, name: str) -> Any:
-    return next(tensor for tensor in tensors if tensor.name == name)
-
-
-def _write_config(target: Path, config: Any) -> None:
-    text = text_format.MessageToString(config)
-    (target / "config.pbtxt").write_text(f"# Written by triton-asr export.\n{text}", encoding="utf-8")
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(target / "export.json", {**report, "models": asdict(names)})
 
 
 @contextmanager

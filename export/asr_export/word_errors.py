@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from asr_export.checkpoint import Checkpoint
 from asr_export.errors import ExportError, GateError
 from asr_export.gate import Feed, ask_pytorch, open_session, ragged_feed, run_graph
-from asr_export.repository import template_folder
+from asr_export.model_folder import template_folder
 
 _EXTRAS = "triton-asr-kit[export,server,evaluate]"
 

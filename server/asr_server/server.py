@@ -215,7 +215,9 @@ class TritonServer:
             *(["--log-verbose=1"] if self._verbose else []),
             *self._extra_args,
         ]
-        return command, {**os.environ, **found.environment}, shm_prefix
+        # The first step of an ensemble asks how much waits behind it (model_repository/preprocess).
+        metrics = _host_and_port(*self._address(ports.metrics))
+        return command, {**os.environ, **found.environment, "TRITON_ASR_METRICS": metrics}, shm_prefix
 
     def _spawn(self, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path) -> None:
         self._scratch = scratch
@@ -278,9 +280,12 @@ class TritonServer:
 
     def _set_urls(self, ports: Ports) -> None:
         self.grpc_url, self.http_url, self.metrics_url = (
-            f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            for host, port in map(self._address, (ports.grpc, ports.http, ports.metrics))
+            _host_and_port(*self._address(port)) for port in (ports.grpc, ports.http, ports.metrics)
         )
+
+
+def _host_and_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def check_repository(repository: Path) -> None:

@@ -13,7 +13,7 @@ from asr_export import ExportError, ExportOptions, ExportResult, export_checkpoi
 from asr_export.batch import BLOCK
 from asr_export.engine import bucket_samples, profile, write_build_script
 from asr_export.inspection import inspect_graph, inspect_repository
-from asr_export.repository import read_config
+from asr_export.model_folder import read_config
 from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2

@@ -20,7 +20,7 @@ import torch
 from asr_export import ExportOptions, ExportResult, GraphOptions, export_graph
 from asr_export.gate import equal_feed, ragged_feed, run_graph, synthetic_speech
 from asr_export.inspection import inspect_repository
-from asr_export.repository import read_config
+from asr_export.model_folder import read_config
 from labels import Labels
 from reference import transformers_says
 

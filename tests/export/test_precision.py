@@ -16,8 +16,8 @@ from asr_export import ExportError, ExportOptions, ExportResult, GateError, expo
 from asr_export.checkpoint import Checkpoint, load, locate
 from asr_export.choices import Precision
 from asr_export.gate import open_session
+from asr_export.model_folder import read_config
 from asr_export.precision import plan_half, to_half, to_int8
-from asr_export.repository import read_config
 from asr_export.word_errors import check_word_errors, hear
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file, save_file

@@ -9,7 +9,8 @@ import onnx
 import pytest
 from asr_export import ExportOptions, ExportResult, OutputError, export_checkpoint, graph
 from asr_export.labels import Labels
-from asr_export.repository import Deployment, read_config, template_folder, write_models
+from asr_export.model_folder import read_config, template_folder
+from asr_export.repository import Deployment, write_models
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
@@ -72,7 +73,10 @@ def test_two_exports_share_preprocess_and_keep_what_is_there(graph_folder: Path,
     assert {path.name for path in output.iterdir()} == {
         "resnet", "preprocess", "en", "en_acoustic", "en_ctc_decode", "pt", "pt_acoustic", "pt_ctc_decode",
     }  # fmt: skip
-    assert first.items() <= files(output).items()
+    changed = {name for name, content in files(output).items() if name in first and content != first[name]}
+    assert changed == {"preprocess/config.pbtxt"}
+    feeds = read_config(output / "preprocess").parameters["feeds"].string_value
+    assert feeds == "en_acoustic=16,pt_acoustic=16"
     steps = [step.model_name for step in read_config(output / "pt").ensemble_scheduling.step]
     assert steps == ["preprocess", "pt_acoustic", "pt_ctc_decode"]
     assert read_config(output / "pt_acoustic").name == "pt_acoustic"
@@ -102,12 +106,17 @@ def test_a_batch_larger_than_the_templates_widens_preprocess(graph_folder: Path,
     assert {read_config(model).max_batch_size for model in (tmp_path / "models").iterdir()} == {128}
 
 
-def test_a_shared_preprocess_is_left_as_it_is(graph_folder: Path, tmp_path: Path) -> None:
+def test_a_shared_preprocess_keeps_its_configuration_and_gets_this_kits_code(
+    graph_folder: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "models"
     write(output, graph_folder, "large", replace(DEPLOYMENT, max_batch_size=100))
     config = output / "preprocess" / "config.pbtxt"
     config.write_text(config.read_text().replace("count: 2", "count: 7"))  # tuned by hand
+    code = output / "preprocess" / "1" / "model.py"
+    code.write_text("raise SystemExit('of an older kit')")
     write(output, graph_folder, "small")
+    assert code.read_bytes() == (template_folder() / "preprocess" / "1" / "model.py").read_bytes()
     tuned = read_config(output / "preprocess")
     assert (tuned.max_batch_size, tuned.instance_group[0].count) == (100, 7)
 
@@ -189,16 +198,17 @@ def test_written_configurations_can_be_read_by_triton(exported: ExportResult) ->
 
 
 @pytest.mark.parametrize(("max_queue", "in_preprocess"), [(4, 16), (100, 100)])
-def test_queues_are_bounded_as_the_export_says(
+def test_queues_are_bounded_by_preprocess_as_the_export_says(
     tmp_path: Path, graph_folder: Path, max_queue: int, in_preprocess: int
 ) -> None:
     write(tmp_path / "models", graph_folder, deployment=replace(DEPLOYMENT, max_queue=max_queue))
-    queues = [
-        read_config(tmp_path / "models" / model).dynamic_batching.default_queue_policy
-        for model in ("acoustic", "preprocess", "ctc_decode")
-    ]
-    assert [queue.max_queue_size for queue in queues] == [max_queue, in_preprocess, 0]
-    assert all(queue.allow_timeout_override for queue in queues)
+    preprocess, *others = (
+        read_config(tmp_path / "models" / model) for model in ("preprocess", "acoustic", "ctc_decode")
+    )
+    assert preprocess.parameters["feeds"].string_value == f"acoustic={max_queue}"
+    assert preprocess.dynamic_batching.default_queue_policy.max_queue_size == in_preprocess
+    assert preprocess.dynamic_batching.default_queue_policy.allow_timeout_override
+    assert not any(config.dynamic_batching.HasField("default_queue_policy") for config in others)
 
 
 def test_a_preprocess_with_too_short_a_queue_is_not_shared(tmp_path: Path, graph_folder: Path) -> None:

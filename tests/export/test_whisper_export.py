@@ -23,7 +23,7 @@ from asr_export import (
 )
 from asr_export.checkpoint import locate
 from asr_export.inspection import inspect_repository
-from asr_export.repository import read_config
+from asr_export.model_folder import read_config
 from asr_export.whisper import artefacts, checkpoint
 from asr_export.whisper import gate as whisper_gate
 

@@ -9,7 +9,7 @@ import audio
 import fake_triton
 import numpy as np
 import pytest
-from fake_triton import InferenceRequest, TritonError
+from fake_triton import InferenceRequest, TritonError, answers
 
 from tests.model_repository.test_greedy import LABELS, path
 
@@ -24,14 +24,15 @@ def audio_request(data: bytes, **parameters: object) -> InferenceRequest:
 
 def test_preprocess_answers_each_request_of_a_batch(tmp_path: Path) -> None:
     model = fake_triton.load("preprocess", tmp_path, LIMITS)
-    good, text, cut, absurd, last = model.execute(
+    good, text, cut, absurd, last = answers(
+        model,
         [
             audio_request(TONE, **PCM),
             audio_request(b"text"),
             audio_request(TONE[:-1], **PCM),
             audio_request(TONE, encoding="pcm_s16le", sample_rate="1" * 5000),
             audio_request(TONE, **PCM),
-        ]
+        ],
     )
     assert good.error is None
     assert good.outputs["audio"].shape == (1, 16_000)
@@ -50,7 +51,7 @@ def test_what_nobody_foresaw_is_the_failure_of_one_request(tmp_path: Path, monke
         return load(data, *arguments)
 
     monkeypatch.setattr(audio, "load", run_out_of_memory)
-    bomb, good = model.execute([audio_request(b"a bomb"), audio_request(TONE, **PCM)])
+    bomb, good = answers(model, [audio_request(b"a bomb"), audio_request(TONE, **PCM)])
     assert bomb.error.code == TritonError.INTERNAL
     assert good.error is None
 
@@ -61,9 +62,9 @@ def test_preprocess_refuses_new_requests_when_the_server_is_about_to_stop(
     stopping = tmp_path / "stopping"
     monkeypatch.setenv("TRITON_ASR_STOPPING", str(stopping))
     model = fake_triton.load("preprocess", tmp_path, LIMITS)
-    (before,) = model.execute([audio_request(TONE, **PCM)])
+    (before,) = answers(model, [audio_request(TONE, **PCM)])
     stopping.touch()
-    one, two = model.execute([audio_request(TONE, **PCM)] * 2)
+    one, two = answers(model, [audio_request(TONE, **PCM) for _ in range(2)])
     assert before.error is None
     assert [one.error.code, two.error.code] == [TritonError.UNAVAILABLE] * 2
     assert one.error is not two.error  # Triton 24.10 crashes on an error that responses share
@@ -71,8 +72,8 @@ def test_preprocess_refuses_new_requests_when_the_server_is_about_to_stop(
 
 def test_preprocess_pads_to_buckets_and_tells_the_length(tmp_path: Path) -> None:
     model = fake_triton.load("preprocess", tmp_path, {**LIMITS, "bucket_samples": "16384,32000"})
-    short, text, whole = model.execute(
-        [audio_request(TONE, **PCM), audio_request(b"text"), audio_request(2 * TONE, **PCM)]
+    short, text, whole = answers(
+        model, [audio_request(TONE, **PCM), audio_request(b"text"), audio_request(2 * TONE, **PCM)]
     )
     assert [answer.outputs["audio"].shape for answer in (short, whole)] == [(1, 16_384), (1, 32_000)]
     assert [answer.outputs["lengths"].tolist() for answer in (short, whole)] == [[[16_000]], [[32_000]]]
@@ -83,7 +84,7 @@ def test_preprocess_pads_to_buckets_and_tells_the_length(tmp_path: Path) -> None
 
 
 def test_without_buckets_there_are_no_lengths(tmp_path: Path) -> None:
-    (answer,) = fake_triton.load("preprocess", tmp_path, LIMITS).execute([audio_request(TONE, **PCM)])
+    (answer,) = answers(fake_triton.load("preprocess", tmp_path, LIMITS), [audio_request(TONE, **PCM)])
     assert answer.outputs.keys() == {"audio", "duration"}
 
 
@@ -97,6 +98,23 @@ def test_buckets_that_cannot_be_are_refused_at_load(lengths: str, tmp_path: Path
 def test_a_misspelt_setting_is_refused_at_load(parameters: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(Exception, match="parameters are .*; needs"):
         fake_triton.load("preprocess", tmp_path, parameters)
+
+
+def test_what_the_models_behind_cannot_take_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fake_triton.load("preprocess", tmp_path, {**LIMITS, "feeds": "acoustic=16"})
+    monkeypatch.setattr(model.backlog, "take", lambda asked: 1)
+    good, one, two = answers(model, [audio_request(TONE, **PCM), audio_request(b"text"), audio_request(TONE, **PCM)])
+    assert good.error is None
+    assert [one.error.code, two.error.code] == [TritonError.UNAVAILABLE] * 2
+    assert one.error is not two.error  # Triton 24.10 crashes on an error that responses share
+    assert "maximum queue size" in str(one.error)  # what the client knows a full queue by
+
+
+def test_a_model_that_feeds_nobody_knows_is_refused_at_load(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="feeds is 'acoustic'; needs MODEL=REQUESTS"):
+        fake_triton.load("preprocess", tmp_path, {**LIMITS, "feeds": "acoustic"})
 
 
 def frames_request(log_probs: np.ndarray, frames: int, **parameters: object) -> InferenceRequest:

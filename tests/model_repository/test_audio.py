@@ -73,6 +73,22 @@ def test_what_libsndfile_does_not_read_goes_to_ffmpeg() -> None:
     assert frequency(wave) == pytest.approx(440, abs=1)
 
 
+def test_more_channels_than_ffmpegs_frames_have_room_for() -> None:
+    """A process of the server ended over one such file: nine planes of samples are more than PyAV looks for."""
+    samples = np.zeros((16_000, 16), np.float32)
+    samples[:, 9] = 16 * tone(1, 16_000)[:, 0]
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        stream = container.add_stream("pcm_f32le", rate=16_000, layout="hexadecagonal")
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="hexadecagonal")
+        frame.sample_rate = 16_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    wave, seconds = audio.load(buffer.getvalue(), LIMITS)
+    assert seconds == 1
+    np.testing.assert_allclose(wave, tone(1, 16_000)[:, 0], atol=1e-6)
+
+
 def test_16_bit_pcm_equals_the_file_it_came_from() -> None:
     samples = (tone(1, 16_000)[:, 0] * 32767).astype("<i2")
     from_file, _ = audio.load(encode(samples, 16_000, "WAV"), LIMITS)

@@ -5,11 +5,12 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+LOG: list[str] = []
 ROOT = Path(__file__).parents[2] / "model_repository"
 
 
@@ -44,9 +45,23 @@ class InferenceResponse:
 class InferenceRequest:
     def __init__(self, inputs: dict[str, np.ndarray], **parameters: object) -> None:
         self.inputs, self._parameters = inputs, json.dumps(parameters)
+        self.sent: list[tuple[InferenceResponse, object]] = []
 
     def parameters(self) -> str:
         return self._parameters
+
+    def get_response_sender(self) -> SimpleNamespace:
+        return SimpleNamespace(send=lambda response, flags: self.sent.append((response, flags)))
+
+
+def answers(model: Any, requests: list[InferenceRequest]) -> list[InferenceResponse]:
+    """What each request got, in whichever way it was answered; each once."""
+    returned = model.execute(requests)
+    if returned is not None:
+        assert not any(request.sent for request in requests)
+        return list(returned)
+    assert [[flags for _, flags in request.sent] for request in requests] == [["final"]] * len(requests)
+    return [request.sent[0][0] for request in requests]
 
 
 def load(model: str, folder: Path, parameters: dict[str, str] | None = None, gpu: int | None = None) -> Any:
@@ -55,6 +70,8 @@ def load(model: str, folder: Path, parameters: dict[str, str] | None = None, gpu
     for thing in (TritonError, TritonModelException, Tensor, InferenceResponse, InferenceRequest):
         setattr(utils, thing.__name__, thing)
     utils.get_input_tensor_by_name = lambda request, name: Tensor(name, request.inputs[name])  # type: ignore[attr-defined]
+    utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL = "final"  # type: ignore[attr-defined]
+    utils.Logger = SimpleNamespace(log_warn=LOG.append)  # type: ignore[attr-defined]
     sys.modules["triton_python_backend_utils"] = utils
     try:
         spec = importlib.util.spec_from_file_location(f"{model}_model", ROOT / model / "1" / "model.py")

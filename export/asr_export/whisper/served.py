@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from asr_export.repository import template_folder
+from asr_export.model_folder import template_folder
 
 
 def load_service(folder: Path) -> Any:

@@ -180,8 +180,9 @@ def _read_with_ffmpeg(data: bytes, max_seconds: float, refused: str) -> tuple[ND
 
 
 def _decode_stream(container: "av.container.InputContainer", max_seconds: float) -> tuple[NDArray[np.float32], int]:
-    # Planar float keeps every sample format's full range; the rate stays as it is, soxr changes it better.
-    to_float = av.AudioResampler(format="fltp")
+    # Float keeps every sample format's full range; the rate stays as it is, soxr changes it better. Interleaved: PyAV
+    # reads past the end of its list of planes, and crashes, when there is one for each of more than eight channels.
+    to_float = av.AudioResampler(format="flt")
     pieces: list[NDArray[np.float32]] = []
     rate = frames = 0
     for frame in container.decode(audio=0):
@@ -190,7 +191,8 @@ def _decode_stream(container: "av.container.InputContainer", max_seconds: float)
             if rate and piece.sample_rate != rate:
                 raise AudioError(f"sampling rate changes from {rate} to {piece.sample_rate} Hz within the file")
             rate = piece.sample_rate
-            pieces.append(_downmix(piece.to_ndarray().astype(np.float32, copy=False).T))
+            samples = piece.to_ndarray().astype(np.float32, copy=False)
+            pieces.append(_downmix(samples.reshape(-1, piece.layout.nb_channels)))
             frames += piece.samples
         if rate and frames > max_seconds * rate:
             break

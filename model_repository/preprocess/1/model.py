@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import audio
+import backlog
 import buckets
 import numpy as np
 import request as request_parameters
@@ -13,12 +14,17 @@ import triton_python_backend_utils as pb_utils
 
 SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
 # For an acoustic model that takes padded audio: the lengths to pad to. There is then a third output, `lengths`.
-OPTIONAL = {"bucket_samples"}
-
+# And the models behind this step, with the sizes of their queues.
+OPTIONAL = {"bucket_samples", "feeds"}
 
 # Names a file that `triton-asr serve` makes when it is about to stop. Triton itself would fail every request that still
 # has a step before it; so the first step refuses new ones, and the server stops when those under way are done.
 STOPPING = os.environ.get("TRITON_ASR_STOPPING", "")
+# HOST:PORT of this server's metrics, which tell what waits for the models behind. `triton-asr serve` sets it; the
+# default is where Triton has them by itself; empty turns it off.
+METRICS = os.environ.get("TRITON_ASR_METRICS", "localhost:8002")
+# In the words of Triton, which say the same of a queue of its own.
+FULL = "Exceeds maximum queue size of the models behind: the server has more requests than it can do"
 
 
 class TritonPythonModel:
@@ -42,14 +48,25 @@ class TritonPythonModel:
         longest = math.ceil(self.limits.max_seconds * self.limits.sampling_rate)
         try:
             self.buckets = buckets.parse(settings.get("bucket_samples", ""), longest)
+            feeds = backlog.parse_feeds(settings.get("feeds", ""))
         except ValueError as refused:
             raise pb_utils.TritonModelException(str(refused)) from refused
+        self.backlog = backlog.Backlog(METRICS, feeds, lambda line: pb_utils.Logger.log_warn(line))
 
-    def execute(self, requests: list) -> list:
-        """Answer each request for itself: a bad one does not touch its neighbours."""
+    def execute(self, requests: list) -> None:
+        """Answer each request for itself, and as soon as that is done: a bad one does not touch its neighbours."""
         if STOPPING and Path(STOPPING).exists():
-            return [_stopping() for _ in requests]
-        return [self._answer(request) for request in requests]
+            taken, refusal = 0, "the server is stopping"
+        else:
+            taken, refusal = self.backlog.take(len(requests)), FULL
+        for request in requests[taken:]:
+            _send(request, _unavailable(refusal))
+        for request in requests[:taken]:
+            _send(request, self._answer(request))
+
+    def finalize(self) -> None:
+        """Close what is open; Triton calls this before it ends the process."""
+        self.backlog.close()
 
     def _answer(self, request: "pb_utils.InferenceRequest") -> "pb_utils.InferenceResponse":
         try:
@@ -74,7 +91,11 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(tensors)
 
 
-def _stopping() -> "pb_utils.InferenceResponse":
+def _send(request: "pb_utils.InferenceRequest", response: "pb_utils.InferenceResponse") -> None:
+    request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+def _unavailable(reason: str) -> "pb_utils.InferenceResponse":
     # An error of its own for each response: one that several share corrupts tritonserver's memory.
-    error = pb_utils.TritonError("the server is stopping", pb_utils.TritonError.UNAVAILABLE)
+    error = pb_utils.TritonError(reason, pb_utils.TritonError.UNAVAILABLE)
     return pb_utils.InferenceResponse(error=error)

@@ -6,6 +6,7 @@ CPU, in one process per instance. What it takes and refuses is in `onnx_batch.py
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import onnx_batch as batch  # type: ignore[import-not-found]  # Triton puts this
 import onnx_runs  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils  # exists only inside Triton
 
+# Runs of one divided batch under way at a time. Most operators of a small model are too short to divide well between
+# threads, and a thread that waits for another one that lost its core is lost, too (docs/decisions.md).
+_RUNS_AT_ONCE = 2
 # `optimization { graph { level } }` of the model configuration; Triton's default is everything.
 _GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 0: "ORT_ENABLE_ALL", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
 
@@ -36,6 +40,8 @@ class TritonPythonModel:
         self._run_options = ort.RunOptions()
         if shrinkage := batch.parameter(config, "memory.enable_memory_arena_shrinkage"):
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", shrinkage)
+        threads = batch.integer_parameter(config, "intra_op_thread_count", range(1024))
+        self._runners = ThreadPoolExecutor(1 if threads == 1 else _RUNS_AT_ONCE, "run")
         self._plan = batch.plan(config, _graph(self._session.get_inputs()), _graph(self._session.get_outputs()))
 
     def execute(self, requests: list[Any]) -> list[Any] | None:
@@ -43,11 +49,13 @@ class TritonPythonModel:
         runs = self._runs(requests)
         if len(runs) == 1:
             return self._answers(requests)
-        for run in runs:
-            members = [requests[index] for index in run]
-            for request, response in zip(members, self._answers(members), strict=True):
-                request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        for _ in self._runners.map(self._answer_by_sender, ([requests[index] for index in run] for run in runs)):
+            pass  # waits for each, and raises what went wrong in it
         return None
+
+    def finalize(self) -> None:
+        """End the threads; Triton calls this before it ends the process."""
+        self._runners.shutdown()
 
     def _runs(self, requests: list[Any]) -> list[list[int]]:
         """Which requests go into one call of the graph, by their indices."""
@@ -62,6 +70,10 @@ class TritonPythonModel:
         ]
         runs: list[list[int]] = onnx_runs.divide(sizes)
         return runs
+
+    def _answer_by_sender(self, requests: list[Any]) -> None:
+        for request, response in zip(requests, self._answers(requests), strict=True):
+            request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _answers(self, requests: list[Any]) -> list[Any]:
         """The responses of one call of the graph."""

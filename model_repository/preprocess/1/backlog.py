@@ -1,0 +1,143 @@
+"""How many more requests the models behind this step can take: what they would refuse is not worth decoding."""
+
+import collections
+import http.client
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+
+_PENDING = re.compile(r'^nv_inference_pending_request_count\{model="([^"]*)"[^}]*\} (\d+)', re.MULTILINE)
+_DONE = re.compile(r'^nv_inference_request_success\{model="([^"]*)"[^}]*\} (\d+)', re.MULTILINE)
+_TIMEOUT_S = 0.25
+_PAUSE_S = 5.0  # before metrics that never answered are asked again
+# A queue is there for bursts. One that stays full only makes everybody wait, the longer the less is left for the work
+# itself; so under lasting overload it is kept short. The idea is CoDel's (Nichols and Jacobson, ACM Queue, 2012); that
+# of a server that tells bursts from overload, "Fail at Scale" (Maurer, ACM Queue, 2015).
+OVERLOAD_SHARE = 0.5  # refused, of what came in the last moments
+OVERLOAD_WAIT_S = 0.3  # for the model, beside what it has at work
+_SHARE_OVER_S = 0.3
+_RATE_OVER_S = 2.0
+
+
+def parse_feeds(text: str) -> dict[str, int]:
+    """`"acoustic=16,en_acoustic=16"` -> which models this step feeds, and how many requests may wait for each.
+
+    Raises:
+        ValueError: not such pairs.
+    """
+    feeds = {}
+    for pair in filter(None, text.split(",")):
+        model, _, queue = pair.rpartition("=")
+        if not model or not (queue.isascii() and queue.isdigit()):
+            raise ValueError(f"feeds is {text!r}; needs MODEL=REQUESTS, separated by commas: acoustic=16")
+        feeds[model] = int(queue)
+    return feeds
+
+
+class Backlog:
+    """What waits for the models that this step feeds, as Triton's own metrics tell.
+
+    The queues of these models have no bound of their own: in Triton 24.10 a bounded queue loses wake-ups, and its model
+    then stands still for up to half a second (docs/decisions.md). This is their bound.
+
+    Args:
+        address: "HOST:PORT" of Triton's metrics; empty when they are not to be asked.
+        feeds: models, and how many requests may wait for each; 0 for any number.
+        warn: called with a line for the log when the metrics do not answer, and so nothing is bounded.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        feeds: Mapping[str, int],
+        warn: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._feeds = feeds
+        self._warn = warn
+        self._clock = clock
+        self._address = address
+        self._connection: http.client.HTTPConnection | None = None
+        if address and feeds and all(feeds.values()):
+            self._connection = http.client.HTTPConnection(address, timeout=_TIMEOUT_S)
+        self._has_answered = self._is_warned = False
+        self._ask_at = -math.inf
+        self._done: collections.deque[tuple[float, dict[str, int]]] = collections.deque()
+        self._refused_share, self._asked_at = 0.0, clock()
+
+    def take(self, asked: int) -> int:
+        """How many of so many requests to take; the others are to be refused.
+
+        A request does not tell this step which ensemble it belongs to: one for a full model gets through while another
+        model has room.
+        """
+        now = self._clock()
+        metrics = self._metrics(now)
+        if metrics is None:
+            # A server whose metrics used to answer has no time for it: next to nothing is taken, then.
+            return min(1, asked) if self._has_answered else asked
+        waiting = _values(_PENDING, metrics)
+        self._done.append((now, _values(_DONE, metrics)))
+        while len(self._done) > 1 and self._done[1][0] <= now - _RATE_OVER_S:
+            self._done.popleft()
+        room = [self._limit(model) - waiting[model] for model in self._feeds if model in waiting]
+        taken = min(asked, max(0, *room)) if room else asked
+        # After a pause, a single call is not all that is known of the last moments.
+        weight = 1 - math.exp(-min(now - self._asked_at, _SHARE_OVER_S / 3) / _SHARE_OVER_S)
+        self._refused_share += weight * ((asked - taken) / asked - self._refused_share)
+        self._asked_at = now
+        return taken
+
+    def _limit(self, model: str) -> int:
+        """How many may wait for that model now."""
+        (then, before), (now, after) = self._done[0], self._done[-1]
+        if self._refused_share < OVERLOAD_SHARE or now == then or model not in before:
+            return self._feeds[model]
+        # With more to do than it can, a model does what it can.
+        per_second = (after.get(model, 0) - before[model]) / (now - then)
+        return min(self._feeds[model], max(1, round(per_second * OVERLOAD_WAIT_S)))
+
+    def close(self) -> None:
+        """Close the connection to the metrics."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _metrics(self, now: float) -> str | None:
+        if self._connection is None or now < self._ask_at:
+            return None
+        try:
+            metrics = _get(self._connection)
+        except (OSError, http.client.HTTPException) as error:
+            if not self._has_answered:
+                self._ask_at = now + _PAUSE_S
+                self._warn_once(error)
+            return None
+        self._has_answered = True
+        return metrics
+
+    def _warn_once(self, error: Exception) -> None:
+        if not self._is_warned:
+            self._warn(
+                f"no metrics at {self._address} ({error}): the queues of {', '.join(self._feeds)} are without bounds; "
+                "set TRITON_ASR_METRICS to HOST:PORT of this server's metrics"
+            )
+        self._is_warned = True
+
+
+def _get(connection: http.client.HTTPConnection) -> str:
+    for attempt in (1, 2):
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            # A connection that was open may have been closed by the server meanwhile, which says nothing about it.
+            if attempt == 2 or isinstance(error, TimeoutError):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _values(pattern: re.Pattern[str], metrics: str) -> dict[str, int]:
+    return {model: int(count) for model, count in pattern.findall(metrics)}
