@@ -22,7 +22,10 @@ class DecodeOptions:
     """How the server is to decode. Every field is a request parameter of the same name."""
 
     word_timestamps: bool = False  # fill `Transcription.words`; off because most callers read the text alone
-    # Of models that know them (Whisper):
+    # Of CTC models:
+    hotwords: str = ""  # words to listen for, separated by commas: "acme, Quilter^5" (a weight of its own)
+    hotword_weight: float | None = None  # nats a label for those without their own; None: the server's default
+    # Of Whisper:
     language: str | None = None  # a code such as "en", or "auto"; by default what the model says, mostly to detect it
     task: str | None = None  # "transcribe", or "translate" into English
     timestamps: bool = False  # fill `Transcription.words` with segments: a sentence or so each

@@ -97,6 +97,27 @@ def test_word_timestamps_in_json(run: Run, server: list[str], folder: Path) -> N
     assert json.loads(out)["words"][1] == {"word": "world", "start": 1.0, "end": 1.5, "confidence": 0.5}
 
 
+def test_hotwords_come_from_the_command_line_and_a_file(
+    run: Run, server: list[str], triton: TritonDouble, folder: Path
+) -> None:
+    (folder / "names.txt").write_text("# people\nQuilter^5\n\nNew York  # a place\n", encoding="utf-8")
+    assert run("transcribe", *server, "--hotwords", "acme", "--hotwords-file", "names.txt", "a.wav").code == 0
+    assert triton.seen[-1].parameters["hotwords"] == "acme,Quilter^5,New York"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "cannot read names.txt"), ("a, b", "holds 'a, b'; needs one word a line")]
+)
+def test_a_file_of_hotwords_that_cannot_be_used(
+    run: Run, server: list[str], folder: Path, content: str | None, message: str
+) -> None:
+    if content is not None:
+        (folder / "names.txt").write_text(content)
+    ran = run("transcribe", *server, "--hotwords-file", "names.txt", "a.wav")
+    assert ran.code == 2
+    assert message in " ".join(ran.err.split())
+
+
 def test_timed_formats_ask_for_words(run: Run, server: list[str], folder: Path) -> None:
     assert run("transcribe", *server, "-f", "ctm", "a.wav").out == (
         "a 1 0.000 0.500 hello 0.500\na 1 1.000 0.500 world 0.500\n"

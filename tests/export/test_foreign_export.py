@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import foreign_graphs as foreign
-import greedy
 import numpy as np
 import onnx
 import onnxruntime
@@ -21,6 +20,7 @@ from asr_export import ExportOptions, ExportResult, GraphOptions, export_graph
 from asr_export.gate import equal_feed, ragged_feed, run_graph, synthetic_speech
 from asr_export.inspection import inspect_repository
 from asr_export.model_folder import read_config
+from decode import decode
 from labels import Labels
 from reference import transformers_says
 
@@ -104,7 +104,7 @@ def test_every_recording_is_heard_as_the_graph_hears_it_alone(name: str, tmp_pat
     lengths = [9_000, 400, 33_333, 16_000, 721] if case.padding_safe else [20_001] * 4
     waves = [synthetic_speech(random, length, foreign.RATE) for length in lengths]
     answers = run_graph(session, waves, ragged_feed if case.padding_safe else equal_feed)
-    heard = greedy.decode(answers, [len(answer) for answer in answers], labels)
+    heard = decode(answers, [len(answer) for answer in answers], labels)
     assert [one.text for one in heard] == [spelled(case, tmp_path / "source.onnx", wave) for wave in waves]
     assert max(len(one.text) for one in heard) > 10
     for answer in answers:
@@ -192,7 +192,7 @@ def test_the_graph_of_another_exporter(tiny_checkpoint: Callable[[str], Path], t
     wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
     session = onnxruntime.InferenceSession(result.output / "acoustic" / "1" / "model.onnx")
     (answer,) = run_graph(session, [wave], equal_feed)
-    (heard,) = greedy.decode([answer], [len(answer)], Labels.load(result.output / "ctc_decode" / "labels.json"))
+    (heard,) = decode([answer], [len(answer)], Labels.load(result.output / "ctc_decode" / "labels.json"))
     assert heard.text == transformers_says(checkpoint, wave)
     assert len(heard.text) > 10
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import greedy
 import numpy as np
 import pytest
 import tiny_checkpoints
 from asr_export import UnsupportedCheckpoint
 from asr_export.checkpoint import Checkpoint, load, locate
 from asr_export.labels import read_labels
+from decode import decode
 from labels import Labels as ServedLabels
 from vocabularies import LATIN, VOCABULARIES, with_vocabulary
 
@@ -40,7 +40,7 @@ def test_text_equals_the_tokenizers(
     # Repeats and blanks as a model makes them, and every label of the tokenizer.
     ids = np.repeat(random.integers(0, len(vocabulary), size=(40, 30)), random.integers(1, 4, size=30), axis=1)
     log_probs = np.where(np.arange(SIZE) == ids[:, :, None], 0.0, -30.0).astype(np.float32)
-    decoded = greedy.decode(list(log_probs), [ids.shape[1]] * len(ids), served)
+    decoded = decode(list(log_probs), [ids.shape[1]] * len(ids), served)
     assert [hypothesis.text for hypothesis in decoded] == checkpoint.tokenizer.batch_decode(ids)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import greedy
 import numpy as np
 import pytest
+from decode import decode
+from hypotheses import Hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 from labels import Labels
@@ -34,8 +36,8 @@ def path(columns: str, width: int | None = None, probability: float = 0.9) -> np
     return np.array(rows, dtype=np.float32)
 
 
-def decode_one(columns: str, labels: Labels = LABELS) -> greedy.Hypothesis:
-    return greedy.decode([path(columns)], [len(columns)], labels)[0]
+def decode_one(columns: str, labels: Labels = LABELS) -> Hypothesis:
+    return decode([path(columns)], [len(columns)], labels)[0]
 
 
 @pytest.mark.parametrize(
@@ -58,11 +60,11 @@ def test_repeats_merge_and_blanks_go(columns: str, text: str) -> None:
 
 def test_padding_is_not_heard() -> None:
     items = [path("AB", width=9), path("C-|-CC-A", width=11), path("A", width=1)]
-    assert [h.text for h in greedy.decode(items, [2, 8, 1], LABELS)] == ["AB", "C CA", "A"]
+    assert [h.text for h in decode(items, [2, 8, 1], LABELS)] == ["AB", "C CA", "A"]
 
 
 def test_a_run_does_not_reach_into_the_next_item() -> None:
-    assert [h.text for h in greedy.decode([path("AA"), path("AA")], [2, 2], LABELS)] == ["A", "A"]
+    assert [h.text for h in decode([path("AA"), path("AA")], [2, 2], LABELS)] == ["A", "A"]
 
 
 def test_words_have_the_times_of_their_labels_widened_to_their_edges() -> None:
@@ -80,7 +82,7 @@ def test_words_do_not_reach_into_each_other_nor_beyond_the_recording() -> None:
 
 def test_confidence_is_the_mean_posterior_of_what_was_emitted() -> None:
     log_probs = np.concatenate([path("A", probability=0.6), path("--", probability=0.99), path("B", probability=0.8)])
-    hypothesis = greedy.decode([log_probs], [4], LABELS)[0]
+    hypothesis = decode([log_probs], [4], LABELS)[0]
     assert hypothesis.confidence == pytest.approx(0.7, abs=1e-6)
     assert hypothesis.words[0].confidence == pytest.approx(0.7, abs=1e-4)
 
@@ -101,7 +103,7 @@ def test_lower_case_and_clean_up_follow_the_tokenizer() -> None:
 def test_nan_is_told_for_its_item_alone() -> None:
     broken = path("AB")
     broken[1, 3] = np.nan
-    first, second = greedy.decode([broken, path("C")], [2, 1], LABELS)
+    first, second = decode([broken, path("C")], [2, 1], LABELS)
     assert np.isnan(first.confidence)
     assert second.text == "C"
 
@@ -120,7 +122,7 @@ def test_a_foreign_vocabulary_is_refused() -> None:
 @given(st.lists(st.text("-|ABC", min_size=1, max_size=12), min_size=1, max_size=6))
 def test_a_batch_equals_its_items_and_the_definition(batch: list[str]) -> None:
     width = max(map(len, batch))
-    together = greedy.decode([path(item, width) for item in batch], [len(item) for item in batch], LABELS)
+    together = decode([path(item, width) for item in batch], [len(item) for item in batch], LABELS)
     for item, hypothesis in zip(batch, together, strict=True):
         merged = "".join(name for name, _ in itertools.groupby(item) if name != "-")
         assert hypothesis.text == merged.replace("|", " ").strip()

@@ -10,7 +10,8 @@ import typer
 
 from asr_client import manifest as manifests
 from asr_client import scoring
-from asr_client.commands import connection
+from asr_client._options import DecodeOptions
+from asr_client.commands import connection, hotword_options
 from asr_client.commands.report import Item, Report
 from asr_client.commands.transcribe import progress_bar
 
@@ -40,6 +41,8 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write figures and all transcripts to this file.")
     ] = None,
+    hotwords: hotword_options.Words = "",
+    hotwords_file: hotword_options.File = None,
     concurrency: connection.Concurrency = 8,
     timeout: connection.Timeout = 60.0,
     tls: connection.UseTls = False,
@@ -55,10 +58,11 @@ def evaluate(
     import jiwer  # noqa: F401 (missing? say so now, not after an hour of transcribing)
 
     entries = manifests.read(manifest)
+    options = DecodeOptions(hotwords=hotword_options.join(hotwords, hotwords_file))
     server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
     with server.client() as client:
         client.check_model()
-        report = _run(client, entries, concurrency, normalize)
+        report = _run(client, entries, concurrency, normalize, options)
     for item in report.failed:
         typer.echo(connection.failure(item.audio, Exception(item.error)), err=True)
     if json_file is not None:
@@ -68,12 +72,17 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _run(client: "Client", entries: list[manifests.Entry], concurrency: int, normalize: bool) -> Report:
+def _run(
+    client: "Client", entries: list[manifests.Entry], concurrency: int, normalize: bool, options: DecodeOptions
+) -> Report:
     """Transcribe and score all entries."""
     with progress_bar(len(entries)) as bar:
         begin = time.monotonic()
         outcomes = client.transcribe_many(
-            (entry.path for entry in entries), concurrency=concurrency, on_progress=lambda _: bar.update()
+            (entry.path for entry in entries),
+            concurrency=concurrency,
+            on_progress=lambda _: bar.update(),
+            options=options,
         )
         wall_s = time.monotonic() - begin
     pairs = zip(entries, outcomes, strict=True)

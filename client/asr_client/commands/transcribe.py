@@ -12,7 +12,7 @@ from asr_client import formats
 from asr_client._audio import Encoding
 from asr_client._options import DecodeOptions
 from asr_client._protocol import LANGUAGE
-from asr_client.commands import connection
+from asr_client.commands import connection, hotword_options
 
 if TYPE_CHECKING:
     from asr_client import Audio, Outcome, Transcription
@@ -37,6 +37,8 @@ def transcribe(
     word_timestamps: Annotated[
         bool, typer.Option("--word-timestamps", help="Ask when each word was said (shown by -f json).")
     ] = False,
+    hotwords: hotword_options.Words = "",
+    hotwords_file: hotword_options.File = None,
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Whisper: ask when each segment was said (shown by -f json).")
     ] = False,
@@ -70,6 +72,7 @@ def transcribe(
     _check_usage(files, format, output_dir, encoding, sampling_rate, channels)
     server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
     write = _writer(files, format, output_dir)
+    wished = hotword_options.join(hotwords, hotwords_file)
     recordings = [_recording(file, encoding, sampling_rate, channels) for file in files]
     failed = 0
     with server.client() as client, progress_bar(len(files)) as bar:
@@ -78,6 +81,7 @@ def transcribe(
         timed = format in formats.TIMED_FORMATS
         options = DecodeOptions(
             word_timestamps=word_timestamps or (timed and not by_segments),
+            hotwords=wished,
             timestamps=timestamps or (timed and by_segments),
             language=language,
             task=task,

@@ -1,11 +1,15 @@
 """The request parameters of the decode step, checked."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+
+from hotwords import DEFAULT_WEIGHT, MAX_HOTWORDS, MAX_LABELS, Hotword
 
 # Read by the preprocess step, which has checked their values before this step runs.
 AUDIO_PARAMETERS = ("encoding", "sample_rate", "channels")
 DECODERS = ("greedy",)
+MAX_WEIGHT = 100.0  # nats a label; far below it a hotword is found in everything
 
 
 class ParameterError(ValueError):
@@ -18,6 +22,8 @@ class DecodeOptions:
 
     decoder: str = "greedy"  # one of DECODERS
     word_timestamps: bool = False  # fill WORDS; off by default because most callers read the text alone
+    hotwords: tuple[Hotword, ...] = ()
+    hotword_weight: float = DEFAULT_WEIGHT  # of those that have no weight of their own
 
 
 def parse(parameters: Mapping[str, object]) -> DecodeOptions:
@@ -34,7 +40,10 @@ def parse(parameters: Mapping[str, object]) -> DecodeOptions:
     decoder = parameters.get("decoder", "greedy")
     if decoder not in DECODERS:
         raise ParameterError(f"decoder is {decoder!r}; needs one of {', '.join(DECODERS)}")
-    return DecodeOptions(str(decoder), _boolean(parameters, "word_timestamps"))
+    weight = _weight("hotword_weight", parameters.get("hotword_weight", DEFAULT_WEIGHT))
+    return DecodeOptions(
+        str(decoder), _boolean(parameters, "word_timestamps"), _hotwords(parameters.get("hotwords", ""), weight), weight
+    )
 
 
 def _boolean(parameters: Mapping[str, object], name: str) -> bool:
@@ -45,3 +54,30 @@ def _boolean(parameters: Mapping[str, object], name: str) -> bool:
     if not isinstance(value, bool):
         raise ParameterError(f"{name} is {value!r}; needs true or false")
     return value
+
+
+def _weight(name: str, value: object) -> float:
+    try:
+        weight = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        weight = math.nan
+    if not 0 < weight <= MAX_WEIGHT:
+        raise ParameterError(f"{name} is {value!r}; needs a number above 0, up to {MAX_WEIGHT:g} (nats a label)")
+    return weight
+
+
+def _hotwords(value: object, weight: float) -> tuple[Hotword, ...]:
+    """`"acme, Quilter^5"` -> the words, with their weights."""
+    if not isinstance(value, str):
+        raise ParameterError(f"hotwords is {value!r}; needs words separated by commas, such as 'acme, Quilter^5'")
+    entries = [entry.strip() for entry in value.split(",") if entry.strip()]
+    if len(entries) > MAX_HOTWORDS:
+        raise ParameterError(f"hotwords holds {len(entries)} words; needs {MAX_HOTWORDS} or fewer")
+    hotwords = []
+    for entry in entries:
+        text, mark, own = entry.partition("^")
+        text = " ".join(text.split())
+        if not text or len(text) > MAX_LABELS:
+            raise ParameterError(f"hotword {entry[:120]!r}; needs WORD or WORD^WEIGHT, of 1 to {MAX_LABELS} characters")
+        hotwords.append(Hotword(text, _weight(f"the weight of hotword {text!r}", own.strip()) if mark else weight))
+    return tuple(hotwords)

@@ -1,0 +1,156 @@
+"""What hotwords bring and cost: recall of rare names, word error rates with and without, and time.
+
+    python benchmarks/rare_names.py REPOSITORY [--sentences 200] [--weights 2,3,4,5,6]
+
+Held-out sentences by held-out voices of espeak-ng (the system package), one word of each replaced by a name that the
+demo model has never heard; and as many without a name, which hotwords must leave alone. The names of the other
+sentences and invented ones make the lists longer. Time is that of the decode step alone, batches of 16, for each
+second of audio, without what the list costs once (it is kept for later requests). All lists take turns in one process.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+import onnxruntime as ort
+from machine import machine
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "demo"), str(ROOT / "model_repository" / "ctc_decode" / "1")]
+
+from decoding import Decoder  # noqa: E402
+from grammar import held_out_sentence  # noqa: E402
+from hotwords import DEFAULT_WEIGHT, Hotword  # noqa: E402
+from labels import Labels  # noqa: E402
+from options import DecodeOptions  # noqa: E402
+from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, Augmentation, augment, synthesise  # noqa: E402
+
+RESULT = Path(__file__).parent / "results" / "rare_names.json"
+PACKAGES = ("numpy", "onnxruntime", "triton-asr-kit")
+_TEXT = """abernathy acme bartholomew calloway cassandra dempsey ellington faulkner gallagher hawthorne isaacson
+jefferson kensington kubernetes lockhart montgomery nakamura oppenheimer pemberton prometheus quigley radcliffe
+sunderland terraform trevelyan underwood vanderbilt wellington yamamoto zimmerman"""
+RARE = tuple(_TEXT.split())
+LIST_SIZES = (0, 10, 100, 1000)
+BATCH = 16
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Something said, as the acoustic model hears it."""
+
+    text: str
+    name: str  # the rare one in it; "" where there is none
+    log_probs: NDArray[np.float32]  # float32 [frames, vocab]
+    seconds: float
+
+
+def main() -> None:
+    """Measure, print tables, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--sentences", type=int, default=200)
+    parser.add_argument("--weights", default="2,3,4,5,6")
+    parser.add_argument("--result", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    labels = Labels.load(arguments.repository / "ctc_decode" / "labels.json")
+    sentences = spoken(arguments.repository, arguments.sentences)
+    decoder = Decoder(labels)
+    weights = [
+        {"weight": weight, **quality(decoder, sentences, 100, weight)}
+        for weight in map(float, arguments.weights.split(","))
+    ]
+    costs = cost(decoder, sentences)
+    sizes = [
+        {"hotwords": size, **quality(decoder, sentences, size, DEFAULT_WEIGHT), "ms_per_second": costs[size]}
+        for size in LIST_SIZES
+    ]
+    content = {"machine": machine(PACKAGES), "figures": {"weights": weights, "sizes": sizes}}
+    arguments.result.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(table(weights), table(sizes), sep="\n\n")
+    print(f"written to {arguments.result}", file=sys.stderr)
+
+
+def spoken(repository: Path, count: int) -> list[Sentence]:
+    """`count` sentences with a name, and as many without."""
+    rng, noise = random.Random("hotwords"), np.random.default_rng(0)
+    session = ort.InferenceSession(repository / "acoustic" / "1" / "model.onnx", providers=["CPUExecutionProvider"])
+    sentences = []
+    for index in tqdm(range(2 * count), unit="sentence", file=sys.stderr):
+        words, name = held_out_sentence(rng).split(), ""
+        if index < count:
+            name = RARE[index % len(RARE)]
+            words[rng.randrange(len(words))] = name
+        audio = augment(synthesise(" ".join(words), rng.choice(HELD_OUT_VOICES)).samples, noise, Augmentation())
+        shape = np.array([[len(audio)]], dtype=np.int32)
+        log_probs = session.run(["log_probs"], {"audio": audio, "audio_shape": shape})[0][0]
+        sentences.append(Sentence(" ".join(words), name, log_probs, len(audio) / SAMPLE_RATE))
+    return sentences
+
+
+def wished(size: int) -> list[str]:
+    """The names, or the first of them, and invented ones to make up the number."""
+    rng = random.Random("names")
+    names = dict.fromkeys(RARE[:size])
+    while len(names) < size:
+        names["".join(map(rng.choice, ("bdfgklmnprstvwz", "aeiou", "nrls") * rng.randint(2, 3)))] = None
+    return list(names)
+
+
+def options(size: int, weight: float) -> DecodeOptions:
+    """A request with that many hotwords."""
+    return DecodeOptions(hotwords=tuple(Hotword(name, weight) for name in wished(size)))
+
+
+def quality(decoder: Decoder, sentences: Sequence[Sentence], size: int, weight: float) -> dict[str, float]:
+    """Recall of the names that are in the list, and word error rates in percent."""
+    asked = options(size, weight)
+    tasks = [decoder.task(one.log_probs, len(one.log_probs), asked) for one in sentences]
+    heard = [hypothesis.text.lower() for hypothesis in decoder.decode(tasks)]
+    names = set(wished(size) or RARE)
+    named = [(one, text) for one, text in zip(sentences, heard, strict=True) if one.name in names]
+    plain = [(one, text) for one, text in zip(sentences, heard, strict=True) if not one.name]
+    return {
+        "recall": round(100 * statistics.fmean(one.name in text.split() for one, text in named), 1),
+        "wer_with_names": round(100 * jiwer.wer([one.text for one, _ in named], [text for _, text in named]), 2),
+        "wer_without": round(100 * jiwer.wer([one.text for one, _ in plain], [text for _, text in plain]), 2),
+        "false_alarms": sum(word in names for _, text in plain for word in text.split()),
+    }
+
+
+def cost(decoder: Decoder, sentences: Sequence[Sentence]) -> dict[int, float]:
+    """Milliseconds of the decode step for a second of audio, for each size of list."""
+    seconds = sum(one.seconds for one in sentences)
+    spent: dict[int, list[float]] = {size: [] for size in LIST_SIZES}
+    for _ in range(ROUNDS):
+        for size in LIST_SIZES:
+            asked = options(size, DEFAULT_WEIGHT)
+            tasks = [decoder.task(one.log_probs, len(one.log_probs), asked) for one in sentences]
+            begin = time.perf_counter()
+            for first in range(0, len(tasks), BATCH):
+                decoder.decode(tasks[first : first + BATCH])
+            spent[size].append(1000 * (time.perf_counter() - begin) / seconds)
+    return {size: round(statistics.median(values), 3) for size, values in spent.items()}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown."""
+    keys = list(rows[0])
+    lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+    return "\n".join([*lines, *("| " + " | ".join(str(row[key]) for key in keys) + " |" for row in rows)])
+
+
+if __name__ == "__main__":
+    main()
