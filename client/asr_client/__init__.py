@@ -23,10 +23,11 @@ from asr_client._errors import (
     ServerUnavailable,
 )
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
-from asr_client._results import Outcome, Transcription, Word
+from asr_client._results import Alternative, Outcome, Transcription, Word
 
 __all__ = [
     "AccessDenied",
+    "Alternative",
     "AsrError",
     "AsyncClient",
     "Audio",

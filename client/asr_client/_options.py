@@ -23,6 +23,9 @@ class DecodeOptions:
 
     word_timestamps: bool = False  # fill `Transcription.words`; off because most callers read the text alone
     # Of CTC models:
+    decoder: Literal["greedy", "beam"] = "greedy"  # beam: the likeliest text over all of its alignments
+    beam_width: int | None = None  # prefixes that beam search keeps; None: the server's default, 16
+    nbest: int = 1  # fill `Transcription.alternatives` with so many texts of beam search
     hotwords: str = ""  # words to listen for, separated by commas: "acme, Quilter^5" (a weight of its own)
     hotword_weight: float | None = None  # nats a label for those without their own; None: the server's default
     # Of Whisper:

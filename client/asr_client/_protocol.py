@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from asr_client._audio import Payload
 from asr_client._errors import ModelMismatch, ServerError
 from asr_client._options import DecodeOptions, ParameterValue
-from asr_client._results import Transcription, Word
+from asr_client._results import Alternative, Transcription, Word
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,8 @@ INPUTS = {"AUDIO": "BYTES"}
 OUTPUTS = {"TRANSCRIPT": "BYTES", "CONFIDENCE": "FP32", "DURATION": "FP32", "WORDS": "BYTES"}
 WORDS = "WORDS"
 LANGUAGE = "LANGUAGE"  # of models that know several
+ALTERNATIVES = "ALTERNATIVES"  # of models that have a beam search
+OPTIONAL_OUTPUTS = frozenset((LANGUAGE, ALTERNATIVES))
 
 Answer = TypeVar("Answer")
 Tensors = Mapping[str, "np.ndarray[Any, Any] | None"]
@@ -66,7 +68,7 @@ class Infer(Operation[Tensors]):
     version: str  # "" leaves the choice to the server
     audio: bytes  # the one element of AUDIO, wire shape [1, 1]
     parameters: Mapping[str, ParameterValue]
-    outputs: tuple[str, ...]  # names of the tensors to read; LANGUAGE may be absent
+    outputs: tuple[str, ...]  # names of the tensors to read; OPTIONAL_OUTPUTS may be absent
 
 
 def infer(model: str, version: str, payload: Payload, options: DecodeOptions) -> Infer:
@@ -74,7 +76,8 @@ def infer(model: str, version: str, payload: Payload, options: DecodeOptions) ->
     timed = options.word_timestamps or options.timestamps
     outputs = tuple(name for name in OUTPUTS if name != WORDS or timed)
     parameters = {**payload.parameters(), **options.parameters()}
-    return Infer(model, version, payload.data, parameters, (*outputs, LANGUAGE))
+    alternatives = (ALTERNATIVES,) if options.nbest > 1 else ()
+    return Infer(model, version, payload.data, parameters, (*outputs, LANGUAGE, *alternatives))
 
 
 def transcription(request: Infer, tensors: Tensors) -> Transcription:
@@ -87,7 +90,7 @@ def transcription(request: Infer, tensors: Tensors) -> Transcription:
     Raises:
         ServerError: an output is missing, empty or malformed.
     """
-    present = [name for name in request.outputs if name != LANGUAGE or tensors.get(name) is not None]
+    present = [name for name in request.outputs if name not in OPTIONAL_OUTPUTS or tensors.get(name) is not None]
     elements = {name: _element(request.model, name, tensors.get(name)) for name in present}
     try:
         return Transcription(
@@ -96,9 +99,14 @@ def transcription(request: Infer, tensors: Tensors) -> Transcription:
             duration=float(elements["DURATION"]),
             words=_words(elements[WORDS]) if WORDS in elements else (),
             language=elements[LANGUAGE].decode() if LANGUAGE in elements else None,
+            alternatives=_alternatives(elements[ALTERNATIVES]) if ALTERNATIVES in elements else (),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ServerError(f"model {request.model!r} gave a malformed answer: {error!r}") from error
+
+
+def _alternatives(element: bytes) -> tuple[Alternative, ...]:
+    return tuple(Alternative(str(one["text"]), float(one["score"])) for one in json.loads(element))
 
 
 def check_description(model: str, description: ModelDescription) -> None:

@@ -16,6 +16,14 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """One of the likeliest texts of a recording."""
+
+    text: str
+    score: float  # log-probability, summed over the ways in which the recording can be read as this text
+
+
+@dataclass(frozen=True)
 class Transcription:
     """What was said in one recording."""
 
@@ -25,6 +33,8 @@ class Transcription:
     # In order of time; empty unless `word_timestamps` was asked for, or `timestamps`, which makes every one a segment.
     words: tuple[Word, ...] = ()
     language: str | None = None  # code; None where the model names none
+    # Best first; empty unless `nbest` asked for more than one. Hotwords are in `text`, not in these.
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A transcription as the text of a file: plain, JSON, subtitles, tables.
 
 txt   the transcript
-json  one object: audio, text, confidence, duration, words, and language where the model names it
+json  one object: audio, text, confidence, duration, words; language where the model names it; alternatives if asked for
 srt   SubRip subtitles
 vtt   WebVTT subtitles
 tsv   start, end (whole milliseconds) and text of each subtitle, with a header; as whisper writes it
@@ -112,6 +112,8 @@ def _json(transcription: Transcription, name: str) -> str:
     content = _rounded(asdict(transcription))
     if transcription.language is None:  # the model names none
         del content["language"]
+    if not transcription.alternatives:
+        del content["alternatives"]
     return json.dumps({"audio": name, **content}, ensure_ascii=False) + "\n"
 
 

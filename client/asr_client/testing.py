@@ -56,10 +56,12 @@ class AsyncMockTransport:
 
 def _tensors(result: Transcription) -> Tensors:
     words = json.dumps([asdict(word) for word in result.words])
+    alternatives = json.dumps([asdict(alternative) for alternative in result.alternatives])
     return {
         "TRANSCRIPT": np.array([[result.text.encode()]], dtype=np.object_),
         "CONFIDENCE": np.array([[result.confidence]], dtype=np.float32),
         "DURATION": np.array([[result.duration]], dtype=np.float32),
         "WORDS": np.array([[words.encode()]], dtype=np.object_),
+        "ALTERNATIVES": np.array([[alternatives.encode()]], dtype=np.object_),
         "LANGUAGE": None if result.language is None else np.array([[result.language.encode()]], dtype=np.object_),
     }

@@ -31,6 +31,7 @@ def run_python(code: str) -> str:
 def test_exported_names() -> None:
     assert asr_client.__all__ == [
         "AccessDenied",
+        "Alternative",
         "AsrError",
         "AsyncClient",
         "Audio",

@@ -75,11 +75,13 @@ class TritonDouble:
         self.seen.append(seen)
         result = self.model(seen)
         words = json.dumps([asdict(word) for word in result.words])
+        alternatives = json.dumps([asdict(alternative) for alternative in result.alternatives])
         tensors = {
             "TRANSCRIPT": ("BYTES", _bytes_tensor(result.text.encode())),
             "CONFIDENCE": ("FP32", np.float32(result.confidence).tobytes()),
             "DURATION": ("FP32", np.float32(result.duration).tobytes()),
             "WORDS": ("BYTES", _bytes_tensor(words.encode())),
+            "ALTERNATIVES": ("BYTES", _bytes_tensor(alternatives.encode())),
         }
         if result.language is not None:
             tensors["LANGUAGE"] = ("BYTES", _bytes_tensor(result.language.encode()))

@@ -149,9 +149,29 @@ def test_ctc_decode_answers_each_request_of_a_batch(ctc_decode: Any) -> None:
     ]
     assert answers[0].outputs["TRANSCRIPT"].tolist() == [[b"AB"]]
     assert answers[0].outputs["WORDS"].tolist() == [[b"[]"]]
+    assert answers[0].outputs["ALTERNATIVES"].tolist() == [[b"[]"]]
     assert answers[3].outputs["TRANSCRIPT"].tolist() == [[b"A C"]]
     assert [word["word"] for word in json.loads(answers[3].outputs["WORDS"][0, 0])] == ["A", "C"]
     assert {values.dtype for values in (answers[0].outputs["CONFIDENCE"],)} == {np.dtype(np.float32)}
+
+
+def test_beam_search_and_greedy_decoding_share_a_batch(ctc_decode: Any) -> None:
+    broken = np.full((3, 5), np.nan, np.float32)
+    one, greedy, many, nan = ctc_decode.execute(
+        [
+            frames_request(path("A-B"), 3, decoder="beam"),
+            frames_request(path("A-B"), 3),
+            frames_request(path("A-B", width=9), 3, decoder="beam", nbest=3, word_timestamps=True),
+            frames_request(broken, 3, decoder="beam"),
+        ]
+    )
+    assert [answer.outputs["TRANSCRIPT"].tolist() for answer in (one, greedy, many)] == [[[b"AB"]]] * 3
+    assert one.outputs["ALTERNATIVES"].tolist() == [[b"[]"]]
+    alternatives = json.loads(many.outputs["ALTERNATIVES"][0, 0])
+    assert alternatives[0]["text"] == "AB"
+    assert len(alternatives) == 3
+    assert [word["word"] for word in json.loads(many.outputs["WORDS"][0, 0])] == ["AB"]
+    assert nan.error.code == TritonError.INTERNAL
 
 
 def test_a_batch_of_bad_requests_alone(ctc_decode: Any) -> None:

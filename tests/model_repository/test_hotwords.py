@@ -92,7 +92,7 @@ def test_neighbours_of_a_batch_have_their_own_hotwords() -> None:
         decoder.task(MISHEARD, len(MISHEARD), parse({"hotwords": name}))
         for name in ("quilter", "", "mister", "quilter")
     ]
-    assert [heard.text.split()[:2] for heard in decoder.decode(tasks)] == [
+    assert [result.best.text.split()[:2] for result in decoder.decode(tasks)] == [
         ["MISDER", "QUILTER"],
         ["MISDER", "QOILDER"],
         ["MISTER", "QOILDER"],
@@ -186,7 +186,7 @@ def by_definition(log_probs: np.ndarray, columns: list[int], weight: float) -> f
                 if label and (at == start or label != taken[at - start - 1])
             ]
             score = relative[range(start, end), list(taken)].sum()
-            if end < frames and (not len(spoken) or end <= spoken[-1]):
+            if len(spoken) and end <= spoken[-1]:
                 score += relative[end, 1]
                 entered.append((end, 1))
             near = hotwords.NEAR_FRAMES

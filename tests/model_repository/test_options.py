@@ -18,13 +18,24 @@ def test_word_timestamps_may_come_as_text(value: object) -> None:
     assert options.parse({"word_timestamps": value}).word_timestamps
 
 
+def test_beam_search_has_options_of_its_own() -> None:
+    parsed = options.parse({"decoder": "beam", "beam_width": "32", "nbest": 5})
+    assert (parsed.decoder, parsed.beam_width, parsed.nbest) == ("beam", 32, 5)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
         ({"word_timestamp": True}, "unknown parameter 'word_timestamp'; needs some of .*word_timestamps"),
         ({"word_timestamps": "yes"}, "word_timestamps is 'yes'; needs true or false"),
         ({"word_timestamps": 1}, "word_timestamps is 1"),
-        ({"decoder": "fancy"}, "decoder is 'fancy'; needs one of greedy"),
+        ({"decoder": "fancy"}, "decoder is 'fancy'; needs one of greedy, beam"),
+        ({"beam_width": 8}, "beam_width given with decoder=greedy; needs decoder=beam"),
+        ({"nbest": 2, "decoder": "greedy"}, "nbest given with decoder=greedy; needs decoder=beam"),
+        ({"decoder": "beam", "beam_width": 0}, "beam_width is 0; needs a whole number from 1 to 1000"),
+        ({"decoder": "beam", "beam_width": "9" * 5000}, "beam_width is '999"),
+        ({"decoder": "beam", "nbest": 17}, "nbest is 17; needs a whole number from 1 to 16"),
+        ({"decoder": "beam", "nbest": True}, "nbest is True"),
     ],
 )
 def test_what_is_wrong_is_named(parameters: dict[str, object], message: str) -> None:

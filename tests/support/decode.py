@@ -15,4 +15,5 @@ def decode(
     """What a batch of float32 `[width, vocab]` says, with the same request parameters for each."""
     decoder = Decoder(labels)
     options = parse(parameters)
-    return decoder.decode([decoder.task(*item, options) for item in zip(log_probs, frames, strict=True)])
+    tasks = [decoder.task(*item, options) for item in zip(log_probs, frames, strict=True)]
+    return [result.best for result in decoder.decode(tasks)]

@@ -37,6 +37,15 @@ def transcribe(
     word_timestamps: Annotated[
         bool, typer.Option("--word-timestamps", help="Ask when each word was said (shown by -f json).")
     ] = False,
+    decoder: Annotated[
+        Literal["greedy", "beam"], typer.Option(help="beam: the likeliest text over all of its alignments; slower.")
+    ] = "greedy",
+    beam_width: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Prefixes that beam search keeps.  [default: 16]")
+    ] = None,
+    nbest: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Texts that beam search finds (shown by -f json).")
+    ] = 1,
     hotwords: hotword_options.Words = "",
     hotwords_file: hotword_options.File = None,
     timestamps: Annotated[
@@ -81,6 +90,9 @@ def transcribe(
         timed = format in formats.TIMED_FORMATS
         options = DecodeOptions(
             word_timestamps=word_timestamps or (timed and not by_segments),
+            decoder=decoder,
+            beam_width=beam_width,
+            nbest=nbest,
             hotwords=wished,
             timestamps=timestamps or (timed and by_segments),
             language=language,

@@ -9,12 +9,11 @@ import decoding
 import numpy as np
 import options
 import triton_python_backend_utils as pb_utils
-from hypotheses import Hypothesis
 from labels import Labels
 
 
 class TritonPythonModel:
-    """`log_probs` FP32 [1, width, vocab] and `frames` INT32 [1, 1] -> TRANSCRIPT, CONFIDENCE, WORDS, each [1, 1]."""
+    """`log_probs` FP32 [1, width, vocab], `frames` INT32 [1, 1] -> what config.pbtxt lists, each [1, 1]."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read the vocabulary that the export put beside the model."""
@@ -29,9 +28,9 @@ class TritonPythonModel:
                 accepted.append((index, self._unpack(request)))
             except ValueError as refused:
                 responses[index] = _error(str(refused), pb_utils.TritonError.INVALID_ARG)
-        hypotheses = self.decoder.decode([task for _, task in accepted])
-        for (index, task), hypothesis in zip(accepted, hypotheses, strict=True):
-            responses[index] = _response(hypothesis, task.options)
+        results = self.decoder.decode([task for _, task in accepted])
+        for (index, task), result in zip(accepted, results, strict=True):
+            responses[index] = _response(result, task.options)
         return responses
 
     def _unpack(self, request: "pb_utils.InferenceRequest") -> decoding.Task:
@@ -43,15 +42,18 @@ class TritonPythonModel:
         return self.decoder.task(log_probs[0], frames, option)
 
 
-def _response(hypothesis: Hypothesis, option: options.DecodeOptions) -> object:
+def _response(result: decoding.Result, option: options.DecodeOptions) -> object:
+    hypothesis = result.best
     if math.isnan(hypothesis.confidence):
         return _error("the acoustic model returned NaN for this recording", pb_utils.TritonError.INTERNAL)
+    alternatives = [{"text": one.text, "score": round(one.score, 4)} for one in result.alternatives]
     words = [asdict(word) for word in hypothesis.words] if option.word_timestamps else []
     return pb_utils.InferenceResponse(
         [
             _text("TRANSCRIPT", hypothesis.text),
             pb_utils.Tensor("CONFIDENCE", np.array([[hypothesis.confidence]], dtype=np.float32)),
             _text("WORDS", json.dumps(words, ensure_ascii=False)),
+            _text("ALTERNATIVES", json.dumps(alternatives if option.nbest > 1 else [], ensure_ascii=False)),
         ]
     )
 

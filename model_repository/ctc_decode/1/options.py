@@ -8,7 +8,8 @@ from hotwords import DEFAULT_WEIGHT, MAX_HOTWORDS, MAX_LABELS, Hotword
 
 # Read by the preprocess step, which has checked their values before this step runs.
 AUDIO_PARAMETERS = ("encoding", "sample_rate", "channels")
-DECODERS = ("greedy",)
+DECODERS = ("greedy", "beam")
+MAX_BEAM_WIDTH = 1000
 MAX_WEIGHT = 100.0  # nats a label; far below it a hotword is found in everything
 
 
@@ -21,6 +22,8 @@ class DecodeOptions:
     """How to decode one request."""
 
     decoder: str = "greedy"  # one of DECODERS
+    beam_width: int = 16  # prefixes that beam search keeps from frame to frame
+    nbest: int = 1  # texts that beam search returns; beyond the best one in ALTERNATIVES
     word_timestamps: bool = False  # fill WORDS; off by default because most callers read the text alone
     hotwords: tuple[Hotword, ...] = ()
     hotword_weight: float = DEFAULT_WEIGHT  # of those that have no weight of their own
@@ -41,8 +44,16 @@ def parse(parameters: Mapping[str, object]) -> DecodeOptions:
     if decoder not in DECODERS:
         raise ParameterError(f"decoder is {decoder!r}; needs one of {', '.join(DECODERS)}")
     weight = _weight("hotword_weight", parameters.get("hotword_weight", DEFAULT_WEIGHT))
+    if decoder != "beam" and (stray := sorted({"beam_width", "nbest"} & parameters.keys())):
+        raise ParameterError(f"{' and '.join(stray)} given with decoder={decoder}; needs decoder=beam")
+    beam_width = _integer(parameters, "beam_width", DecodeOptions.beam_width, MAX_BEAM_WIDTH)
     return DecodeOptions(
-        str(decoder), _boolean(parameters, "word_timestamps"), _hotwords(parameters.get("hotwords", ""), weight), weight
+        decoder=str(decoder),
+        beam_width=beam_width,
+        nbest=_integer(parameters, "nbest", DecodeOptions.nbest, beam_width),
+        word_timestamps=_boolean(parameters, "word_timestamps"),
+        hotwords=_hotwords(parameters.get("hotwords", ""), weight),
+        hotword_weight=weight,
     )
 
 
@@ -53,6 +64,16 @@ def _boolean(parameters: Mapping[str, object], name: str) -> bool:
         value = {"true": True, "false": False}.get(value.lower(), value)
     if not isinstance(value, bool):
         raise ParameterError(f"{name} is {value!r}; needs true or false")
+    return value
+
+
+def _integer(parameters: Mapping[str, object], name: str, default: int, high: int) -> int:
+    value = parameters.get(name, default)
+    # A client that has only text parameters sends "16".
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(high)):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= high:
+        raise ParameterError(f"{name} is {value!r}; needs a whole number from 1 to {high}")
     return value
 
 

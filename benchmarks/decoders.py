@@ -1,11 +1,12 @@
-"""What hotwords bring and cost: recall of rare names, word error rates with and without, and time.
+"""What beam search and hotwords bring and cost: recall of rare names, word error rates, and time.
 
-    python benchmarks/rare_names.py REPOSITORY [--sentences 200] [--weights 2,3,4,5,6]
+    python benchmarks/decoders.py REPOSITORY [--sentences 200] [--weights 2,3,4,5,6]
 
 Held-out sentences by held-out voices of espeak-ng (the system package), one word of each replaced by a name that the
 demo model has never heard; and as many without a name, which hotwords must leave alone. The names of the other
 sentences and invented ones make the lists longer. Time is that of the decode step alone, batches of 16, for each
-second of audio, without what the list costs once (it is kept for later requests). All lists take turns in one process.
+second of audio, without what the list costs once (it is kept for later requests); beside it that of the acoustic model,
+which hears one recording after the other on all cores. All rows take turns in one process.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,11 @@ from decoding import Decoder  # noqa: E402
 from grammar import held_out_sentence  # noqa: E402
 from hotwords import DEFAULT_WEIGHT, Hotword  # noqa: E402
 from labels import Labels  # noqa: E402
-from options import DecodeOptions  # noqa: E402
+from options import DECODERS, DecodeOptions  # noqa: E402
 from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, Augmentation, augment, synthesise  # noqa: E402
 
-RESULT = Path(__file__).parent / "results" / "rare_names.json"
-PACKAGES = ("numpy", "onnxruntime", "triton-asr-kit")
+RESULT = Path(__file__).parent / "results" / "decoders.json"
+PACKAGES = ("flashlight-text", "numpy", "onnxruntime", "triton-asr-kit")
 _TEXT = """abernathy acme bartholomew calloway cassandra dempsey ellington faulkner gallagher hawthorne isaacson
 jefferson kensington kubernetes lockhart montgomery nakamura oppenheimer pemberton prometheus quigley radcliffe
 sunderland terraform trevelyan underwood vanderbilt wellington yamamoto zimmerman"""
@@ -66,28 +67,30 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT)
     arguments = parser.parse_args()
     labels = Labels.load(arguments.repository / "ctc_decode" / "labels.json")
-    sentences = spoken(arguments.repository, arguments.sentences)
+    sentences, acoustic_ms = spoken(arguments.repository, arguments.sentences)
     decoder = Decoder(labels)
     weights = [
-        {"weight": weight, **quality(decoder, sentences, 100, weight)}
+        {"weight": weight, **quality(decoder, sentences, wishes(100, weight))}
         for weight in map(float, arguments.weights.split(","))
     ]
-    costs = cost(decoder, sentences)
+    rows = {(name, size): wishes(size, DEFAULT_WEIGHT, name) for name in DECODERS for size in LIST_SIZES}
+    costs = cost(decoder, sentences, rows)
     sizes = [
-        {"hotwords": size, **quality(decoder, sentences, size, DEFAULT_WEIGHT), "ms_per_second": costs[size]}
-        for size in LIST_SIZES
+        {"decoder": name, "hotwords": size, **quality(decoder, sentences, asked), "ms_per_second": costs[name, size]}
+        for (name, size), asked in rows.items()
     ]
-    content = {"machine": machine(PACKAGES), "figures": {"weights": weights, "sizes": sizes}}
+    figures = {"acoustic_ms_per_second": round(acoustic_ms, 3), "weights": weights, "decoders": sizes}
+    content = {"machine": machine(PACKAGES), "figures": figures}
     arguments.result.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    print(table(weights), table(sizes), sep="\n\n")
+    print(f"acoustic model: {acoustic_ms:.2f} ms for a second of audio", table(weights), table(sizes), sep="\n\n")
     print(f"written to {arguments.result}", file=sys.stderr)
 
 
-def spoken(repository: Path, count: int) -> list[Sentence]:
-    """`count` sentences with a name, and as many without."""
+def spoken(repository: Path, count: int) -> tuple[list[Sentence], float]:
+    """`count` sentences with a name, and as many without; and what the acoustic model takes for a second, in ms."""
     rng, noise = random.Random("hotwords"), np.random.default_rng(0)
     session = ort.InferenceSession(repository / "acoustic" / "1" / "model.onnx", providers=["CPUExecutionProvider"])
-    sentences = []
+    sentences, spent_s = [], 0.0
     for index in tqdm(range(2 * count), unit="sentence", file=sys.stderr):
         words, name = held_out_sentence(rng).split(), ""
         if index < count:
@@ -95,9 +98,11 @@ def spoken(repository: Path, count: int) -> list[Sentence]:
             words[rng.randrange(len(words))] = name
         audio = augment(synthesise(" ".join(words), rng.choice(HELD_OUT_VOICES)).samples, noise, Augmentation())
         shape = np.array([[len(audio)]], dtype=np.int32)
+        begin = time.perf_counter()
         log_probs = session.run(["log_probs"], {"audio": audio, "audio_shape": shape})[0][0]
+        spent_s += time.perf_counter() - begin
         sentences.append(Sentence(" ".join(words), name, log_probs, len(audio) / SAMPLE_RATE))
-    return sentences
+    return sentences, 1000 * spent_s / sum(one.seconds for one in sentences)
 
 
 def wished(size: int) -> list[str]:
@@ -109,17 +114,16 @@ def wished(size: int) -> list[str]:
     return list(names)
 
 
-def options(size: int, weight: float) -> DecodeOptions:
+def wishes(size: int, weight: float, decoder: str = "greedy") -> DecodeOptions:
     """A request with that many hotwords."""
-    return DecodeOptions(hotwords=tuple(Hotword(name, weight) for name in wished(size)))
+    return DecodeOptions(decoder=decoder, hotwords=tuple(Hotword(name, weight) for name in wished(size)))
 
 
-def quality(decoder: Decoder, sentences: Sequence[Sentence], size: int, weight: float) -> dict[str, float]:
-    """Recall of the names that are in the list, and word error rates in percent."""
-    asked = options(size, weight)
+def quality(decoder: Decoder, sentences: Sequence[Sentence], asked: DecodeOptions) -> dict[str, float]:
+    """Recall of the names that are in the list (of all, where there is none), and word error rates in percent."""
     tasks = [decoder.task(one.log_probs, len(one.log_probs), asked) for one in sentences]
-    heard = [hypothesis.text.lower() for hypothesis in decoder.decode(tasks)]
-    names = set(wished(size) or RARE)
+    heard = [result.best.text.lower() for result in decoder.decode(tasks)]
+    names = {hotword.text for hotword in asked.hotwords} or set(RARE)
     named = [(one, text) for one, text in zip(sentences, heard, strict=True) if one.name in names]
     plain = [(one, text) for one, text in zip(sentences, heard, strict=True) if not one.name]
     return {
@@ -130,19 +134,20 @@ def quality(decoder: Decoder, sentences: Sequence[Sentence], size: int, weight: 
     }
 
 
-def cost(decoder: Decoder, sentences: Sequence[Sentence]) -> dict[int, float]:
-    """Milliseconds of the decode step for a second of audio, for each size of list."""
+def cost(
+    decoder: Decoder, sentences: Sequence[Sentence], rows: Mapping[tuple[str, int], DecodeOptions]
+) -> dict[tuple[str, int], float]:
+    """Milliseconds of the decode step for a second of audio."""
     seconds = sum(one.seconds for one in sentences)
-    spent: dict[int, list[float]] = {size: [] for size in LIST_SIZES}
+    spent: dict[tuple[str, int], list[float]] = {row: [] for row in rows}
     for _ in range(ROUNDS):
-        for size in LIST_SIZES:
-            asked = options(size, DEFAULT_WEIGHT)
+        for row, asked in rows.items():
             tasks = [decoder.task(one.log_probs, len(one.log_probs), asked) for one in sentences]
             begin = time.perf_counter()
             for first in range(0, len(tasks), BATCH):
                 decoder.decode(tasks[first : first + BATCH])
-            spent[size].append(1000 * (time.perf_counter() - begin) / seconds)
-    return {size: round(statistics.median(values), 3) for size, values in spent.items()}
+            spent[row].append(1000 * (time.perf_counter() - begin) / seconds)
+    return {row: round(statistics.median(values), 3) for row, values in spent.items()}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
