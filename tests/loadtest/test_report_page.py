@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from asr_loadtest.report.page import html
-from asr_loadtest.results import MemberLoad, Report
+from asr_loadtest.results import MemberLoad, Report, ResourceSample
 from loadtest_reports import closed, latency, report, search, step
 
 HOSTILE = '<script>alert("1")</script>&\x00\x1b\u202e$x^2$'
@@ -80,8 +80,17 @@ def test_the_row_of_the_capacity_is_marked() -> None:
 
 def test_a_soak_says_what_grew() -> None:
     page = html(soak())
-    assert "file descriptors</dt><dd>87.0 throughout" in page
-    assert "memory</dt><dd>up by 0.1 MiB from 400 MiB" in page
+    assert "file descriptors</dt><dd>87.0 at the start; in the second half 87.0 throughout" in page
+    assert "memory</dt><dd>400 MiB at the start; in the second half up by 0.0 MiB from 400 MiB" in page
+
+
+def test_growth_that_has_ended_is_not_taken_for_a_leak() -> None:
+    grown = [ResourceSample(float(at), 1.0, 2**20 * min(400, 300 + 5 * at), 87, 0, None, None) for at in range(60)]
+    leaking = [ResourceSample(float(at), 1.0, 2**20 * (300 + 5 * at), 87, 0, None, None) for at in range(60)]
+    page, other = (html(report(step(resources=tuple(samples)), kind="soak")) for samples in (grown, leaking))
+    assert "300 MiB at the start; in the second half 400 MiB throughout" in page
+    assert "in the second half up by 145 MiB from 450 MiB" in other
+    assert "more than the noise" in other
 
 
 def test_without_statistics_and_processes_there_is_still_a_page() -> None:

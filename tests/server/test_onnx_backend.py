@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -146,7 +147,8 @@ RAGGED = {
 def test_a_ragged_batch_of_long_items_runs_one_by_one_and_answers_as_it_goes(
     backend: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load(backend, tmp_path, tiny_models.ragged_sums(), **RAGGED)
+    one_thread = {"intra_op_thread_count": {"string_value": "1"}}
+    model = load(backend, tmp_path, tiny_models.ragged_sums(), **RAGGED, parameters=one_thread)
     requests = [request(["frames"], audio=np.ones((1, length))) for length in (40_000, 100, 50_000, 100)]
     done: list[list[bool]] = []
     run = model._session.run
@@ -165,6 +167,24 @@ def test_a_ragged_batch_of_long_items_runs_one_by_one_and_answers_as_it_goes(
     ]
     # The first alone, then the two short ones together, then the third.
     assert done == [[False] * 4, [True, False, False, False], [True, True, False, True]]
+
+
+@pytest.mark.parametrize(("small_bytes", "at_once"), [(2**26, 2), (1, 1)])
+def test_of_a_small_model_two_runs_are_under_way_at_a_time(
+    backend: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_bytes: int, at_once: int
+) -> None:
+    monkeypatch.setattr(backend, "_SMALL_BYTES", small_bytes)
+    model = load(backend, tmp_path, tiny_models.ragged_sums(), **RAGGED)
+    meeting = threading.Barrier(at_once)
+    run = model._session.run
+    monkeypatch.setattr(
+        model, "_session", SimpleNamespace(run=lambda *arguments: meeting.wait(timeout=10) is None or run(*arguments))
+    )
+    lengths = [40_000, 50_000, 60_000, 70_000]
+    requests = [request(["frames"], audio=np.ones((1, length))) for length in lengths]
+    assert [answer.outputs["frames"].tolist() for answer in answers(model, requests)] == [[[one]] for one in lengths]
+    if at_once == 1:
+        assert model._runners._max_workers == 1
 
 
 def test_a_failing_run_is_no_error_for_the_other_runs_of_the_batch(

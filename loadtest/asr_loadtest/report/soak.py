@@ -1,4 +1,8 @@
-"""What a soak is for: whether memory, file descriptors, shared memory or latency grow while the load stays the same."""
+"""What a soak is for: whether memory, file descriptors, shared memory or latency grow while the load stays the same.
+
+A line is fitted to the second half. In the first one a server grows to what its longest recordings and fullest batches
+take, and then stays there; a leak goes on.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,15 +27,24 @@ class Course:
     factor: float  # from the value to that unit
 
     @property
+    def second_half(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Times and values."""
+        middle = (min(self.times_s) + max(self.times_s)) / 2
+        points = [(at, value) for at, value in zip(self.times_s, self.values, strict=True) if at >= middle]
+        return tuple(at for at, _ in points), tuple(value for _, value in points)
+
+    @property
     def trend(self) -> Trend | None:
-        """The line through it."""
-        return trend.fit(self.times_s, self.values)
+        """The line through the second half."""
+        return trend.fit(*self.second_half)
 
     @property
     def words(self) -> str:
         """What became of it."""
         fitted = self.trend
-        return "too few samples for a trend" if fitted is None else fitted.words(self.form)
+        if fitted is None:
+            return "too few samples for a trend"
+        return f"{self.form(self.values[0])} at the start; in the second half {fitted.words(self.form)}"
 
 
 def courses(step: Step) -> list[Course]:
@@ -67,7 +80,7 @@ def plot(step: Step, found: Sequence[Course]) -> plots.Plot:
         panels[-1].set_xlabel("minutes of the measurement")
 
     title = f"Over time, at {wording.load(step.load)}"
-    caption = "Samples of the server's processes together, p95 of each window, and the fitted line."
+    caption = "Samples of the server's processes together, p95 of each window, and the line through the second half."
     return plots.draw(title, caption, paint, height=0.55 * len(found) + 0.2)
 
 
@@ -76,7 +89,8 @@ def _paint(axes: Axes, course: Course) -> None:
     axes.plot(minutes, [course.factor * value for value in course.values], ".", color="#4b5fa5", markersize=3.5)
     if (fitted := course.trend) is not None:
         ends = [course.factor * value for value in (fitted.start, fitted.start + fitted.drift)]
-        axes.plot([min(minutes), max(minutes)], ends, color=plots.BAD, linewidth=1.2)
+        later = [at_s / 60 for at_s in course.second_half[0]]
+        axes.plot([min(later), max(later)], ends, color=plots.BAD, linewidth=1.2)
     axes.set_title(f"{course.name}, {course.unit}", fontsize=9)
     lowest, highest = course.factor * min(course.values), course.factor * max(course.values)
     # Room above and below: a plot that zooms in on a thousandth makes noise look like a leak.

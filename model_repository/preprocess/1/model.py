@@ -53,16 +53,19 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(str(refused)) from refused
         self.backlog = backlog.Backlog(METRICS, feeds, lambda line: pb_utils.Logger.log_warn(line))
 
-    def execute(self, requests: list) -> None:
+    def execute(self, requests: list) -> list | None:
         """Answer each request for itself, and as soon as that is done: a bad one does not touch its neighbours."""
         if STOPPING and Path(STOPPING).exists():
             taken, refusal = 0, "the server is stopping"
         else:
             taken, refusal = self.backlog.take(len(requests)), FULL
+        if len(requests) == 1:  # returned, it is there half a millisecond sooner than sent
+            return [self._answer(requests[0]) if taken else _unavailable(refusal)]
         for request in requests[taken:]:
             _send(request, _unavailable(refusal))
         for request in requests[:taken]:
             _send(request, self._answer(request))
+        return None
 
     def finalize(self) -> None:
         """Close what is open; Triton calls this before it ends the process."""

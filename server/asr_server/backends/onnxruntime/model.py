@@ -14,9 +14,10 @@ import onnx_batch as batch  # type: ignore[import-not-found]  # Triton puts this
 import onnx_runs  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils  # exists only inside Triton
 
-# Runs of one divided batch under way at a time. Most operators of a small model are too short to divide well between
-# threads, and a thread that waits for another one that lost its core is lost, too (docs/decisions.md).
+# Of a small model, two runs of one divided batch are under way at a time: most of its operators are too short to divide
+# well between threads, and a thread that waits for one that lost its core is lost, too (docs/decisions.md).
 _RUNS_AT_ONCE = 2
+_SMALL_BYTES = 64 * 2**20
 # `optimization { graph { level } }` of the model configuration; Triton's default is everything.
 _GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 0: "ORT_ENABLE_ALL", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
 
@@ -34,14 +35,14 @@ class TritonPythonModel:
             pb_utils.Logger.log_warn(
                 f"{args['model_name']}: the stand-in ONNX Runtime backend uses the CPU, not the GPU"
             )
-        self._session = ort.InferenceSession(
-            _model_file(args, config), _session_options(ort, config), providers=["CPUExecutionProvider"]
-        )
+        file = _model_file(args, config)
+        self._session = ort.InferenceSession(file, _session_options(ort, config), providers=["CPUExecutionProvider"])
         self._run_options = ort.RunOptions()
         if shrinkage := batch.parameter(config, "memory.enable_memory_arena_shrinkage"):
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", shrinkage)
         threads = batch.integer_parameter(config, "intra_op_thread_count", range(1024))
-        self._runners = ThreadPoolExecutor(1 if threads == 1 else _RUNS_AT_ONCE, "run")
+        is_small = sum(part.stat().st_size for part in Path(file).parent.iterdir()) < _SMALL_BYTES
+        self._runners = ThreadPoolExecutor(_RUNS_AT_ONCE if is_small and threads != 1 else 1, "run")
         self._plan = batch.plan(config, _graph(self._session.get_inputs()), _graph(self._session.get_outputs()))
 
     def execute(self, requests: list[Any]) -> list[Any] | None:
