@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny_models
+from fake_triton import answers
 
 
 class FakeTensor:
@@ -45,16 +46,6 @@ def request(asked: list[str], **inputs: Any) -> Any:
         get_response_sender=lambda: SimpleNamespace(send=lambda answer, flags: sent.append((answer, flags))),
         sent=sent,
     )
-
-
-def answers(model: Any, requests: list[Any]) -> list[Any]:
-    """What each request got, in whichever way it was answered; each once."""
-    returned = model.execute(requests)
-    if returned is not None:
-        assert not any(request.sent for request in requests)
-        return list(returned)
-    assert [[flags for _, flags in request.sent] for request in requests] == [["final"]] * len(requests)
-    return [request.sent[0][0] for request in requests]
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class InferenceRequest:
         return SimpleNamespace(send=lambda response, flags: self.sent.append((response, flags)))
 
 
-def answers(model: Any, requests: list[InferenceRequest]) -> list[InferenceResponse]:
+def answers(model: Any, requests: list[Any]) -> list[Any]:
     """What each request got, in whichever way it was answered; each once."""
     returned = model.execute(requests)
     if returned is not None:
