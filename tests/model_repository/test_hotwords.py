@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from decode import decode
 from decoding import Decoder
-from hotwords import Hotword, HotwordTree, UnknownCharacters, align, search, spell
+from hotwords import Hotword, HotwordTree, align, search
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from options import ParameterError, parse
+from spelling import Speller, UnknownCharacters
 
 from tests.model_repository.test_greedy import LABELS, PIECES, path
 
@@ -122,15 +123,15 @@ def test_a_batch_equals_its_items(batch: list[tuple[int, str, int]]) -> None:
 
 
 def test_pieces_spell_words() -> None:
-    assert spell("the s", PIECES) == [2, 3, 4]
-    assert spell("TH", PIECES) == [2]
-    assert spell("e", PIECES) == [1, 3]
+    assert Speller(PIECES).spell("the s") == [2, 3, 4]
+    assert Speller(PIECES).spell("TH") == [2]
+    assert Speller(PIECES).spell("e") == [1, 3]
 
 
 @pytest.mark.parametrize(("name", "message"), [("Zürich", "'ü'"), ("R2D2", "'2'"), ("C++", r"'\+'")])
 def test_characters_without_a_label_are_named(name: str, message: str) -> None:
     with pytest.raises(UnknownCharacters, match=f"{message} that this model has no labels for; .*ABC"):
-        spell(name, LETTERS)
+        Speller(LETTERS).spell(name)
     decoder = Decoder(LETTERS)
     with pytest.raises(UnknownCharacters):
         decoder.task(MISHEARD, len(MISHEARD), parse({"hotwords": name}))

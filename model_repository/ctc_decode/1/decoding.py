@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from options import DecodeOptions
 
 # Lists of hotwords that are kept ready: callers send the same ones with every recording.
-_TREES = 64
+_TREES = 32
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class Decoder:
         for index, task in enumerate(tasks):
             if self._beam is not None and task.options.decoder == "beam" and not np.isnan(task.log_probs).any():
                 alternatives[index] = self._beam.search(task.log_probs, task.options.beam_width, task.options.nbest)
-                paths[index] = alternatives[index][0].path
+                if alternatives[index]:  # none where no text has any probability
+                    paths[index] = alternatives[index][0].path
         wishing = [(index, task.log_probs, task.tree) for index, task in enumerate(tasks) if task.tree is not None]
         found = hotwords.search([tree for *_, tree in wishing], [log_probs for _, log_probs, _ in wishing])
         for (index, log_probs, _), places in zip(wishing, found, strict=True):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from labels import Labels
 from numpy.typing import NDArray
+from spelling import Speller
 
 DEFAULT_WEIGHT = 4.0  # nats for each difference; docs/decoding.md tells how it was chosen
 MAX_HOTWORDS = 10_000
@@ -47,64 +48,6 @@ class Found:
     path: NDArray[np.int64]  # int64 `[frames that it takes]`, the column of each, blanks and a first delimiter included
 
 
-class UnknownCharacters(ValueError):
-    """A hotword cannot be written with the labels of the model; the message names the characters."""
-
-
-def spell(text: str, labels: Labels) -> list[int]:
-    """The columns that write a hotword, as the checkpoint's tokenizer would write it.
-
-    Raises:
-        UnknownCharacters: with the characters that no label has.
-    """
-    words = text.split()
-    for write in (str, str.upper, str.lower):
-        spelled = [_spell_word(write(word), labels) for word in words]
-        if all(word is not None for word in spelled):
-            return _joined([word for word in spelled if word is not None], labels)
-    known = set("".join(labels.labels))
-    known |= {character.upper() for character in known} | {character.lower() for character in known}
-    strange = sorted({character for word in words for character in word if character not in known})
-    raise UnknownCharacters(
-        f"hotword {text!r} has {', '.join(map(repr, strange)) or 'parts'} that this model has no labels for; "
-        f"its labels write {_alphabet(labels)}"
-    )
-
-
-def _spell_word(word: str, labels: Labels) -> list[int] | None:
-    """The fewest labels that make up the word, None when none do."""
-    marked = (labels.word_start or "") + word
-    pieces = {label: column for column, label in enumerate(labels.labels) if column != labels.blank and label}
-    longest = max(map(len, pieces))
-    best: list[list[int] | None] = [[]] + [None] * len(marked)
-    for end in range(1, len(marked) + 1):
-        for start in range(max(0, end - longest), end):
-            before, column = best[start], pieces.get(marked[start:end])
-            if before is not None and column is not None and column != labels.delimiter:
-                shorter = best[end]
-                if shorter is None or len(before) + 1 < len(shorter):
-                    best[end] = [*before, column]
-    return best[-1]
-
-
-def _joined(words: list[list[int]], labels: Labels) -> list[int]:
-    columns: list[int] = []
-    for word in words:
-        if columns and labels.delimiter is not None:
-            columns.append(labels.delimiter)
-        columns += word
-    return columns
-
-
-def _alphabet(labels: Labels) -> str:
-    single = sorted(
-        label
-        for column, label in enumerate(labels.labels)
-        if len(label) == 1 and column not in (labels.blank, labels.delimiter)
-    )
-    return "".join(single[:100]) + ("…" if len(single) > 100 else "")
-
-
 class HotwordTree:
     """Hotwords as a prefix tree of labels, ready to be searched for in any recording.
 
@@ -116,11 +59,12 @@ class HotwordTree:
         labels: the vocabulary.
 
     Raises:
-        UnknownCharacters: see `spell`.
+        UnknownCharacters: the labels cannot write one of them.
     """
 
     def __init__(self, hotwords: Sequence[Hotword], labels: Labels) -> None:
         self.vocabulary = labels
+        speller = Speller(labels)
         self._label = [-1]  # of each node; the root has none
         self._bonus = [0.0]
         self._children: list[dict[int, int]] = [{}]
@@ -130,7 +74,7 @@ class HotwordTree:
         least = min(hotword.weight for hotword in hotwords)
         before = _ROOT if labels.delimiter is None else self._child(_ROOT, labels.delimiter, least)
         for hotword in hotwords:
-            columns = spell(hotword.text, labels)
+            columns = speller.spell(hotword.text)
             for start in {_ROOT, before}:
                 node = start
                 for column in columns:
@@ -148,6 +92,7 @@ class HotwordTree:
         at_root = self.child_of[: counts[_ROOT]]
         self.starts = at_root[:1] if labels.delimiter is not None else at_root  # anywhere
         self.starts_at_the_beginning = at_root
+        del self._label, self._bonus, self._children  # ten times the size of the arrays, and trees are kept
 
     def _child(self, node: int, column: int, bonus: float) -> int:
         child = self._children[node].setdefault(column, len(self._label))
