@@ -12,6 +12,8 @@ from train import CURRICULUM, FreshSpeech, learning_rate, start_run, training_st
 def short_batches(monkeypatch):
     monkeypatch.setattr(train, "BATCH_S", 3.0)
     monkeypatch.setattr(train, "PROGRESS_SENTENCES", 2)
+    yield
+    torch.set_flush_denormal(False)  # training sets it, for the whole process: other tests need their smallest floats
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero():
