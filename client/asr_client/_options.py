@@ -27,7 +27,7 @@ class DecodeOptions:
     beam_width: int | None = None  # prefixes that beam search keeps; None: the server's default, 16
     nbest: int = 1  # fill `Transcription.alternatives` with so many texts of beam search
     hotwords: str = ""  # words to listen for, separated by commas: "acme, Quilter^5" (a weight of its own)
-    hotword_weight: float | None = None  # nats a label for those without their own; None: the server's default
+    hotword_weight: float | None = None  # nats; of those without their own; None: the server's default
     # Of Whisper:
     language: str | None = None  # a code such as "en", or "auto"; by default what the model says, mostly to detect it
     task: str | None = None  # "transcribe", or "translate" into English

@@ -55,7 +55,8 @@ class HotwordTree:
     would be found in "party".
 
     Args:
-        hotwords: the words; of two that are written alike the heavier one counts.
+        hotwords: the words; of two that are written alike the heavier one counts, as it does for the labels with
+            which both begin.
         labels: the vocabulary.
 
     Raises:

@@ -10,7 +10,7 @@ from hotwords import DEFAULT_WEIGHT, MAX_HOTWORDS, MAX_LABELS, Hotword
 AUDIO_PARAMETERS = ("encoding", "sample_rate", "channels")
 DECODERS = ("greedy", "beam")
 MAX_BEAM_WIDTH = 1000
-MAX_WEIGHT = 100.0  # nats a label; far below it a hotword is found in everything
+MAX_WEIGHT = 100.0  # nats for each difference; far below it a hotword is found in everything
 
 
 class ParameterError(ValueError):
@@ -83,7 +83,7 @@ def _weight(name: str, value: object) -> float:
     except (TypeError, ValueError):
         weight = math.nan
     if not 0 < weight <= MAX_WEIGHT:
-        raise ParameterError(f"{name} is {value!r}; needs a number above 0, up to {MAX_WEIGHT:g} (nats a label)")
+        raise ParameterError(f"{name} is {value!r}; needs a number above 0, up to {MAX_WEIGHT:g} (nats)")
     return weight
 
 

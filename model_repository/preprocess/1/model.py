@@ -59,7 +59,7 @@ class TritonPythonModel:
             taken, refusal = 0, "the server is stopping"
         else:
             taken, refusal = self.backlog.take(len(requests)), FULL
-        if len(requests) == 1:  # returned, it is there half a millisecond sooner than sent
+        if len(requests) == 1:  # returned, it is there a little sooner than sent
             return [self._answer(requests[0]) if taken else _unavailable(refusal)]
         for request in requests[taken:]:
             _send(request, _unavailable(refusal))
