@@ -10,8 +10,8 @@ import numpy as np
 from labels import Labels
 from numpy.typing import NDArray
 
-# Labels that one frame may add to a prefix; the others of a frame are far less likely. It takes a third of the time that
-# all 32 labels of the demo checkpoint take.
+# Labels that one frame may add to a prefix; the others of a frame are far less likely. A third of the time that all 32
+# labels of the demo checkpoint take.
 LABELS_PER_FRAME = 8
 THRESHOLD = 25.0  # nats below the best prefix, at which one is given up
 
