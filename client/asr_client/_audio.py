@@ -7,7 +7,8 @@ import io
 import numbers
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Union, get_args
@@ -71,6 +72,18 @@ class Payload:
             return {}
         return {"encoding": self.encoding, "sample_rate": self.sampling_rate, "channels": self.channels}
 
+    def pieces(self) -> "Pieces":
+        """The same, for more messages than one."""
+        return Pieces(lambda: io.BytesIO(self.data), self.parameters())
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What travels in pieces."""
+
+    open: Callable[[], IO[bytes]]  # each time from the beginning
+    parameters: Mapping[str, ParameterValue]
+
 
 def load(audio: Audio, max_message_bytes: int) -> Payload:
     """Read and, for an array, convert a recording. Blocks while it reads.
@@ -79,7 +92,10 @@ def load(audio: Audio, max_message_bytes: int) -> Payload:
         InvalidAudio: it cannot be read, is empty, or its format is missing, contradictory or not supported.
         MessageTooLarge: it does not fit `max_message_bytes`; a file is not read further than that.
     """
-    limit = max_message_bytes - MESSAGE_OVERHEAD_BYTES
+    return _load(audio, max_message_bytes - MESSAGE_OVERHEAD_BYTES)
+
+
+def _load(audio: Audio, limit: int) -> Payload:
     source = audio.source
     if isinstance(source, str) and _ADDRESS.match(source):
         raise InvalidAudio(f"{source} is an address, which is not downloaded; needs {_ACCEPTED}")
@@ -96,6 +112,17 @@ def load(audio: Audio, max_message_bytes: int) -> Payload:
     if len(payload.data) > limit:
         raise too_large(len(payload.data), limit + MESSAGE_OVERHEAD_BYTES)
     return payload
+
+
+def pieces(audio: Audio) -> Pieces | None:
+    """A recording that is too large for one message; None for what can be read but once."""
+    source = audio.source
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        return Pieces(lambda: path.open("rb"), _described(audio, bytes).parameters())
+    if callable(getattr(source, "read", None)):
+        return None
+    return _load(audio, sys.maxsize).pieces()
 
 
 def too_large(size_bytes: int | None, limit_bytes: int) -> MessageTooLarge:

@@ -7,7 +7,7 @@ from typing import Any
 
 from asr_client import _batch
 from asr_client._audio import Audio, AudioSource, Encoding
-from asr_client._core import DEFAULT_OPTIONS, READY_TIMEOUT_S, Core, decode_options, recording
+from asr_client._core import DEFAULT_OPTIONS, READY_TIMEOUT_S, Core, OnSegment, decode_options, recording
 from asr_client._errors import AsrError
 from asr_client._options import DEFAULT_CONCURRENCY, DecodeOptions
 from asr_client._results import Outcome, Transcription
@@ -40,6 +40,7 @@ class Client(Core[Transport]):
         word_timestamps: bool = False,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
+        on_segment: OnSegment | None = None,
     ) -> Transcription:
         """The transcript of one recording.
 
@@ -51,7 +52,11 @@ class Client(Core[Transport]):
             channels: of raw PCM, interleaved; 1 by default.
             word_timestamps: fill `words`; short for `options=DecodeOptions(word_timestamps=True)`.
             options: how the server is to decode.
-            timeout_s: seconds from the first attempt, retries included; by default the client's.
+            timeout_s: seconds from the first attempt, retries included; by default the client's. Of a long recording:
+                how long the server may say nothing.
+            on_segment: called in this thread with each segment of a long recording, a `Transcription` whose `duration`
+                is how far the server has come. Long is what the model does not take at once: over gRPC it goes to the
+                server in pieces, and is transcribed there window by window.
 
         Raises:
             InvalidAudio: the recording cannot be sent.
@@ -59,7 +64,8 @@ class Client(Core[Transport]):
             AsrError: another branch of the error tree.
         """
         audio = recording(audio, sampling_rate, encoding, channels)
-        return self._run(self._transcription(audio, decode_options(options, word_timestamps), timeout_s))
+        decode = decode_options(options, word_timestamps)
+        return self._run(self._transcription(audio, decode, timeout_s, on_segment))
 
     def transcribe_iter(
         self,
@@ -205,10 +211,12 @@ class AsyncClient(Core[AsyncTransport]):
         word_timestamps: bool = False,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
+        on_segment: OnSegment | None = None,
     ) -> Transcription:
         """See `Client.transcribe`. Files are read in a thread."""
         audio = recording(audio, sampling_rate, encoding, channels)
-        return await self._run(self._transcription(audio, decode_options(options, word_timestamps), timeout_s))
+        decode = decode_options(options, word_timestamps)
+        return await self._run(self._transcription(audio, decode, timeout_s, on_segment))
 
     def transcribe_iter(
         self,

@@ -3,23 +3,36 @@
 import dataclasses
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from asr_client import _audio, _options, _protocol, _retry
-from asr_client._audio import Audio, AudioSource, Encoding
-from asr_client._errors import AsrError, ClientClosed, DeadlineExceeded, InvalidAudio, InvalidOption, ServerUnavailable
+from asr_client._audio import Audio, AudioSource, Encoding, Pieces
+from asr_client._errors import (
+    AsrError,
+    ClientClosed,
+    DeadlineExceeded,
+    InvalidAudio,
+    InvalidOption,
+    InvalidRequest,
+    MessageTooLarge,
+    ModelNotFound,
+    ServerUnavailable,
+)
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
 from asr_client._protocol import DescribeModel, ModelReady, Operation, ServerReady
 from asr_client._results import Outcome, Transcription
 from asr_client._steps import Read, Steps
 from asr_client._transports.base import AsyncTransport, Endpoint, Transport
 
+OnSegment = Callable[[Transcription], object]
+
 READY_TIMEOUT_S = 5.0  # a server that needs longer to say so is not ready
 DEFAULT_ADDRESSES: dict[_options.Protocol, str] = {"grpc": "127.0.0.1:8001", "http": "127.0.0.1:8000"}
 DEFAULT_RETRY = RetryPolicy()
 DEFAULT_OPTIONS = DecodeOptions()
 
+_LONG_ATTEMPTS = 5
 _NO_RETRY = RetryPolicy(max_attempts=1)
 
 AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
@@ -75,8 +88,11 @@ class Core(Generic[AnyTransport]):
         )
         self._model = model
         self._model_version = model_version
+        self._takes_long_ones = protocol == "grpc"  # HTTP has no streams that go both ways
         self._timeout_s = _seconds(timeout_s)
         self._retry = retry
+        # Without a deadline of the whole, what bounds the retries is their number.
+        self._long_retry = dataclasses.replace(retry, max_attempts=retry.max_attempts or _LONG_ATTEMPTS)
         self._retry_state = _retry.RetryState(retry)
         self._transport: AnyTransport | None = transport
         self._lock = threading.Lock()  # for the opening and closing of the transport
@@ -86,11 +102,41 @@ class Core(Generic[AnyTransport]):
         state = "closed" if self._closing.is_set() else "open"
         return f"<{type(self).__name__} {state}: model {self._model!r} of the {self._endpoint}>"
 
-    def _transcription(self, audio: Audio, options: DecodeOptions, timeout_s: float | None) -> Steps[Transcription]:
-        payload = yield Read(lambda: _audio.load(audio, self._endpoint.max_message_bytes))
+    def _transcription(
+        self, audio: Audio, options: DecodeOptions, timeout_s: float | None, on_segment: OnSegment | None = None
+    ) -> Steps[Transcription]:
+        try:
+            payload = yield Read(lambda: _audio.load(audio, self._endpoint.max_message_bytes))
+        except MessageTooLarge as error:
+            pieces = _audio.pieces(audio)
+            if pieces is None or not self._takes_long_ones:
+                raise
+            return (yield from self._long(pieces, options, timeout_s, on_segment, error))
         request = _protocol.infer(self._model, self._model_version, payload, options)
-        tensors = yield from self._ask(request, timeout_s)
+        try:
+            tensors = yield from self._ask(request, timeout_s)
+        except InvalidRequest as error:
+            if not _protocol.is_too_long(error) or not self._takes_long_ones:
+                raise
+            return (yield from self._long(payload.pieces(), options, timeout_s, on_segment, error))
         return _protocol.transcription(request, tensors)
+
+    def _long(
+        self,
+        pieces: Pieces,
+        options: DecodeOptions,
+        timeout_s: float | None,
+        on_segment: OnSegment | None,
+        error: AsrError,
+    ) -> Steps[Transcription]:
+        """The transcript of a recording that was refused, with `error`, for its length."""
+        silence_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
+        request = _protocol.infer_long(self._model, pieces, options, silence_s, on_segment)
+        try:
+            answers = yield from _retry.ask(request, self._long_retry, self._retry_state, math.inf)
+        except ModelNotFound:
+            raise error from None
+        return _protocol.joined([_protocol.transcription(request, tensors) for tensors in answers])
 
     def _outcome(
         self, index: int, item: AudioSource | Audio, options: DecodeOptions, timeout_s: float | None

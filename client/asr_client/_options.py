@@ -25,6 +25,8 @@ class DecodeOptions:
     # Of CTC models:
     decoder: Literal["greedy", "beam"] = "greedy"  # beam: the likeliest text over all of its alignments
     beam_width: int | None = None  # prefixes that beam search keeps; None: the server's default, 16
+    lm_weight: float | None = None  # of the server's language model, with beam search; 0: without; None: its default
+    word_score: float | None = None  # nats for each word, with a language model of words; None: the server's default
     nbest: int = 1  # fill `Transcription.alternatives` with so many texts of beam search
     hotwords: str = ""  # words to listen for, separated by commas: "acme, Quilter^5" (a weight of its own)
     hotword_weight: float | None = None  # nats; of those without their own; None: the server's default

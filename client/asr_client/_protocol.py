@@ -4,12 +4,14 @@ An `Operation` is one question to the server; a transport takes it there (`_tran
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from asr_client._audio import Payload
-from asr_client._errors import ModelMismatch, ServerError
+from asr_client._audio import Payload, Pieces
+from asr_client._errors import InvalidRequest, ModelMismatch, ServerError
 from asr_client._options import DecodeOptions, ParameterValue
 from asr_client._results import Alternative, Transcription, Word
 
@@ -22,6 +24,8 @@ WORDS = "WORDS"
 LANGUAGE = "LANGUAGE"  # of models that know several
 ALTERNATIVES = "ALTERNATIVES"  # of models that have a beam search
 OPTIONAL_OUTPUTS = frozenset((LANGUAGE, ALTERNATIVES))
+
+LONG_SUFFIX = "_long"  # of the model beside an ensemble that takes recordings of any length
 
 Answer = TypeVar("Answer")
 Tensors = Mapping[str, "np.ndarray[Any, Any] | None"]
@@ -71,6 +75,19 @@ class Infer(Operation[Tensors]):
     outputs: tuple[str, ...]  # names of the tensors to read; OPTIONAL_OUTPUTS may be absent
 
 
+@dataclass(frozen=True)
+class InferLong(Operation[tuple[Tensors, ...]]):
+    """What is said in this recording, which goes to the server in pieces? One answer for each segment, in order."""
+
+    model: str
+    version: str
+    pieces: Pieces
+    parameters: Mapping[str, ParameterValue]
+    outputs: tuple[str, ...]
+    silence_s: float | None  # how long the server may say nothing; None: no limit
+    on_answer: Callable[[Tensors], None]
+
+
 def infer(model: str, version: str, payload: Payload, options: DecodeOptions) -> Infer:
     """The request for one transcript."""
     timed = options.word_timestamps or options.timestamps
@@ -80,7 +97,35 @@ def infer(model: str, version: str, payload: Payload, options: DecodeOptions) ->
     return Infer(model, version, payload.data, parameters, (*outputs, LANGUAGE, *alternatives))
 
 
-def transcription(request: Infer, tensors: Tensors) -> Transcription:
+def infer_long(
+    model: str,
+    pieces: Pieces,
+    options: DecodeOptions,
+    silence_s: float,
+    on_segment: Callable[[Transcription], object] | None,
+) -> InferLong:
+    """The request for the transcript of a long recording.
+
+    Args:
+        model: the ensemble's name.
+        pieces: the recording.
+        options: how the server is to decode.
+        silence_s: how long the server may say nothing.
+        on_segment: called with each segment when it is there.
+    """
+    outputs = tuple(name for name in OUTPUTS if name != WORDS or options.word_timestamps)
+    parameters = {**pieces.parameters, **options.parameters()}
+    limit_s = silence_s if math.isfinite(silence_s) else None
+
+    def tell(tensors: Tensors) -> None:
+        if on_segment is not None:
+            on_segment(transcription(request, tensors))
+
+    request = InferLong(model + LONG_SUFFIX, "", pieces, parameters, outputs, limit_s, tell)
+    return request
+
+
+def transcription(request: Infer | InferLong, tensors: Tensors) -> Transcription:
     """The transcript in an answer.
 
     Args:
@@ -103,6 +148,24 @@ def transcription(request: Infer, tensors: Tensors) -> Transcription:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ServerError(f"model {request.model!r} gave a malformed answer: {error!r}") from error
+
+
+def is_too_long(error: InvalidRequest) -> bool:
+    """Whether the server refuses a recording for its length alone, in the words of the preprocess step."""
+    return "audio is too long" in str(error)
+
+
+def joined(segments: Sequence[Transcription]) -> Transcription:
+    """The segments of a long recording as one transcript."""
+    lengths = [len(segment.text) for segment in segments]
+    weights = lengths if any(lengths) else [1] * len(segments)
+    confidences = [segment.confidence for segment in segments]
+    return Transcription(
+        text="".join(segment.text for segment in segments).strip(),
+        confidence=sum(map(mul, confidences, weights)) / sum(weights),
+        duration=segments[-1].duration,
+        words=tuple(word for segment in segments for word in segment.words),
+    )
 
 
 def _alternatives(element: bytes) -> tuple[Alternative, ...]:

@@ -3,7 +3,15 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from asr_export.errors import CheckpointError, ExportError, GateError, GraphError, OutputError, UnsupportedCheckpoint
+from asr_export.errors import (
+    CheckpointError,
+    ExportError,
+    GateError,
+    GraphError,
+    LanguageModelError,
+    OutputError,
+    UnsupportedCheckpoint,
+)
 
 if TYPE_CHECKING:
     from asr_export.foreign_pipeline import GraphOptions, export_graph
@@ -22,6 +30,7 @@ __all__ = [
     "GraphError",
     "GraphOptions",
     "Labels",
+    "LanguageModelError",
     "ModelNames",
     "OutputError",
     "Parity",

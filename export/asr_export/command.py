@@ -12,6 +12,7 @@ from asr_export.choices import Exporter, Precision
 if TYPE_CHECKING:
     from asr_export import Labels
     from asr_export.inspection import GraphFacts, ModelFacts
+    from asr_export.language_model import LanguageModel
 
 
 def export(
@@ -63,6 +64,13 @@ def export(
         Exporter, typer.Option(help="Which of PyTorch's ONNX exporters traces the graph.")
     ] = "torchscript",
     gpu: Annotated[bool, typer.Option("--gpu", help="The acoustic model runs on a GPU, and nowhere else.")] = False,
+    lm: Annotated[
+        Path | None,
+        typer.Option(help="An n-gram language model for beam search: an ARPA file, or KenLM's binary form of one."),
+    ] = None,
+    lexicon: Annotated[
+        Path | None, typer.Option(help="With --lm: the words that may come out, one a line. Default: all that it has.")
+    ] = None,
     check_manifest: Annotated[
         Path | None,
         typer.Option(help="TSV of recordings and texts: compare the graph's word error rate with PyTorch's."),
@@ -95,6 +103,8 @@ def export(
             str(check_manifest) if check_manifest else None,
             max_wer_loss,
             max_queue,
+            str(lm) if lm else None,
+            str(lexicon) if lexicon else None,
         )
         if labels is not None and sample_rate is not None:
             given = GraphOptions(labels, sample_rate, blank, delimiter)
@@ -103,13 +113,15 @@ def export(
             result = export_checkpoint(checkpoint, output, options, tell)
     against = "the graph as it came" if is_graph else "PyTorch"
     typer.echo(
-        f"{result.output}: {', '.join(vars(result.models).values())}\n"
+        f"{result.output}: {', '.join(filter(None, vars(result.models).values()))}\n"
         f"{_about_labels(result.labels)}"
         f"batches hold {'mixed lengths' if result.padding_safe else 'equal lengths alone: padding leaks'}\n"
         f"parity with {against} over {result.parity.recordings} recordings: max |Δ| "
         f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}, "
         f"best label agrees in {result.parity.argmax_agreement:.2%} of the frames"
     )
+    if found := result.language_model:
+        typer.echo(_about_language_model(found))
     if errors := result.word_errors:
         typer.echo(
             f"word error rate over {errors.words} words: PyTorch {errors.pytorch_wer:.2f} %, this graph "
@@ -137,6 +149,13 @@ def _about_labels(labels: "Labels | None") -> str:
         return ""
     stride_ms = 1000 * labels.stride_samples / labels.sampling_rate
     return f"{len(labels.labels)} labels, {labels.sampling_rate} Hz, frame every {stride_ms:g} ms\n"
+
+
+def _about_language_model(found: "LanguageModel") -> str:
+    what = "of the model's labels" if found.kind == "labels" else f"of {found.words:,} words"
+    more = ", …" if found.left_out > len(found.examples) else ""
+    left_out = f"; left out, for the labels cannot write them: {found.left_out:,} ({', '.join(found.examples)}{more})"
+    return f"language model {what}{left_out if found.left_out else ''}"
 
 
 def inspect(

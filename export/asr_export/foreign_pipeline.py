@@ -78,6 +78,7 @@ def export_graph(
     runner = Runner(source)
     behaviour = observe(runner, graph_options.sampling_rate, options.seconds(DEFAULT_SECONDS))
     labels = _labels(lines, behaviour, graph_options)
+    language_model = options.language_model(labels)
     batches = _batches(behaviour, options, graph_options.sampling_rate)
     reference = Reference(runner, behaviour)
     if not np.array_equal(reference(batches[1][0]), reference(batches[1][0])):
@@ -98,6 +99,7 @@ def export_graph(
             min_samples=behaviour.min_samples,
             labels=labels,
             padding_safe=leak is None,
+            language_model=language_model,
         )
         on_step(f"writing {output}")
         facts = inspect_graph(folder / "model.onnx")
@@ -112,12 +114,13 @@ def export_graph(
             "padding_leak": leak,
             "operators_outside_tensorrt": facts.outside_tensorrt,
             "found": asdict(behaviour),
+            "language_model": language_model.facts() if language_model else None,
             "parity": asdict(parity),
             "options": {**asdict(options), **asdict(graph_options), "labels": str(graph_options.labels)},
             "versions": library_versions(),
         }
         names = write_models(output, options.name, folder, deployment, report)
-    return ExportResult(output, names, labels, parity, leak is None)
+    return ExportResult(output, names, labels, parity, leak is None, language_model=language_model)
 
 
 def _check(graph_options: GraphOptions, options: ExportOptions) -> None:

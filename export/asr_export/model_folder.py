@@ -48,7 +48,7 @@ def copy_template(model: str, target: Path) -> Any:
         source,
         target,
         ignore=shutil.ignore_patterns(
-            "__pycache__", "*.onnx*", "*.npy", "labels.json", "whisper.json", "tokenizer.json"
+            "__pycache__", "*.onnx*", "*.npy", "labels.json", "whisper.json", "tokenizer.json", "lm.*", "lexicon.txt"
         ),
     )
     config = read_config(source)

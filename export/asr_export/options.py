@@ -9,6 +9,7 @@ from asr_export.choices import EXPORTERS, PRECISIONS, Exporter, Precision
 from asr_export.errors import ExportError
 from asr_export.gate import Parity
 from asr_export.labels import Labels
+from asr_export.language_model import LanguageModel, read
 from asr_export.repository import DEFAULT_NAME, ModelNames, WhisperNames
 from asr_export.tensorrt import check_precision
 from asr_export.word_errors import WordErrors
@@ -34,6 +35,8 @@ class ExportOptions:
     check_manifest: str | None = None  # a TSV of recordings and texts, on which word error rates are compared
     max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
     max_queue: int | None = None  # recordings that may wait for the acoustic model; None for one batch
+    lm: str | None = None  # an n-gram language model for beam search: an ARPA file, or KenLM's binary form of one
+    lexicon: str | None = None  # the words that may come out with it, one a line; None: all that it has
 
     def seconds(self, default: float) -> float:
         """The longest recording, where a kind of model takes `default` seconds unless told otherwise."""
@@ -43,6 +46,16 @@ class ExportOptions:
     def queue(self) -> int:
         """Recordings that may wait for the acoustic model; one more is refused at once."""
         return self.max_batch_size if self.max_queue is None else self.max_queue
+
+    def language_model(self, labels: Labels) -> LanguageModel | None:
+        """The language model, looked at; None where none is asked for.
+
+        Raises:
+            LanguageModelError: it cannot be used with these labels.
+        """
+        if self.lm is None:
+            return None
+        return read(Path(self.lm), Path(self.lexicon) if self.lexicon else None, labels)
 
     def refuse(self, kind: str, names: tuple[str, ...]) -> None:
         """Refuse options that a kind of model has no use for, rather than let them pass unheard.
@@ -66,6 +79,7 @@ class ExportResult:
     parity: Parity  # of the graph that was written, in its precision
     padding_safe: bool = True  # False: padding leaks in this graph, so that a batch holds equal lengths alone
     word_errors: WordErrors | None = None  # on `check_manifest`
+    language_model: LanguageModel | None = None
 
 
 def check_options(options: ExportOptions) -> None:
@@ -82,6 +96,8 @@ def check_options(options: ExportOptions) -> None:
         raise ExportError(f"max queue is {options.max_queue}; needs 1 or more")
     if options.max_audio_seconds is not None and not 0 < options.max_audio_seconds < float("inf"):
         raise ExportError(f"max audio seconds is {options.max_audio_seconds}; needs a number above 0")
+    if options.lexicon is not None and options.lm is None:
+        raise ExportError("--lexicon is for a language model; needs --lm, too")
     if options.precision not in (None, *PRECISIONS):
         raise ExportError(f"precision is {options.precision!r}; needs one of {', '.join(PRECISIONS)}")
     if options.exporter not in EXPORTERS:

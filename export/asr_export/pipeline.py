@@ -60,6 +60,7 @@ def _export_ctc(
 ) -> ExportResult:
     loaded = checkpoints.load(source, options.language)
     labels = read_labels(loaded)
+    language_model = options.language_model(labels)
     seconds, shortest = options.seconds(DEFAULT_SECONDS), loaded.geometry.shortest
     on_step("asking PyTorch for the reference outputs")
     probe = make_probe(loaded)
@@ -101,16 +102,19 @@ def _export_ctc(
             labels=labels,
             buckets=bucket_samples(labels.sampling_rate, shortest, seconds) if dense else (),
             gpu=options.gpu,
+            language_model=language_model,
         )
         report = {
             **_report(loaded, options),
             **_precision_report(precision, parity, converted),
             "graph_bytes": sum(file.stat().st_size for file in graph.iterdir()),
             "word_errors": asdict(word_errors) if word_errors else None,
+            "language_model": language_model.facts() if language_model else None,
         }
         on_step(f"writing {output}")
         names = write_models(output, options.name, graph, deployment, report)
-    return ExportResult(output, names, labels, converted.parity if converted else parity, word_errors=word_errors)
+    parity = converted.parity if converted else parity
+    return ExportResult(output, names, labels, parity, word_errors=word_errors, language_model=language_model)
 
 
 def _precision_report(precision: Precision, fp32: Parity, converted: Converted | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from tritonclient.grpc import model_config_pb2
 from asr_export import engine, preprocess_step
 from asr_export.errors import OutputError
 from asr_export.labels import Labels
+from asr_export.language_model import LanguageModel
 from asr_export.model_folder import copy_template, queue_policy, tensor, write_config, write_json
 
 DEFAULT_NAME = "asr"
+# Of a long recording: about what models are trained on, and long enough that the ends cost little.
+WINDOW_SECONDS = 20.0
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_STEPS = ("preprocess", "acoustic", "ctc_decode", "whisper_generate")
+_STEPS = ("preprocess", "acoustic", "ctc_decode", "whisper_generate", "_long")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class ModelNames:
     preprocess: str
     acoustic: str
     ctc_decode: str
+    long: str  # for recordings of any length; "" where there is none
 
     @property
     def runner(self) -> str:
@@ -75,6 +79,7 @@ class Deployment:
     padding_safe: bool = True  # False: the graph takes `audio` `[n, time]`, and a batch holds equal lengths alone
     buckets: tuple[int, ...] = ()  # lengths that audio is padded to, for a TensorRT engine; none for a ragged graph
     gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
+    language_model: LanguageModel | None = None  # for beam search
 
     @property
     def sampling_rate(self) -> int:
@@ -106,7 +111,7 @@ def check_output(output: Path, name: str) -> None:
 def model_names(name: str, preprocess: str) -> ModelNames:
     """The names of an export: the template's own for the default name, prefixed for every other."""
     prefix = _prefix(name)
-    return ModelNames(name, preprocess, f"{prefix}acoustic", f"{prefix}ctc_decode")
+    return ModelNames(name, preprocess, f"{prefix}acoustic", f"{prefix}ctc_decode", f"{name}_long")
 
 
 def whisper_names(name: str, preprocess: str) -> WhisperNames:
@@ -132,12 +137,15 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
         OutputError: see `check_output`.
     """
     check_output(output, name)
-    preprocess = preprocess_step.choose(output, name, deployment)
-    names = model_names(name, preprocess)
+    names = model_names(name, preprocess_step.choose(output, name, deployment))
+    if deployment.buckets:  # an engine takes padded audio, which only the preprocess step makes
+        names = replace(names, long="")
     with _staging(output) as staged:
-        preprocess_step.stage(staged, output, preprocess, names.runner, deployment)
+        preprocess_step.stage(staged, output, names.preprocess, names.runner, deployment)
         _stage_acoustic(staged / names.acoustic, graph, deployment)
         _stage_ctc_decode(staged / names.ctc_decode, deployment)
+        if names.long:
+            _stage_long(staged / names.long, names, deployment)
         _stage_ensemble(staged / names.ensemble, "asr", names, deployment, report)
         _swap_in(staged, output, _outdated(output, name))
     return names
@@ -200,6 +208,23 @@ def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:
     tensor(config.input, "log_probs").dims[-1] = len(deployment.labels.labels)
     write_config(target, config)
     write_json(target / "labels.json", asdict(deployment.labels))
+    if deployment.language_model:
+        deployment.language_model.copy_to(target)
+
+
+def _stage_long(target: Path, names: ModelNames, deployment: Deployment) -> None:
+    config = copy_template("asr_long", target)
+    own = {
+        "acoustic": names.acoustic,
+        "ctc_decode": names.ctc_decode,
+        "sampling_rate": str(deployment.sampling_rate),
+        "min_samples": str(deployment.min_samples),
+        "window_seconds": f"{min(WINDOW_SECONDS, deployment.max_audio_seconds):g}",
+    }
+    for key, value in own.items():
+        config.parameters[key].string_value = value
+    write_config(target, config)
+    write_json(target / "labels.json", asdict(deployment.labels))
 
 
 def _stage_ensemble(
@@ -246,7 +271,7 @@ def _outdated(output: Path, name: str) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return []
     own = {**asdict(model_names(name, "")), **asdict(whisper_names(name, ""))}
-    return [model for step, model in own.items() if step in models and model and (output / model).is_dir()]
+    return [model for step, model in own.items() if models.get(step) and model and (output / model).is_dir()]
 
 
 def _swap_in(staged: Path, output: Path, outdated: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ import struct
 
 import audio
 import av
+import container
 import numpy as np
 import pytest
 import soundfile
@@ -185,7 +186,7 @@ def test_a_header_that_claims_an_absurd_rate_is_refused_before_anything_is_decod
 def test_many_channels_are_downmixed_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(tone(1, 16_000, channels=3), 16_000, "WAV", "FLOAT")
     whole, _ = audio.load(data, LIMITS)
-    monkeypatch.setattr(audio, "_BLOCK_SAMPLES", 1_000)
+    monkeypatch.setattr(container, "_BLOCK_SAMPLES", 1_000)
     np.testing.assert_array_equal(audio.load(data, LIMITS)[0], whole)
 
 

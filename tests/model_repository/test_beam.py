@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from beam import BeamSearch
+from beam import BeamOptions, BeamSearch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +34,7 @@ def test_the_best_text_is_that_of_the_definition(rows: list[list[float]]) -> Non
     probabilities = np.array(rows)
     log_probs = np.log(probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
     totals = by_definition(log_probs)
-    best = BeamSearch(SMALL).search(log_probs, beam_width=2000, nbest=1)[0]
+    best = BeamSearch(SMALL).search(log_probs, BeamOptions(2000))[0]
     assert len(best.path) == len(rows)
     assert totals[spoken(best.path)] == pytest.approx(max(totals.values()), abs=1e-4)
     assert best.score == pytest.approx(max(totals.values()), abs=1e-4)
@@ -42,14 +42,14 @@ def test_the_best_text_is_that_of_the_definition(rows: list[list[float]]) -> Non
 
 def test_a_text_of_many_alignments_beats_the_best_path() -> None:
     log_probs = np.log(np.array([[0.6, 0.0001, 0.3999, 0]] * 2, dtype=np.float32) + 1e-9)
-    best, *others = BeamSearch(SMALL).search(log_probs, beam_width=16, nbest=5)
+    best, *others = BeamSearch(SMALL).search(log_probs, BeamOptions(16, nbest=5))
     assert spoken(best.path) == (2,)
     assert best.score == pytest.approx(np.log(0.3999 * 0.3999 + 2 * 0.6 * 0.3999), abs=1e-3)
     assert spoken(others[0].path) == ()
 
 
 def test_alternatives_differ_and_come_best_first() -> None:
-    alternatives = BeamSearch(LABELS).search(path("A-B-|-C", probability=0.5), beam_width=32, nbest=10)
+    alternatives = BeamSearch(LABELS).search(path("A-B-|-C", probability=0.5), BeamOptions(32, nbest=10))
     scores = [one.score for one in alternatives]
     assert scores == sorted(scores, reverse=True)
     assert len(alternatives) == 10

@@ -21,6 +21,9 @@ def test_word_timestamps_may_come_as_text(value: object) -> None:
 def test_beam_search_has_options_of_its_own() -> None:
     parsed = options.parse({"decoder": "beam", "beam_width": "32", "nbest": 5})
     assert (parsed.decoder, parsed.beam_width, parsed.nbest) == ("beam", 32, 5)
+    assert (parsed.lm_weight, parsed.word_score) == (None, None)
+    parsed = options.parse({"decoder": "beam", "lm_weight": "0.5", "word_score": -1})
+    assert (parsed.lm_weight, parsed.word_score) == (0.5, -1.0)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +39,12 @@ def test_beam_search_has_options_of_its_own() -> None:
         ({"decoder": "beam", "beam_width": "9" * 5000}, "beam_width is '999"),
         ({"decoder": "beam", "nbest": 17}, "nbest is 17; needs a whole number from 1 to 16"),
         ({"decoder": "beam", "nbest": True}, "nbest is True"),
+        ({"lm_weight": 1, "word_score": 1}, "lm_weight and word_score given with decoder=greedy; needs decoder=beam"),
+        ({"decoder": "beam", "lm_weight": "high"}, "lm_weight is 'high'; needs a number from 0 to 10"),
+        ({"decoder": "beam", "lm_weight": -1}, "lm_weight is -1"),
+        ({"decoder": "beam", "lm_weight": float("nan")}, "lm_weight is nan"),
+        ({"decoder": "beam", "lm_weight": True}, "lm_weight is True"),
+        ({"decoder": "beam", "word_score": 101}, "word_score is 101; needs a number from -100 to 100"),
     ],
 )
 def test_what_is_wrong_is_named(parameters: dict[str, object], message: str) -> None:

@@ -6,13 +6,26 @@ differ: gRPC takes a deadline in seconds (`client_timeout`), HTTP leaves it to t
 `default_queue_policy { allow_timeout_override: true }`, as those of this kit's model repository have.
 """
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, cast
 
-from asr_client._protocol import Answer, DescribeModel, Infer, ModelDescription, ModelReady, Operation, ServerReady
+from asr_client._protocol import (
+    Answer,
+    DescribeModel,
+    Infer,
+    InferLong,
+    ModelDescription,
+    ModelReady,
+    Operation,
+    ServerReady,
+    Tensors,
+)
 from asr_client._transports.base import Endpoint
+
+PIECE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -30,11 +43,11 @@ class Calls:
         self._module = module  # tritonclient.grpc or tritonclient.http
         self._is_grpc = endpoint.protocol == "grpc"
         # gRPC refuses header names with capitals; HTTP does not care.
-        self._headers = {name.lower(): value for name, value in endpoint.headers.items()}
+        self.headers = {name.lower(): value for name, value in endpoint.headers.items()} or None
 
     def call(self, operation: Operation[Any], timeout_s: float | None) -> Call:
         """The method call that asks `operation`."""
-        common: dict[str, Any] = {"headers": self._headers or None}
+        common: dict[str, Any] = {"headers": self.headers}
         if self._is_grpc:
             common["client_timeout"] = timeout_s
         match operation:
@@ -61,22 +74,66 @@ class Calls:
             case _:
                 return cast("Answer", bool(result))
 
-    def _infer_arguments(self, request: Infer, timeout_s: float | None) -> dict[str, Any]:
+    def upload(self, operation: InferLong) -> "Upload":
+        """The requests of a long recording."""
+        return Upload(operation, self._audio_input)
+
+    def _audio_input(self, data: bytes) -> Any:
         import numpy as np
 
         audio = self._module.InferInput("AUDIO", [1, 1], "BYTES")
         element = np.empty((1, 1), dtype=np.object_)  # np.array([[b"…"]]) would drop trailing zero bytes
-        element[0, 0] = request.audio
+        element[0, 0] = data
         audio.set_data_from_numpy(element)
+        return audio
+
+    def _infer_arguments(self, request: Infer, timeout_s: float | None) -> dict[str, Any]:
         return {
             "model_name": request.model,
             "model_version": request.version,
-            "inputs": [audio],
+            "inputs": [self._audio_input(request.audio)],
             # All that the model has: to ask for a tensor that it lacks (LANGUAGE) would be an error.
             "outputs": None,
             "parameters": dict(request.parameters),
             "timeout": None if timeout_s is None else max(1, int(timeout_s * 1e6)),
         }
+
+
+class Upload:
+    """A long recording as the requests of one stream: a sequence of pieces, each sent when the one before is taken."""
+
+    def __init__(self, operation: InferLong, audio_input: Callable[[bytes], Any]) -> None:
+        self._operation = operation
+        self._audio_input = audio_input
+        self._sequence = secrets.randbelow(2**63 - 1) + 1  # 0 means none
+        self.answers: list[Tensors] = []
+
+    def requests(self) -> Iterator[dict[str, Any]]:
+        """The arguments of each request; blocks while it reads."""
+        with self._operation.pieces.open() as file:
+            piece, is_first = file.read(PIECE_BYTES), True
+            while is_first or piece:
+                following = file.read(PIECE_BYTES)
+                yield {
+                    "model_name": self._operation.model,
+                    "model_version": self._operation.version,
+                    "inputs": [self._audio_input(piece)],
+                    "sequence_id": self._sequence,
+                    "sequence_start": is_first,
+                    "sequence_end": not following,
+                    "parameters": dict(self._operation.parameters),
+                    "enable_empty_final_response": True,
+                }
+                piece, is_first = following, False
+
+    def take(self, result: Any) -> bool:
+        """Note what the server says; whether that was its last word on the request."""
+        names, response = self._operation.outputs, result.get_response()
+        if response.outputs:
+            tensors = {name: result.as_numpy(name) for name in names}
+            self.answers.append(tensors)
+            self._operation.on_answer(tensors)
+        return bool(response.parameters["triton_final_response"].bool_param)
 
 
 def _tensors(metadata: Mapping[str, Any], kind: str) -> dict[str, str]:

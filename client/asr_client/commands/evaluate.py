@@ -11,7 +11,7 @@ import typer
 from asr_client import manifest as manifests
 from asr_client import scoring
 from asr_client._options import DecodeOptions
-from asr_client.commands import connection, hotword_options
+from asr_client.commands import connection, decoding
 from asr_client.commands.report import Item, Report
 from asr_client.commands.transcribe import progress_bar
 
@@ -41,8 +41,12 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write figures and all transcripts to this file.")
     ] = None,
-    hotwords: hotword_options.Words = "",
-    hotwords_file: hotword_options.File = None,
+    decoder: decoding.Decoder = "greedy",
+    beam_width: decoding.BeamWidth = None,
+    lm_weight: decoding.LmWeight = None,
+    word_score: decoding.WordScore = None,
+    hotwords: decoding.Words = "",
+    hotwords_file: decoding.File = None,
     concurrency: connection.Concurrency = 8,
     timeout: connection.Timeout = 60.0,
     tls: connection.UseTls = False,
@@ -58,7 +62,13 @@ def evaluate(
     import jiwer  # noqa: F401 (missing? say so now, not after an hour of transcribing)
 
     entries = manifests.read(manifest)
-    options = DecodeOptions(hotwords=hotword_options.join(hotwords, hotwords_file))
+    options = DecodeOptions(
+        decoder=decoder,
+        beam_width=beam_width,
+        lm_weight=lm_weight,
+        word_score=word_score,
+        hotwords=decoding.join_hotwords(hotwords, hotwords_file),
+    )
     server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
     with server.client() as client:
         client.check_model()

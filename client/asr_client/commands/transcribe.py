@@ -12,7 +12,7 @@ from asr_client import formats
 from asr_client._audio import Encoding
 from asr_client._options import DecodeOptions
 from asr_client._protocol import LANGUAGE
-from asr_client.commands import connection, hotword_options
+from asr_client.commands import connection, decoding
 
 if TYPE_CHECKING:
     from asr_client import Audio, Outcome, Transcription
@@ -37,17 +37,15 @@ def transcribe(
     word_timestamps: Annotated[
         bool, typer.Option("--word-timestamps", help="Ask when each word was said (shown by -f json).")
     ] = False,
-    decoder: Annotated[
-        Literal["greedy", "beam"], typer.Option(help="beam: the likeliest text over all of its alignments; slower.")
-    ] = "greedy",
-    beam_width: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Prefixes that beam search keeps.  [default: 16]")
-    ] = None,
+    decoder: decoding.Decoder = "greedy",
+    beam_width: decoding.BeamWidth = None,
+    lm_weight: decoding.LmWeight = None,
+    word_score: decoding.WordScore = None,
     nbest: Annotated[
         int, typer.Option(min=1, metavar="N", help="Texts that beam search finds (shown by -f json).")
     ] = 1,
-    hotwords: hotword_options.Words = "",
-    hotwords_file: hotword_options.File = None,
+    hotwords: decoding.Words = "",
+    hotwords_file: decoding.File = None,
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Whisper: ask when each segment was said (shown by -f json).")
     ] = False,
@@ -81,7 +79,7 @@ def transcribe(
     _check_usage(files, format, output_dir, encoding, sampling_rate, channels)
     server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
     write = _writer(files, format, output_dir)
-    wished = hotword_options.join(hotwords, hotwords_file)
+    wished = decoding.join_hotwords(hotwords, hotwords_file)
     recordings = [_recording(file, encoding, sampling_rate, channels) for file in files]
     failed = 0
     with server.client() as client, progress_bar(len(files)) as bar:
@@ -92,6 +90,8 @@ def transcribe(
             word_timestamps=word_timestamps or (timed and not by_segments),
             decoder=decoder,
             beam_width=beam_width,
+            lm_weight=lm_weight,
+            word_score=word_score,
             nbest=nbest,
             hotwords=wished,
             timestamps=timestamps or (timed and by_segments),

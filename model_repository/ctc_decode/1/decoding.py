@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import greedy
 import hotwords
 import numpy as np
-from beam import Alternative, BeamSearch
+from beam import Alternative, BeamOptions, BeamSearch
 from hotwords import Hotword, HotwordTree
 from hypotheses import Hypothesis, hypothesis, runs_of
 from labels import Labels
+from language_model import LanguageModel
 from numpy.typing import NDArray
 from options import DecodeOptions
+
+# Of a language model, where a request says nothing; docs/decoding.md tells how they were chosen.
+LM_WEIGHT = 0.5  # of one of words
+LABEL_LM_WEIGHT = 0.5  # of one of labels
+WORD_SCORE = 0.5  # nats
 
 # Lists of hotwords that are kept ready: callers send the same ones with every recording.
 _TREES = 32
@@ -36,11 +42,20 @@ class Result:
 
 
 class Decoder:
-    """Decodes what an acoustic model with these labels has heard."""
+    """Decodes what an acoustic model with these labels has heard.
 
-    def __init__(self, labels: Labels) -> None:
+    Args:
+        labels: of the acoustic model.
+        language_model: what beam search asks; None for none.
+
+    Raises:
+        ImportError: there is a language model, but not the package of beam search.
+    """
+
+    def __init__(self, labels: Labels, language_model: LanguageModel | None = None) -> None:
         self._labels = labels
-        self._beam: BeamSearch | None = None
+        self._language_model = language_model
+        self._beam = BeamSearch(labels, language_model) if language_model else None
         self._tree = functools.lru_cache(_TREES)(self._grow)
 
     def task(self, log_probs: NDArray[np.float32], frames: int, options: DecodeOptions) -> Task:
@@ -52,8 +67,8 @@ class Decoder:
             options: how to decode them.
 
         Raises:
-            ValueError: shapes that do not fit, a hotword that the labels cannot write, or beam search where its package
-                is missing.
+            ValueError: shapes that do not fit, a hotword that the labels cannot write, an option of a language model
+                that is not there, or beam search where its package is missing.
         """
         greedy.check(log_probs, frames, self._labels)
         if options.decoder == "beam" and self._beam is None:
@@ -61,11 +76,23 @@ class Decoder:
                 self._beam = BeamSearch(self._labels)
             except ImportError as missing:
                 raise ValueError("decoder=beam needs the package flashlight-text in the server's Python") from missing
+        if options.lm_weight is not None and self._language_model is None:
+            raise ValueError("lm_weight given, but this model has no language model; needs one from export --lm")
+        if options.word_score is not None and not (self._language_model and self._language_model.is_of_words):
+            raise ValueError("word_score given, but this model has no language model of words (export --lm)")
         tree = self._tree(options.hotwords) if options.hotwords else None
         return Task(log_probs[:frames], options, tree)
 
     def _grow(self, wished: tuple[Hotword, ...]) -> HotwordTree:
         return HotwordTree(wished, self._labels)
+
+    def _beam_options(self, options: DecodeOptions) -> BeamOptions:
+        weight, score = 0.0, 0.0
+        if self._language_model is not None:
+            of_words = self._language_model.is_of_words
+            weight = (LM_WEIGHT if of_words else LABEL_LM_WEIGHT) if options.lm_weight is None else options.lm_weight
+            score = (WORD_SCORE if of_words else 0.0) if options.word_score is None else options.word_score
+        return BeamOptions(options.beam_width, options.nbest, weight, score)
 
     def decode(self, tasks: Sequence[Task]) -> list[Result]:
         """What was heard, for each task.
@@ -77,7 +104,7 @@ class Decoder:
         alternatives: dict[int, list[Alternative]] = {}
         for index, task in enumerate(tasks):
             if self._beam is not None and task.options.decoder == "beam" and not np.isnan(task.log_probs).any():
-                alternatives[index] = self._beam.search(task.log_probs, task.options.beam_width, task.options.nbest)
+                alternatives[index] = self._beam.search(task.log_probs, self._beam_options(task.options))
                 if alternatives[index]:  # none where no text has any probability
                     paths[index] = alternatives[index][0].path
         wishing = [(index, task.log_probs, task.tree) for index, task in enumerate(tasks) if task.tree is not None]

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import decoding
+import language_model
 import numpy as np
 import options
 import triton_python_backend_utils as pb_utils
@@ -16,8 +17,10 @@ class TritonPythonModel:
     """`log_probs` FP32 [1, width, vocab], `frames` INT32 [1, 1] -> what config.pbtxt lists, each [1, 1]."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the vocabulary that the export put beside the model."""
-        self.decoder = decoding.Decoder(Labels.load(Path(args["model_repository"]) / "labels.json"))
+        """Read what the export put beside the model: the vocabulary, and a language model where there is one."""
+        folder = Path(args["model_repository"])
+        labels = Labels.load(folder / "labels.json")
+        self.decoder = decoding.Decoder(labels, language_model.load(folder, labels))
 
     def execute(self, requests: list) -> list:
         """Decode all valid requests of the batch at once; answer each of the others with its own error."""

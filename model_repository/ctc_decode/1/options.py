@@ -11,6 +11,9 @@ AUDIO_PARAMETERS = ("encoding", "sample_rate", "channels")
 DECODERS = ("greedy", "beam")
 MAX_BEAM_WIDTH = 1000
 MAX_WEIGHT = 100.0  # nats for each difference; far below it a hotword is found in everything
+MAX_LM_WEIGHT = 10.0  # far below it the recording is not listened to
+MAX_WORD_SCORE = 100.0  # nats
+_OF_BEAM = ("beam_width", "nbest", "lm_weight", "word_score")
 
 
 class ParameterError(ValueError):
@@ -24,6 +27,8 @@ class DecodeOptions:
     decoder: str = "greedy"  # one of DECODERS
     beam_width: int = 16  # prefixes that beam search keeps from frame to frame
     nbest: int = 1  # texts that beam search returns; beyond the best one in ALTERNATIVES
+    lm_weight: float | None = None  # of the language model beside the acoustic one; 0: without it; None: the default
+    word_score: float | None = None  # nats for each word, against a language model's bent for few; None: the default
     word_timestamps: bool = False  # fill WORDS; off by default because most callers read the text alone
     hotwords: tuple[Hotword, ...] = ()
     hotword_weight: float = DEFAULT_WEIGHT  # of those that have no weight of their own
@@ -44,13 +49,15 @@ def parse(parameters: Mapping[str, object]) -> DecodeOptions:
     if decoder not in DECODERS:
         raise ParameterError(f"decoder is {decoder!r}; needs one of {', '.join(DECODERS)}")
     weight = _weight("hotword_weight", parameters.get("hotword_weight", DEFAULT_WEIGHT))
-    if decoder != "beam" and (stray := sorted({"beam_width", "nbest"} & parameters.keys())):
+    if decoder != "beam" and (stray := [name for name in _OF_BEAM if name in parameters]):
         raise ParameterError(f"{' and '.join(stray)} given with decoder={decoder}; needs decoder=beam")
     beam_width = _integer(parameters, "beam_width", DecodeOptions.beam_width, MAX_BEAM_WIDTH)
     return DecodeOptions(
         decoder=str(decoder),
         beam_width=beam_width,
         nbest=_integer(parameters, "nbest", DecodeOptions.nbest, beam_width),
+        lm_weight=_number(parameters, "lm_weight", 0, MAX_LM_WEIGHT),
+        word_score=_number(parameters, "word_score", -MAX_WORD_SCORE, MAX_WORD_SCORE),
         word_timestamps=_boolean(parameters, "word_timestamps"),
         hotwords=_hotwords(parameters.get("hotwords", ""), weight),
         hotword_weight=weight,
@@ -77,11 +84,25 @@ def _integer(parameters: Mapping[str, object], name: str, default: int, high: in
     return value
 
 
-def _weight(name: str, value: object) -> float:
+def _number(parameters: Mapping[str, object], name: str, low: float, high: float) -> float | None:
+    if name not in parameters:
+        return None
+    number = _float(parameters[name])
+    if not low <= number <= high:
+        raise ParameterError(f"{name} is {parameters[name]!r}; needs a number from {low:g} to {high:g}")
+    return number
+
+
+def _float(value: object) -> float:
+    """NaN for what is no number; a client that has only text parameters sends "0.5"."""
     try:
-        weight = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+        return math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        weight = math.nan
+        return math.nan
+
+
+def _weight(name: str, value: object) -> float:
+    weight = _float(value)
     if not 0 < weight <= MAX_WEIGHT:
         raise ParameterError(f"{name} is {value!r}; needs a number above 0, up to {MAX_WEIGHT:g} (nats)")
     return weight

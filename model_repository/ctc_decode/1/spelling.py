@@ -24,18 +24,30 @@ class Speller:
         Raises:
             UnknownCharacters: with the characters that no label has.
         """
+        columns = self.columns(text)
+        if columns is not None:
+            return columns
+        known = set("".join(self._columns))
+        known |= {character.upper() for character in known} | {character.lower() for character in known}
+        strange = sorted({character for character in text if character not in known and not character.isspace()})
+        raise UnknownCharacters(
+            f"hotword {text!r} has {', '.join(map(repr, strange)) or 'parts'} that this model has no labels for; "
+            f"its labels write {self.alphabet()}"
+        )
+
+    def columns(self, text: str) -> list[int] | None:
+        """The same, None where the labels cannot write it."""
         words = text.split()
         for write in (str, str.upper, str.lower):
             spelled = [self._spell(write(word)) for word in words]
             if all(word is not None for word in spelled):
                 return self._joined([word for word in spelled if word is not None])
-        known = set("".join(self._columns))
-        known |= {character.upper() for character in known} | {character.lower() for character in known}
-        strange = sorted({character for character in "".join(words) if character not in known})
-        raise UnknownCharacters(
-            f"hotword {text!r} has {', '.join(map(repr, strange)) or 'parts'} that this model has no labels for; "
-            f"its labels write {self._alphabet()}"
-        )
+        return None
+
+    def alphabet(self) -> str:
+        """What the labels can write, for messages."""
+        single = sorted(label for label in self._columns if len(label) == 1)
+        return "".join(single[:100]) + ("…" if len(single) > 100 else "")
 
     def _spell(self, word: str) -> list[int] | None:
         """The fewest labels that make up the word, None when none do."""
@@ -57,7 +69,3 @@ class Speller:
                 columns.append(self._labels.delimiter)
             columns += word
         return columns
-
-    def _alphabet(self) -> str:
-        single = sorted(label for label in self._columns if len(label) == 1)
-        return "".join(single[:100]) + ("…" if len(single) > 100 else "")

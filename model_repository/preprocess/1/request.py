@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from audio import MAX_CHANNELS, MAX_SAMPLING_RATE, MIN_SAMPLING_RATE, PCM_DTYPES, PcmFormat
+from container import MAX_CHANNELS, MAX_SAMPLING_RATE, MIN_SAMPLING_RATE, PCM_DTYPES, PcmFormat
 
 ENCODINGS = ("file", *PCM_DTYPES)
 

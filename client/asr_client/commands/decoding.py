@@ -1,10 +1,23 @@
-"""The options of a command that name words to listen for."""
+"""The options of a command that say how a CTC model's log-probs become text."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+Decoder = Annotated[
+    Literal["greedy", "beam"], typer.Option(help="beam: the likeliest text over all of its alignments; slower.")
+]
+BeamWidth = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Prefixes that beam search keeps.  [default: 16]")
+]
+LmWeight = Annotated[
+    float | None,
+    typer.Option(min=0, help="Of the server's language model, with beam search; 0: without it.", show_default=False),
+]
+WordScore = Annotated[
+    float | None, typer.Option(help="Nats for each word, against a language model's bent for few.", show_default=False)
+]
 Words = Annotated[
     str, typer.Option("--hotwords", metavar="WORD,…", help="Listen for these words; WORD^5 for one more than others.")
 ]
@@ -14,7 +27,7 @@ File = Annotated[
 ]
 
 
-def join(words: str, file: Path | None) -> str:
+def join_hotwords(words: str, file: Path | None) -> str:
     """Both as one list, as the server takes it.
 
     Raises:

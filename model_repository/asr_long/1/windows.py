@@ -1,0 +1,135 @@
+"""A recording of any length, a piece at a time -> windows that the acoustic model can take.
+
+Cut is in pauses, at each of them: so a model hears what it hears in short recordings, a sentence or so. Where there is
+none for long, a shorter silence will do. Without even that, two windows overlap, and each lends its frames up
+to the middle of the overlap: there both have heard what comes before and after.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PAUSE_S = 0.5
+_SILENCE_S = 0.3
+_SHORTEST_S = 1.0  # window that ends in a pause
+# The level of silence is in the lower part of the range between the quiet and the loud.
+_SILENCE_SHARE = 0.35
+_RANGE_DB = 12.0  # between quiet and loud; with less, nothing tells speech from what is behind it
+_QUIET, _LOUD = 5, 95  # percentiles of the levels
+_HOP_S = 0.02
+_OVERLAP_S = 1.0  # on either side of a cut in speech
+_QUIETEST_OVER_S = 0.1
+
+
+@dataclass(frozen=True)
+class Window:
+    """A piece of a recording, and which of its frames count."""
+
+    samples: NDArray[np.float32]  # float32 `[samples]`
+    start: int  # its first sample's place in the recording
+    begin: int  # the first sample whose frames count
+    end: int  # the sample after the last
+    goes_on: bool  # what is said at `end` goes on in the next window
+
+
+class Cutter:
+    """Cuts a recording into windows; how it comes in pieces makes no difference.
+
+    Args:
+        sampling_rate: Hz.
+        stride: samples between two frames of the acoustic model: windows start at multiples of it.
+        longest_s: seconds; with an overlap, windows are a little longer.
+    """
+
+    def __init__(self, sampling_rate: int, stride: int, longest_s: float) -> None:
+        self._rate = sampling_rate
+        self._stride = stride
+        self._hop = int(_HOP_S * sampling_rate)
+        self._longest = self._grid(longest_s)
+        self._overlap = self._grid(min(_OVERLAP_S, longest_s / 8))
+        self._pieces: list[NDArray[np.float32]] = []
+        self._held = 0  # samples in the pieces
+        self._start = 0  # place of their first sample
+        self._begin = 0
+
+    def push(self, samples: NDArray[np.float32]) -> Iterator[Window]:
+        """The windows that are complete with these further samples, float32 `[samples]`."""
+        self._pieces.append(samples)
+        self._held += len(samples)
+        while self._held >= self._longest + self._overlap:
+            held = self._joined()[: self._longest]
+            pause = self._pause(held)
+            yield self._cut(pause, True) if pause else self._cut(*self._best_place(held))
+
+    def finish(self) -> Iterator[Window]:
+        """What is left."""
+        while self._held and (pause := self._pause(self._joined())):
+            yield self._cut(pause, True)
+        if self._held:
+            held = self._joined()
+            yield Window(held, self._start, self._begin, self._start + len(held), False)
+
+    def _cut(self, place: int, is_silent: bool) -> Window:
+        held = self._joined()
+        last = place if is_silent else place + self._overlap
+        following = place if is_silent else place - self._overlap
+        window = Window(held[:last], self._start, self._begin, self._start + place, not is_silent)
+        # A copy: a view would keep the whole of what was held.
+        self._pieces, self._held = [held[following:].copy()], len(held) - following
+        self._start, self._begin = self._start + following, self._start + place
+        return window
+
+    def _joined(self) -> NDArray[np.float32]:
+        if len(self._pieces) > 1:
+            self._pieces = [np.concatenate(self._pieces)]
+        return self._pieces[0]
+
+    def _pause(self, held: NDArray[np.float32]) -> int | None:
+        """The middle of the first pause that is not too near to either end."""
+        if len(held) < 2 * _SHORTEST_S * self._rate:
+            return None
+        levels = _levels(held, self._hop)
+        for first, length in _runs(_is_silent(levels)):
+            middle = self._on_grid(self._hop * (first + length / 2))
+            if length * _HOP_S >= _PAUSE_S and _SHORTEST_S * self._rate <= min(middle, len(held) - middle):
+                return middle
+        return None
+
+    def _best_place(self, held: NDArray[np.float32]) -> tuple[int, bool]:
+        """Where to cut in the later half, and whether there is silence."""
+        levels = _levels(held, self._hop)
+        half = len(levels) // 2
+        first, length = max(_runs(_is_silent(levels)[half:]), key=lambda run: run[1], default=(0, 0))
+        if length * _HOP_S >= _SILENCE_S:
+            return self._on_grid(self._hop * (half + first + length / 2)), True
+        width = round(_QUIETEST_OVER_S / _HOP_S)
+        means = np.convolve(levels[half:], np.ones(width) / width, mode="valid")
+        return self._on_grid(self._hop * (half + int(means.argmin()) + width / 2)), False
+
+    def _grid(self, seconds: float) -> int:
+        return max(self._stride, self._on_grid(seconds * self._rate))
+
+    def _on_grid(self, samples: float) -> int:
+        return int(samples) // self._stride * self._stride
+
+
+def _levels(samples: NDArray[np.float32], hop: int) -> NDArray[np.float64]:
+    """Level of each hop, in dB."""
+    hops = samples[: len(samples) // hop * hop].reshape(-1, hop).astype(np.float64)
+    levels: NDArray[np.float64] = 10 * np.log10(np.square(hops).mean(axis=1) + 1e-10)
+    return levels
+
+
+def _is_silent(levels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of each hop; nowhere, where nothing tells speech from what is behind it."""
+    quiet, loud = np.percentile(levels, (_QUIET, _LOUD))
+    silent: NDArray[np.bool_] = (levels < quiet + _SILENCE_SHARE * (loud - quiet)) & (loud - quiet >= _RANGE_DB)
+    return silent
+
+
+def _runs(values: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First index and length of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], values, [False]))))
+    return [(int(start), int(end - start)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
