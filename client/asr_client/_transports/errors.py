@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tritonclient.utils import InferenceServerException
+
 from asr_client import _errors
 from asr_client._transports.base import PROTOCOL_NAMES, Endpoint
 
@@ -88,6 +90,9 @@ def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = No
     in_time = "in time" if timeout_s is None else f"within {timeout_s:.3g} s"
     if status := _status(error):
         return _of_status(status, str(error), _message(error), endpoint, in_time)
+    if isinstance(error, InferenceServerException):
+        status, message = _of_stream(_message(error))
+        return _of_status(status, message, message, endpoint, in_time)
     if isinstance(error, TimeoutError):
         return _errors.DeadlineExceeded(f"no answer from the {endpoint} {in_time}")
     if isinstance(error, OSError) or type(error).__module__.startswith("aiohttp"):
@@ -100,6 +105,12 @@ def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = No
     if isinstance(error, ValueError | RuntimeError) and "closed" in str(error).lower():
         return _errors.ClientClosed(f"the connection to the {endpoint} is closed")
     return _errors.ServerError(f"the request to the {endpoint} failed: {error!r}")
+
+
+def _of_stream(message: str) -> tuple[str, str]:
+    """Status and text of an error within a stream: Triton sends no status there; the kit's models write it first."""
+    code, separator, text = message.partition(": ")
+    return (code, text) if separator and code in _ERROR_OF_CODE.keys() | {"INTERNAL"} else ("UNKNOWN", message)
 
 
 def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_time: str) -> _errors.AsrError:

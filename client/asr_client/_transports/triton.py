@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, cast
 
+from asr_client._audio import MESSAGE_OVERHEAD_BYTES
 from asr_client._protocol import (
     Answer,
     DescribeModel,
@@ -41,6 +42,7 @@ class Calls:
 
     def __init__(self, module: ModuleType, endpoint: Endpoint) -> None:
         self._module = module  # tritonclient.grpc or tritonclient.http
+        self._max_bytes = endpoint.max_message_bytes
         self._is_grpc = endpoint.protocol == "grpc"
         # gRPC refuses header names with capitals; HTTP does not care.
         self.headers = {name.lower(): value for name, value in endpoint.headers.items()} or None
@@ -76,7 +78,7 @@ class Calls:
 
     def upload(self, operation: InferLong) -> "Upload":
         """The requests of a long recording."""
-        return Upload(operation, self._audio_input)
+        return Upload(operation, self._audio_input, min(PIECE_BYTES, self._max_bytes - MESSAGE_OVERHEAD_BYTES))
 
     def _audio_input(self, data: bytes) -> Any:
         import numpy as np
@@ -102,8 +104,9 @@ class Calls:
 class Upload:
     """A long recording as the requests of one stream: a sequence of pieces, each sent when the one before is taken."""
 
-    def __init__(self, operation: InferLong, audio_input: Callable[[bytes], Any]) -> None:
+    def __init__(self, operation: InferLong, audio_input: Callable[[bytes], Any], piece_bytes: int) -> None:
         self._operation = operation
+        self._piece_bytes = piece_bytes
         self._audio_input = audio_input
         self._sequence = secrets.randbelow(2**63 - 1) + 1  # 0 means none
         self.answers: list[Tensors] = []
@@ -111,9 +114,9 @@ class Upload:
     def requests(self) -> Iterator[dict[str, Any]]:
         """The arguments of each request; blocks while it reads."""
         with self._operation.pieces.open() as file:
-            piece, is_first = file.read(PIECE_BYTES), True
+            piece, is_first = file.read(self._piece_bytes), True
             while is_first or piece:
-                following = file.read(PIECE_BYTES)
+                following = file.read(self._piece_bytes)
                 yield {
                     "model_name": self._operation.model,
                     "model_version": self._operation.version,
@@ -122,18 +125,18 @@ class Upload:
                     "sequence_start": is_first,
                     "sequence_end": not following,
                     "parameters": dict(self._operation.parameters),
-                    "enable_empty_final_response": True,
                 }
                 piece, is_first = following, False
 
     def take(self, result: Any) -> bool:
         """Note what the server says; whether that was its last word on the request."""
-        names, response = self._operation.outputs, result.get_response()
-        if response.outputs:
-            tensors = {name: result.as_numpy(name) for name in names}
-            self.answers.append(tensors)
-            self._operation.on_answer(tensors)
-        return bool(response.parameters["triton_final_response"].bool_param)
+        # The last one says nothing but that it is the last: every request has one, the pieces too.
+        if result.get_response().parameters["triton_final_response"].bool_param:
+            return True
+        tensors = {name: result.as_numpy(name) for name in self._operation.outputs}
+        self.answers.append(tensors)
+        self._operation.on_answer(tensors)
+        return False
 
 
 def _tensors(metadata: Mapping[str, Any], kind: str) -> dict[str, str]:

@@ -34,15 +34,14 @@ START, END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START, pb_utils.TRITONS
 
 
 class StepError(RuntimeError):
-    """A model behind has failed, or refuses what it was asked."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
+    """A model behind has failed, or refuses what it was asked; which of both is lost on the way here."""
 
 
 class TritonPythonModel:
-    """A sequence of AUDIO pieces, each BYTES [1, 1] -> for each paragraph what config.pbtxt lists, each [1, 1]."""
+    """A sequence of AUDIO pieces, each BYTES [1, 1] -> for each paragraph what config.pbtxt lists, each [1, 1].
+
+    The last response to each piece, which Triton marks as final, is empty; the paragraphs come before that of the last.
+    """
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read the settings from the model's configuration; Triton itself would ignore a misspelt key."""
@@ -117,7 +116,7 @@ class TritonPythonModel:
         except (container.AudioError, request_parameters.ParameterError) as refused:
             error = _error(str(refused), pb_utils.TritonError.INVALID_ARG)
         except StepError as failed:
-            error = _error(str(failed), failed.code)
+            error = _error(str(failed), pb_utils.TritonError.INTERNAL)
         except Exception as unforeseen:  # noqa: BLE001 - in a thread, it would be lost, and the caller would wait
             error = _error(repr(unforeseen), pb_utils.TritonError.INTERNAL)
         finally:
@@ -130,10 +129,13 @@ class TritonPythonModel:
             raise request_parameters.ParameterError("nbest is for recordings that the model takes at once")
         silence = np.full((1, len(self.labels.labels)), -100.0, dtype=np.float32)
         silence[0, self.labels.blank] = 0
-        self._decode(silence, parameters)
+        try:
+            self._decode(silence, parameters)
+        except StepError as refused:
+            raise request_parameters.ParameterError(str(refused)) from refused
 
     def _acoustic(self, samples: np.ndarray) -> np.ndarray:
-        response = _ask(self.settings["acoustic"], [("audio", samples[None])], ["log_probs", "frames"])
+        response = _ask(self.settings["acoustic"], [("audio", samples[None])], ["log_probs", "frames"], {})
         return response["log_probs"][0, : int(response["frames"][0, 0])]
 
     def _decode(self, log_probs: np.ndarray, parameters: str) -> transcription.Heard:
@@ -145,16 +147,17 @@ class TritonPythonModel:
         return transcription.Heard(text.decode(), float(confidence), json.loads(words))
 
 
-def _ask(model: str, inputs: list, outputs: list, parameters: dict | None = None) -> dict[str, np.ndarray]:
+def _ask(model: str, inputs: list, outputs: list, parameters: dict) -> dict[str, np.ndarray]:
     request = pb_utils.InferenceRequest(
         model_name=model,
         requested_output_names=outputs,
         inputs=[pb_utils.Tensor(name, np.ascontiguousarray(value)) for name, value in inputs],
-        parameters=parameters or {},
+        # Triton takes no float from one model to another; the decode step reads text as well.
+        parameters={key: str(value) if isinstance(value, float) else value for key, value in parameters.items()},
     )
     response = request.exec()
     if response.has_error():
-        raise StepError(response.error().message(), response.error().code())
+        raise StepError(response.error().message())
     return {name: pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs}
 
 
@@ -175,10 +178,12 @@ def _text(name: str, value: str) -> "pb_utils.Tensor":
 
 
 def _error(message: str, code: int) -> "pb_utils.InferenceResponse":
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
+    # In a stream Triton sends the text of an error alone: so its status is part of that.
+    names = {pb_utils.TritonError.INVALID_ARG: "INVALID_ARGUMENT", pb_utils.TritonError.UNAVAILABLE: "UNAVAILABLE"}
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{names.get(code, 'INTERNAL')}: {message}", code))
 
 
 def _finish(sender: object, response: "pb_utils.InferenceResponse | None" = None) -> None:
-    if response is not None:
-        sender.send(response)
-    sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    # tritonclient's asyncio client cannot ask for a last response without tensors.
+    response = response or _response(transcription.Segment(transcription.Heard("", 0.0, []), 0.0))
+    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
