@@ -25,8 +25,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-$(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) $(shell find export model_repository -type f -not -name '*.pyc')
-	$(BIN)/triton-asr export demo/checkpoint --output $(DEMO_REPOSITORY)
+$(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) demo/language_model.arpa $(shell find export model_repository -type f -not -name '*.pyc')
+	$(BIN)/triton-asr export demo/checkpoint --output $(DEMO_REPOSITORY) --lm demo/language_model.arpa
 	@touch $@
 
 demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton, transcribe the samples

@@ -1,4 +1,4 @@
-"""What beam search and hotwords bring and cost: recall of rare names, word error rates, and time.
+"""What beam search, its language model and hotwords bring and cost: recall of rare names, word error rates, and time.
 
     python benchmarks/decoders.py REPOSITORY [--sentences 200] [--weights 2,3,4,5,6]
 
@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,12 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "demo"), str(ROOT / "model_repository" / "ctc_decode" / "1")]
 
+import language_model  # noqa: E402
 from decoding import Decoder  # noqa: E402
 from grammar import held_out_sentence  # noqa: E402
 from hotwords import DEFAULT_WEIGHT, Hotword  # noqa: E402
 from labels import Labels  # noqa: E402
-from options import DECODERS, DecodeOptions  # noqa: E402
+from options import DecodeOptions  # noqa: E402
 from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, Augmentation, augment, synthesise  # noqa: E402
 
 RESULT = Path(__file__).parent / "results" / "decoders.json"
@@ -43,6 +44,11 @@ _TEXT = """abernathy acme bartholomew calloway cassandra dempsey ellington faulk
 jefferson kensington kubernetes lockhart montgomery nakamura oppenheimer pemberton prometheus quigley radcliffe
 sunderland terraform trevelyan underwood vanderbilt wellington yamamoto zimmerman"""
 RARE = tuple(_TEXT.split())
+DECODERS = {
+    "greedy": DecodeOptions(),
+    "beam": DecodeOptions(decoder="beam", lm_weight=0.0),
+    "beam + LM": DecodeOptions(decoder="beam"),
+}
 LIST_SIZES = (0, 10, 100, 1000)
 BATCH = 16
 ROUNDS = 5
@@ -68,12 +74,16 @@ def main() -> None:
     arguments = parser.parse_args()
     labels = Labels.load(arguments.repository / "ctc_decode" / "labels.json")
     sentences, acoustic_ms = spoken(arguments.repository, arguments.sentences)
-    decoder = Decoder(labels)
+    decoder = Decoder(labels, language_model.load(arguments.repository / "ctc_decode", labels))
     weights = [
         {"weight": weight, **quality(decoder, sentences, wishes(100, weight))}
         for weight in map(float, arguments.weights.split(","))
     ]
-    rows = {(name, size): wishes(size, DEFAULT_WEIGHT, name) for name in DECODERS for size in LIST_SIZES}
+    rows = {
+        (name, size): replace(how, hotwords=wishes(size, DEFAULT_WEIGHT).hotwords)
+        for name, how in DECODERS.items()
+        for size in LIST_SIZES
+    }
     costs = cost(decoder, sentences, rows)
     sizes = [
         {"decoder": name, "hotwords": size, **quality(decoder, sentences, asked), "ms_per_second": costs[name, size]}
@@ -114,9 +124,9 @@ def wished(size: int) -> list[str]:
     return list(names)
 
 
-def wishes(size: int, weight: float, decoder: str = "greedy") -> DecodeOptions:
+def wishes(size: int, weight: float) -> DecodeOptions:
     """A request with that many hotwords."""
-    return DecodeOptions(decoder=decoder, hotwords=tuple(Hotword(name, weight) for name in wished(size)))
+    return DecodeOptions(hotwords=tuple(Hotword(name, weight) for name in wished(size)))
 
 
 def quality(decoder: Decoder, sentences: Sequence[Sentence], asked: DecodeOptions) -> dict[str, float]:

@@ -53,7 +53,7 @@ def test_a_model_of_labels(tmp_path: Path) -> None:
         ("no.arpa", None, "--lm .*no.arpa is not a file"),
         ("lm.arpa", "no.txt", "--lexicon .*no.txt is not a file"),
         ("text.txt", None, "text.txt cannot be used: this is neither an ARPA file .* nor a binary model of KenLM"),
-        ("lm.arpa", "text.txt", "cannot be used: none of the 2 words of lexicon.txt can be written .* '12' for one"),
+        ("lm.arpa", "text.txt", "cannot be used: none of the 2 words of lexicon.txt can be written .* such as '12'"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, lm: str, lexicon: str | None, message: str) -> None:

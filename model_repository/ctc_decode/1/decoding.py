@@ -15,10 +15,9 @@ from language_model import LanguageModel
 from numpy.typing import NDArray
 from options import DecodeOptions
 
-# Of a language model, where a request says nothing; docs/decoding.md tells how they were chosen.
-LM_WEIGHT = 0.5  # of one of words
-LABEL_LM_WEIGHT = 0.5  # of one of labels
-WORD_SCORE = 0.5  # nats
+# Of a language model, where a request says nothing; docs/decoding.md tells more.
+LM_WEIGHT = 0.5
+WORD_SCORE = 0.0  # nats
 
 # Lists of hotwords that are kept ready: callers send the same ones with every recording.
 _TREES = 32
@@ -87,12 +86,9 @@ class Decoder:
         return HotwordTree(wished, self._labels)
 
     def _beam_options(self, options: DecodeOptions) -> BeamOptions:
-        weight, score = 0.0, 0.0
-        if self._language_model is not None:
-            of_words = self._language_model.is_of_words
-            weight = (LM_WEIGHT if of_words else LABEL_LM_WEIGHT) if options.lm_weight is None else options.lm_weight
-            score = (WORD_SCORE if of_words else 0.0) if options.word_score is None else options.word_score
-        return BeamOptions(options.beam_width, options.nbest, weight, score)
+        weight = LM_WEIGHT if options.lm_weight is None else options.lm_weight
+        score = WORD_SCORE if options.word_score is None else options.word_score
+        return BeamOptions(options.beam_width, options.nbest, weight if self._language_model else 0.0, score)
 
     def decode(self, tasks: Sequence[Task]) -> list[Result]:
         """What was heard, for each task.

@@ -84,8 +84,8 @@ def _of_words(
             left_out.append(word)
     if not spellings:
         raise LanguageModelError(
-            f"none of the {len(entries)} words of {source} can be written with the model's labels, "
-            f"{', '.join(map(repr, left_out[:5]))} for one; needs words of {speller.alphabet()}"
+            f"none of the {len(entries)} words of {source} can be written with the model's labels, such as "
+            f"{left_out[0]!r}; needs words of {speller.alphabet()}"
         )
     return LanguageModel(_open(path, [word for word, _ in entries]), spellings, tuple(left_out))
 
