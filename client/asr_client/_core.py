@@ -115,8 +115,9 @@ class Core(Generic[AnyTransport]):
         request = _protocol.infer(self._model, self._model_version, payload, options)
         try:
             tensors = yield from self._ask(request, timeout_s)
-        except InvalidRequest as error:
-            if not _protocol.is_too_long(error) or not self._takes_long_ones:
+        except (InvalidRequest, MessageTooLarge) as error:
+            is_long = isinstance(error, MessageTooLarge) or _protocol.is_too_long(error)
+            if not is_long or not self._takes_long_ones:
                 raise
             return (yield from self._long(payload.pieces(), options, timeout_s, on_segment, error))
         return _protocol.transcription(request, tensors)

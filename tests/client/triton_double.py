@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from asr_client import Transcription, Word
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 HELLO = Transcription("hello world", 0.875, 1.5, (Word("hello", 0.25, 0.5, 0.75), Word("world", 0.625, 1.25, 1.0)))
+NOTHING = Transcription("", 0.0, 0.0)
 INPUTS = [{"name": "AUDIO", "datatype": "BYTES", "shape": [-1, 1]}]
 OUTPUTS = [
     {"name": "TRANSCRIPT", "datatype": "BYTES", "shape": [-1, 1]},
@@ -69,11 +70,16 @@ class TritonDouble:
     inputs: list[dict[str, Any]] = field(default_factory=lambda: list(INPUTS))
     outputs: list[dict[str, Any]] = field(default_factory=lambda: list(OUTPUTS))
     is_ready: bool = True
+    long_model: Callable[[Seen], Iterator[Transcription]] | None = None  # None: there is no asr_long
+    pieces: list[int] = field(default_factory=list)  # sizes of those that long recordings came in
 
     def answer(self, seen: Seen) -> dict[str, tuple[str, bytes]]:
         """Name -> Triton data type and raw tensor, of the outputs that were asked for: all where none was named."""
         self.seen.append(seen)
-        result = self.model(seen)
+        return self.tensors(self.model(seen), seen)
+
+    def tensors(self, result: Transcription, seen: Seen) -> dict[str, tuple[str, bytes]]:
+        """The same for what a model has heard."""
         words = json.dumps([asdict(word) for word in result.words])
         alternatives = json.dumps([asdict(alternative) for alternative in result.alternatives])
         tensors = {
@@ -171,23 +177,58 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         )
 
     def ModelInfer(self, request, context):
-        seen = Seen(
-            request.model_name,
-            _element(request.raw_input_contents[0]),
-            list(request.inputs[0].shape),
-            {name: getattr(value, value.WhichOneof("parameter_choice")) for name, value in request.parameters.items()},
-            [output.name for output in request.outputs],
-            dict(context.invocation_metadata()),
-        )
+        seen = _seen(request, context)
         try:
             tensors = self._double.answer(seen)
         except Refusal as refusal:
             context.abort(grpc.StatusCode[refusal.status], str(refusal))
-        return service_pb2.ModelInferResponse(
-            model_name=request.model_name,
-            outputs=[{"name": name, "datatype": kind, "shape": [1, 1]} for name, (kind, _) in tensors.items()],
-            raw_output_contents=[data for _, data in tensors.values()],
-        )
+        return _response(request, tensors)
+
+    def ModelStreamInfer(self, requests, context):
+        double, audio = self._double, b""
+        for request in requests:
+            seen = _seen(request, context)
+            double.pieces.append(len(seen.audio))
+            audio += seen.audio
+            try:
+                if double.long_model is None:
+                    raise Refusal("", f"Request for unknown model: '{seen.model}' is not found")
+                if request.parameters["sequence_end"].bool_param:
+                    double.seen.append(replace(seen, audio=audio))
+                    for segment in double.long_model(double.seen[-1]):
+                        yield _in_stream(_response(request, double.tensors(segment, seen)), is_final=False)
+                yield _in_stream(_response(request, double.tensors(NOTHING, seen)), is_final=True)
+            except Refusal as refusal:
+                yield service_pb2.ModelStreamInferResponse(error_message=str(refusal))
+
+
+def _seen(request, context):
+    names = ("sequence_id", "sequence_start", "sequence_end")
+    return Seen(
+        request.model_name,
+        _element(request.raw_input_contents[0]),
+        list(request.inputs[0].shape),
+        {
+            name: getattr(value, value.WhichOneof("parameter_choice"))
+            for name, value in request.parameters.items()
+            if name not in names
+        },
+        [output.name for output in request.outputs],
+        dict(context.invocation_metadata()),
+    )
+
+
+def _response(request, tensors):
+    return service_pb2.ModelInferResponse(
+        model_name=request.model_name,
+        outputs=[{"name": name, "datatype": kind, "shape": [1, 1]} for name, (kind, _) in tensors.items()],
+        raw_output_contents=[data for _, data in tensors.values()],
+    )
+
+
+def _in_stream(response, is_final):
+    response.parameters["triton_final_response"].bool_param = is_final
+    return service_pb2.ModelStreamInferResponse(infer_response=response)
 
 
 @contextmanager

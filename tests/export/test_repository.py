@@ -34,6 +34,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+MODELS = {"asr", "preprocess", "acoustic", "ctc_decode", "asr_long"}
+
+
 @pytest.mark.parametrize("model", ["asr", "preprocess", "acoustic", "ctc_decode"])
 def test_the_checked_in_configurations_are_valid(model: str) -> None:
     config = read_config(template_folder() / model)
@@ -46,7 +49,7 @@ def test_the_checked_in_configurations_are_valid(model: str) -> None:
 
 def test_an_export_is_a_whole_repository(exported: ExportResult) -> None:
     found = files(exported.output)
-    assert {name.split("/")[0] for name in found} == {"asr", "preprocess", "acoustic", "ctc_decode"}
+    assert {name.split("/")[0] for name in found} == MODELS
     assert {"acoustic/1/model.onnx", "ctc_decode/labels.json", "preprocess/1/model.py", "asr/export.json"} <= set(found)
     acoustic = read_config(exported.output / "acoustic")
     assert acoustic.input[0].allow_ragged_batch
@@ -63,6 +66,26 @@ def test_export_json_tells_where_everything_came_from(exported: ExportResult) ->
     assert report["models"]["ensemble"] == "asr"
 
 
+def test_long_recordings_go_to_the_exports_own_models(graph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "models"
+    write(output, graph_folder, "en", replace(DEPLOYMENT, max_audio_seconds=15))
+    config = read_config(output / "en_long")
+    settings = {key: value.string_value for key, value in config.parameters.items()}
+    assert config.name == "en_long"
+    assert config.model_transaction_policy.decoupled
+    assert (settings["acoustic"], settings["ctc_decode"]) == ("en_acoustic", "en_ctc_decode")
+    assert (settings["sampling_rate"], settings["window_seconds"]) == ("16000", "15")
+    assert (output / "en_long" / "labels.json").read_bytes() == (output / "en_ctc_decode" / "labels.json").read_bytes()
+    assert not any(path.is_symlink() for path in output.rglob("*"))
+
+
+def test_an_engine_takes_no_long_recordings(graph_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "models"
+    write(output, graph_folder)
+    write(output, graph_folder, deployment=replace(DEPLOYMENT, buckets=(16_000, 640_000)))
+    assert {path.name for path in output.iterdir()} == MODELS - {"asr_long"}
+
+
 def test_two_exports_share_preprocess_and_keep_what_is_there(graph_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "models"
     (output / "resnet" / "1").mkdir(parents=True)
@@ -71,7 +94,8 @@ def test_two_exports_share_preprocess_and_keep_what_is_there(graph_folder: Path,
     first = files(output)
     write(output, graph_folder, "pt")
     assert {path.name for path in output.iterdir()} == {
-        "resnet", "preprocess", "en", "en_acoustic", "en_ctc_decode", "pt", "pt_acoustic", "pt_ctc_decode",
+        "resnet", "preprocess", "en", "en_acoustic", "en_ctc_decode", "en_long",
+        "pt", "pt_acoustic", "pt_ctc_decode", "pt_long",
     }  # fmt: skip
     changed = {name for name, content in files(output).items() if name in first and content != first[name]}
     assert changed == {"preprocess/config.pbtxt"}
@@ -96,14 +120,14 @@ def test_an_export_again_replaces_its_own_models(graph_folder: Path, tmp_path: P
     output = tmp_path / "models"
     write(output, graph_folder)
     write(output, graph_folder, deployment=replace(DEPLOYMENT, max_batch_size=8, max_audio_seconds=60))
-    assert {path.name for path in output.iterdir()} == {"asr", "preprocess", "acoustic", "ctc_decode"}
+    assert {path.name for path in output.iterdir()} == MODELS
     assert read_config(output / "acoustic").max_batch_size == 8
     assert read_config(output / "preprocess").parameters["max_audio_seconds"].string_value == "60"
 
 
 def test_a_batch_larger_than_the_templates_widens_preprocess(graph_folder: Path, tmp_path: Path) -> None:
     write(tmp_path / "models", graph_folder, deployment=replace(DEPLOYMENT, max_batch_size=128))
-    assert {read_config(model).max_batch_size for model in (tmp_path / "models").iterdir()} == {128}
+    assert {read_config(tmp_path / "models" / name).max_batch_size for name in MODELS - {"asr_long"}} == {128}
 
 
 def test_a_shared_preprocess_keeps_its_configuration_and_gets_this_kits_code(

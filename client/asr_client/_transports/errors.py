@@ -171,14 +171,14 @@ def _other_port(endpoint: Endpoint) -> str:
 
 
 def _status(error: Exception) -> str | None:
-    """The status of a tritonclient exception, "StatusCode.UNAVAILABLE" or "503"; None for other exceptions."""
-    status = getattr(error, "status", None)
+    """The status of a tritonclient or grpc exception, "StatusCode.UNAVAILABLE" or "503"; None for other exceptions."""
+    status = getattr(error, "status", None) or getattr(error, "code", None)
     value = status() if callable(status) else None
-    return value if isinstance(value, str) else None
+    return None if value is None else str(value)
 
 
 def _message(error: Exception) -> str:
-    message = getattr(error, "message", None)
+    message = getattr(error, "message", None) or getattr(error, "details", None)
     text = str(message() if callable(message) else error)
     # The Python backend adds the place in the model's source, which the server's log has too.
     text = " ".join(text.partition("\n\nAt:\n")[0].split())

@@ -1,0 +1,155 @@
+"""Recordings that the model does not take at once: in pieces to the model beside it, over gRPC."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from asr_client import (
+    Audio,
+    Client,
+    DeadlineExceeded,
+    DecodeOptions,
+    InvalidRequest,
+    MessageTooLarge,
+    RetryPolicy,
+    ServerError,
+    Transcription,
+    Word,
+)
+from client_caller import Caller
+from triton_double import Refusal, Seen, TritonDouble, serving
+
+SEGMENTS = (
+    Transcription("one two", 0.5, 10.0, (Word("one", 1.0, 1.5, 0.5), Word("two", 2.0, 2.5, 0.5))),
+    Transcription("", 0.0, 15.0),
+    Transcription(" three", 0.9, 20.0, (Word("three", 16.0, 17.0, 0.9),)),
+)
+PIECE = 2**20
+
+
+def refuse_as_too_long(seen: Seen) -> Transcription:
+    raise Refusal("INVALID_ARGUMENT", "audio is too long: 90.00 s or more; this model takes up to 40 s")
+
+
+def segments(seen: Seen) -> Iterator[Transcription]:
+    yield from SEGMENTS
+
+
+@pytest.fixture
+def triton() -> Iterator[TritonDouble]:
+    with serving(TritonDouble("grpc", model=refuse_as_too_long, long_model=segments)) as running:
+        yield running
+
+
+def test_what_is_too_long_goes_to_the_long_model(triton: TritonDouble, call: Caller) -> None:
+    answer = call(triton.url, "grpc", "transcribe", b"RIFF" * 10, word_timestamps=True)
+    assert answer.text == "one two three"
+    assert answer.duration == 20.0
+    assert answer.confidence == pytest.approx((7 * 0.5 + 6 * 0.9) / 13)
+    assert [word.word for word in answer.words] == ["one", "two", "three"]
+    assert [seen.model for seen in triton.seen] == ["asr", "asr_long"]
+    assert triton.seen[1].audio == b"RIFF" * 10
+    assert triton.seen[1].parameters == {"word_timestamps": True}
+
+
+def test_segments_are_told_as_they_come(triton: TritonDouble) -> None:
+    told: list[Transcription] = []
+    with Client(triton.url) as client:
+        client.transcribe(b"RIFF", on_segment=told.append)
+    assert [(segment.text, segment.duration) for segment in told] == [("one two", 10.0), ("", 15.0), (" three", 20.0)]
+
+
+@pytest.mark.parametrize("size", [2 * PIECE, 2 * PIECE + 1])
+def test_what_does_not_fit_a_message_goes_in_pieces(
+    triton: TritonDouble, call: Caller, tmp_path: Path, size: int
+) -> None:
+    file = tmp_path / "long.wav"
+    file.write_bytes(bytes(range(256)) * (size // 256) + b"x" * (size % 256))
+    client = {"max_message_bytes": PIECE // 2}
+    assert call(triton.url, "grpc", "transcribe", file, client=client).text == "one two three"
+    assert [seen.model for seen in triton.seen] == ["asr_long"]
+    assert triton.seen[0].audio == file.read_bytes()
+    assert max(triton.pieces) <= PIECE // 2
+
+
+def test_arrays_and_raw_samples_keep_their_format(triton: TritonDouble, call: Caller) -> None:
+    import numpy as np
+
+    audio = Audio(np.zeros((300_000, 2), np.int16), 8000)
+    outcomes = call(triton.url, "grpc", "transcribe_many", [audio], client={"max_message_bytes": PIECE // 2})
+    assert outcomes[0].unwrap().text == "one two three"
+    assert triton.seen[0].parameters == {"encoding": "pcm_s16le", "sample_rate": 8000, "channels": 2}
+
+
+def test_a_file_object_too_large_for_a_message_is_refused(triton: TritonDouble, call: Caller) -> None:
+    with pytest.raises(MessageTooLarge, match="does not fit the message limit"):
+        call(triton.url, "grpc", "transcribe", io.BytesIO(bytes(PIECE)), client={"max_message_bytes": PIECE // 2})
+
+
+def test_without_a_long_model_the_first_error_stands(triton: TritonDouble, call: Caller) -> None:
+    triton.long_model = None
+    with pytest.raises(InvalidRequest, match="audio is too long: 90.00 s"):
+        call(triton.url, "grpc", "transcribe", b"RIFF")
+    with pytest.raises(MessageTooLarge, match="600,000 bytes does not fit"):
+        call(triton.url, "grpc", "transcribe", bytes(600_000), client={"max_message_bytes": PIECE // 2})
+
+
+def test_http_has_no_streams(call: Caller) -> None:
+    with (
+        serving(TritonDouble("http", model=refuse_as_too_long, long_model=segments)) as triton,
+        pytest.raises(InvalidRequest, match="audio is too long"),
+    ):
+        call(triton.url, "http", "transcribe", b"RIFF")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "expected"),
+    [
+        ("INVALID_ARGUMENT: WAV is cut short", InvalidRequest, "^WAV is cut short$"),
+        ("INTERNAL: out of memory", ServerError, "out of memory"),
+        ("something new", ServerError, "something new"),
+    ],
+)
+def test_errors_in_a_stream_are_what_they_are_elsewhere(
+    triton: TritonDouble, call: Caller, message: str, kind: type[Exception], expected: str
+) -> None:
+    def fail(seen: Seen) -> Iterator[Transcription]:
+        yield SEGMENTS[0]
+        raise Refusal("", message)
+
+    triton.long_model = fail
+    with pytest.raises(kind, match=expected):
+        call(triton.url, "grpc", "transcribe", b"RIFF")
+
+
+def test_a_busy_server_is_asked_again(triton: TritonDouble, call: Caller) -> None:
+    def busy_at_first(seen: Seen) -> Iterator[Transcription]:
+        if len(triton.seen) <= 3:  # one of them to `asr`
+            raise Refusal("", "UNAVAILABLE: Exceeds maximum queue size: the server has more long recordings")
+        yield from SEGMENTS
+
+    triton.long_model = busy_at_first
+    retry = RetryPolicy(first_backoff_s=0.01)
+    assert call(triton.url, "grpc", "transcribe", b"RIFF", client={"retry": retry}).text == "one two three"
+    assert [seen.model for seen in triton.seen] == ["asr", *["asr_long"] * 3]
+
+
+def test_the_deadline_is_for_silence(triton: TritonDouble, call: Caller) -> None:
+    import time
+
+    def slow(seen: Seen) -> Iterator[Transcription]:
+        for segment in SEGMENTS:
+            time.sleep(0.3)
+            yield segment
+
+    triton.long_model = slow
+    assert call(triton.url, "grpc", "transcribe", b"RIFF", timeout_s=0.6).text == "one two three"
+    with pytest.raises(DeadlineExceeded, match=r"0\.1 s"):
+        call(triton.url, "grpc", "transcribe", b"RIFF", timeout_s=0.1)
+
+
+def test_options_travel(triton: TritonDouble, call: Caller) -> None:
+    options = DecodeOptions(hotwords="acme", decoder="beam", lm_weight=0.5)
+    call(triton.url, "grpc", "transcribe", b"RIFF", options=options)
+    assert triton.seen[1].parameters == {"hotwords": "acme", "decoder": "beam", "lm_weight": 0.5}
