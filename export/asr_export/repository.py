@@ -22,7 +22,7 @@ DEFAULT_NAME = "asr"
 # Of a long recording: about what models are trained on, and long enough that the ends cost little.
 WINDOW_SECONDS = 20.0
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_STEPS = ("preprocess", "acoustic", "ctc_decode", "whisper_generate", "_long")
+_STEPS = ("preprocess", "acoustic", "ctc_decode", "whisper_generate", "_long", "_stream")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class ModelNames:
     acoustic: str
     ctc_decode: str
     long: str  # for recordings of any length; "" where there is none
+    stream: str  # for live streams; "" where there is none
 
     @property
     def runner(self) -> str:
@@ -111,7 +112,7 @@ def check_output(output: Path, name: str) -> None:
 def model_names(name: str, preprocess: str) -> ModelNames:
     """The names of an export: the template's own for the default name, prefixed for every other."""
     prefix = _prefix(name)
-    return ModelNames(name, preprocess, f"{prefix}acoustic", f"{prefix}ctc_decode", f"{name}_long")
+    return ModelNames(name, preprocess, f"{prefix}acoustic", f"{prefix}ctc_decode", f"{name}_long", f"{name}_stream")
 
 
 def whisper_names(name: str, preprocess: str) -> WhisperNames:
@@ -139,13 +140,17 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
     check_output(output, name)
     names = model_names(name, preprocess_step.choose(output, name, deployment))
     if deployment.buckets:  # an engine takes padded audio, which only the preprocess step makes
-        names = replace(names, long="")
+        names = replace(names, long="", stream="")
     with _staging(output) as staged:
         preprocess_step.stage(staged, output, names.preprocess, names.runner, deployment)
         _stage_acoustic(staged / names.acoustic, graph, deployment)
         _stage_ctc_decode(staged / names.ctc_decode, deployment)
         if names.long:
-            _stage_long(staged / names.long, names, deployment)
+            rate, longest = str(deployment.sampling_rate), f"{min(WINDOW_SECONDS, deployment.max_audio_seconds):g}"
+            _stage_caller(
+                staged / names.long, "asr_long", names, deployment, sampling_rate=rate, window_seconds=longest
+            )
+            _stage_caller(staged / names.stream, "asr_stream", names, deployment, longest_seconds=longest)
         _stage_ensemble(staged / names.ensemble, "asr", names, deployment, report)
         _swap_in(staged, output, _outdated(output, name))
     return names
@@ -212,16 +217,15 @@ def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:
         deployment.language_model.copy_to(target)
 
 
-def _stage_long(target: Path, names: ModelNames, deployment: Deployment) -> None:
-    config = copy_template("asr_long", target)
-    own = {
+def _stage_caller(target: Path, template: str, names: ModelNames, deployment: Deployment, **settings: str) -> None:
+    """A model that asks the acoustic model and the decode step by itself."""
+    config = copy_template(template, target)
+    shared = {
         "acoustic": names.acoustic,
         "ctc_decode": names.ctc_decode,
-        "sampling_rate": str(deployment.sampling_rate),
         "min_samples": str(deployment.min_samples),
-        "window_seconds": f"{min(WINDOW_SECONDS, deployment.max_audio_seconds):g}",
     }
-    for key, value in own.items():
+    for key, value in {**shared, **settings}.items():
         config.parameters[key].string_value = value
     write_config(target, config)
     write_json(target / "labels.json", asdict(deployment.labels))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from audio import Limits
 from container import AudioError, PcmFormat
+from heard import Heard
 from labels import Labels
-from transcription import Heard, Models, Segment, transcribe
+from transcription import Models, Segment, transcribe
 
 from tests.model_repository.test_greedy import LABELS
 from tests.model_repository.test_long_windows import RATE, STRIDE, speech

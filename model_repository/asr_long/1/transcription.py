@@ -4,27 +4,19 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import soxr
 from audio import Limits, check_length, check_samples
 from container import AudioError, Block, PcmFormat, blocks
+from heard import Heard
 from labels import Labels
 from numpy.typing import NDArray
-from stitching import Paragraph, Stitcher
+from stitching import Stitcher
 from windows import Cutter, Window
 
 PARAGRAPH_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the decode step makes of a paragraph."""
-
-    text: str
-    confidence: float
-    words: list[dict[str, Any]]  # "word", "start", "end" in seconds, "confidence"
 
 
 @dataclass(frozen=True)
@@ -95,16 +87,8 @@ def _segments(
 ) -> Iterator[Segment]:
     for paragraph in stitcher.add(window, future.result()):
         heard = models.decode(paragraph.log_probs)
-        yield Segment(_shifted(heard, paragraph, labels), paragraph.end / labels.sampling_rate)
-
-
-def _shifted(heard: Heard, paragraph: Paragraph, labels: Labels) -> Heard:
-    offset = paragraph.first_frame * labels.stride_samples / labels.sampling_rate
-    words = [
-        {**word, "start": round(word["start"] + offset, 3), "end": round(word["end"] + offset, 3)}
-        for word in heard.words
-    ]
-    return replace(heard, words=words)
+        start = paragraph.first_frame * labels.stride_samples / labels.sampling_rate
+        yield Segment(heard.shifted(start), paragraph.end / labels.sampling_rate)
 
 
 def _windows(

@@ -1,0 +1,1 @@
+../../ctc_decode/1/labels.py

@@ -1,0 +1,1 @@
+../../asr_long/1/steps.py
