@@ -23,7 +23,7 @@ from asr_client._errors import (
     ServerUnavailable,
 )
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
-from asr_client._results import Alternative, Outcome, Transcription, Word
+from asr_client._results import Alternative, Outcome, StreamResult, Transcription, Word
 
 __all__ = [
     "AccessDenied",
@@ -48,6 +48,7 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "ServerUnavailable",
+    "StreamResult",
     "Tls",
     "Transcription",
     "Word",

@@ -95,7 +95,7 @@ async def in_tasks(
     on_progress: OnProgress | None,
 ) -> AsyncIterator[Outcome]:
     """The same in tasks of the running event loop; stopping early cancels the requests under way."""
-    stream = _stream(items)
+    stream = asynchronous(items)
     in_order = _InOrder()
     running: set[asyncio.Future[Outcome]] = set()
     index = 0
@@ -125,7 +125,8 @@ async def in_tasks(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _stream(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+async def asynchronous(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+    """Any iterable as one for `async for`."""
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import closing
 from types import TracebackType
 from typing import Any
 
@@ -9,8 +10,9 @@ from asr_client import _batch
 from asr_client._audio import Audio, AudioSource, Encoding
 from asr_client._core import DEFAULT_OPTIONS, READY_TIMEOUT_S, Core, OnSegment, decode_options, recording
 from asr_client._errors import AsrError
+from asr_client._live import AnyChunks, Chunks
 from asr_client._options import DEFAULT_CONCURRENCY, DecodeOptions
-from asr_client._results import Outcome, Transcription
+from asr_client._results import Outcome, StreamResult, Transcription
 from asr_client._steps import Pause, Read, Result, Step, Steps
 from asr_client._transports.base import AsyncTransport, Transport, open_async_transport, open_transport
 
@@ -124,6 +126,42 @@ class Client(Core[Transport]):
                 timeout_s=timeout_s,
             )
         )
+
+    def stream(
+        self,
+        chunks: Chunks,
+        *,
+        sampling_rate: int,
+        encoding: Encoding | None = None,
+        channels: int | None = None,
+        options: DecodeOptions = DEFAULT_OPTIONS,
+        timeout_s: float | None = None,
+    ) -> Iterator[StreamResult]:
+        """What is being said, while it is being said.
+
+        Each chunk is sent when it comes, small ones together, and what the server makes of it is given at once. A
+        result that is not final takes the place of the one before; a final one is a segment that is over.
+
+        Args:
+            chunks: raw samples of any length: bytes, or numpy arrays as in `transcribe`.
+            sampling_rate: Hz.
+            encoding: of bytes, "pcm_s16le" (the default) or "pcm_f32le".
+            channels: of bytes, interleaved; 1 by default.
+            options: how the server is to decode final segments.
+            timeout_s: how long the server may take for a piece; by default the client's.
+
+        Raises:
+            InvalidAudio: a chunk that is not what it should be.
+            InvalidOption: over HTTP.
+            AsrError: another branch of the error tree. Nothing is retried: what was said before is gone.
+        """
+        live, silence_s = self._live(sampling_rate, encoding, channels, options, timeout_s)
+        with closing(self._opened().open_live(live, silence_s)) as call:
+            for chunk in chunks:
+                for piece in live.add(chunk):
+                    yield from live.results(call.ask(piece))
+            for piece in live.finish():
+                yield from live.results(call.ask(piece))
 
     def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
         """Whether the server takes requests; False, too, when nobody answers within `timeout_s` seconds."""
@@ -258,6 +296,27 @@ class AsyncClient(Core[AsyncTransport]):
             timeout_s=timeout_s,
         )
         return [outcome async for outcome in outcomes]
+
+    async def stream(
+        self,
+        chunks: AnyChunks,
+        *,
+        sampling_rate: int,
+        encoding: Encoding | None = None,
+        channels: int | None = None,
+        options: DecodeOptions = DEFAULT_OPTIONS,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[StreamResult]:
+        """See `Client.stream`; for `async for`, and of async iterables too."""
+        live, silence_s = self._live(sampling_rate, encoding, channels, options, timeout_s)
+        with closing(self._opened().open_live(live, silence_s)) as call:
+            async for chunk in _batch.asynchronous(chunks):
+                for piece in live.add(chunk):
+                    for result in live.results(await call.ask(piece)):
+                        yield result
+            for piece in live.finish():
+                for result in live.results(await call.ask(piece)):
+                    yield result
 
     async def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
         """See `Client.server_ready`."""

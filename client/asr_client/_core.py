@@ -19,6 +19,7 @@ from asr_client._errors import (
     ModelNotFound,
     ServerUnavailable,
 )
+from asr_client._live import Live
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
 from asr_client._protocol import DescribeModel, ModelReady, Operation, ServerReady
 from asr_client._results import Outcome, Transcription
@@ -138,6 +139,19 @@ class Core(Generic[AnyTransport]):
         except ModelNotFound:
             raise error from None
         return _protocol.joined([_protocol.transcription(request, tensors) for tensors in answers])
+
+    def _live(
+        self,
+        sampling_rate: int,
+        encoding: Encoding | None,
+        channels: int | None,
+        options: DecodeOptions,
+        timeout_s: float | None,
+    ) -> tuple[Live, float | None]:
+        """A live stream, and how long the server may say nothing."""
+        silence_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
+        live = Live(self._model, sampling_rate, encoding, channels, options)
+        return live, silence_s if math.isfinite(silence_s) else None
 
     def _outcome(
         self, index: int, item: AudioSource | Audio, options: DecodeOptions, timeout_s: float | None

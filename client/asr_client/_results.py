@@ -38,6 +38,21 @@ class Transcription:
 
 
 @dataclass(frozen=True)
+class StreamResult:
+    """What is being said in a live stream, or has been."""
+
+    text: str
+    is_final: bool  # of a segment that is over; otherwise it still grows, and takes the place of the one before
+    stable: str  # the beginning of `text` that holds complete words
+    seconds: float  # of audio that the server has received
+    # Of final ones:
+    start: float | None = None  # seconds from the beginning of the stream
+    end: float | None = None
+    confidence: float | None = None  # 0 to 1
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One slot of `transcribe_many`: either `transcription` or `error`. The audio itself is not kept."""
 

@@ -7,8 +7,10 @@ from typing import cast
 
 import numpy as np
 
+from asr_client._live import Live
 from asr_client._protocol import INPUTS, OUTPUTS, Answer, DescribeModel, Infer, ModelDescription, Operation, Tensors
 from asr_client._results import Transcription
+from asr_client._transports.base import AsyncLiveCall, LiveCall, no_streams
 
 
 class MockTransport:
@@ -32,6 +34,10 @@ class MockTransport:
             case _:
                 return cast("Answer", True)
 
+    def open_live(self, live: Live, silence_s: float | None) -> LiveCall:
+        """Refused."""
+        raise no_streams("MockTransport")
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -49,6 +55,10 @@ class AsyncMockTransport:
     async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Call the handler."""
         return self._transport.send(operation, timeout_s)
+
+    def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
+        """Refused."""
+        raise no_streams("MockTransport")
 
     async def aclose(self) -> None:
         """Nothing to close."""

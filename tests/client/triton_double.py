@@ -71,6 +71,8 @@ class TritonDouble:
     outputs: list[dict[str, Any]] = field(default_factory=lambda: list(OUTPUTS))
     is_ready: bool = True
     long_model: Callable[[Seen], Iterator[Transcription]] | None = None  # None: there is no asr_long
+    live_model: Callable[[bytes, int, bool], dict[str, Any]] | None = None  # None: there is no asr_stream
+    live_pieces: list[bytes] = field(default_factory=list)
     pieces: list[int] = field(default_factory=list)  # sizes of those that long recordings came in
 
     def answer(self, seen: Seen) -> dict[str, tuple[str, bytes]]:
@@ -186,8 +188,11 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelStreamInfer(self, requests, context):
         double, audio = self._double, b""
-        for request in requests:
+        for number, request in enumerate(requests):
             seen = _seen(request, context)
+            if seen.model == "asr_stream":
+                yield self._live(request, seen, number)
+                continue
             double.pieces.append(len(seen.audio))
             audio += seen.audio
             try:
@@ -200,6 +205,24 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
                 yield _in_stream(_response(request, double.tensors(NOTHING, seen)), is_final=True)
             except Refusal as refusal:
                 yield service_pb2.ModelStreamInferResponse(error_message=str(refusal))
+
+    def _live(self, request, seen, number):
+        double = self._double
+        try:
+            if double.live_model is None:
+                raise Refusal("", f"Request for unknown model: '{seen.model}' is not found")
+            double.seen.append(seen)
+            double.live_pieces.append(seen.audio)
+            heard = double.live_model(seen.audio, number, request.parameters["sequence_end"].bool_param)
+        except Refusal as refusal:
+            return service_pb2.ModelStreamInferResponse(error_message=str(refusal))
+        tensors = {
+            "PARTIAL": ("BYTES", _bytes_tensor(heard["PARTIAL"].encode())),
+            "STABLE": ("INT32", np.int32(heard["STABLE"]).tobytes()),
+            "FINALS": ("BYTES", _bytes_tensor(json.dumps(heard["FINALS"]).encode())),
+            "DURATION": ("FP32", np.float32(heard["DURATION"]).tobytes()),
+        }
+        return service_pb2.ModelStreamInferResponse(infer_response=_response(request, tensors))
 
 
 def _seen(request, context):

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from asr_client import _options
-from asr_client._protocol import Answer, Operation
+from asr_client._errors import InvalidOption
+from asr_client._live import Live, Piece
+from asr_client._protocol import Answer, Operation, Tensors
 
 PROTOCOL_NAMES: dict[_options.Protocol, str] = {"grpc": "gRPC", "http": "HTTP"}
 
@@ -24,11 +26,34 @@ class Endpoint:
         return f"{PROTOCOL_NAMES[self.protocol]} server at {self.address}"
 
 
+class LiveCall(Protocol):
+    """A live stream of one caller."""
+
+    def ask(self, piece: Piece) -> Tensors:
+        """What is known with this piece; raises AsrError only."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class AsyncLiveCall(Protocol):
+    """The same for one event loop."""
+
+    async def ask(self, piece: Piece) -> Tensors:
+        """What is known with this piece; raises AsrError only."""
+
+    def close(self) -> None:
+        """End it."""
+
+
 class Transport(Protocol):
     """Takes operations to a server. Safe to use from many threads."""
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """One attempt of `timeout_s` seconds (None: no limit); raises AsrError only."""
+
+    def open_live(self, live: Live, silence_s: float | None) -> LiveCall:
+        """A live stream; `silence_s` is how long the server may say nothing (None: no limit)."""
 
     def close(self) -> None:
         """Close the connections; requests under way fail, which the client then reports as ClientClosed."""
@@ -40,8 +65,16 @@ class AsyncTransport(Protocol):
     async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """One attempt of `timeout_s` seconds (None: no limit); raises AsrError only."""
 
+    def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
+        """A live stream; `silence_s` is how long the server may say nothing (None: no limit)."""
+
     async def aclose(self) -> None:
         """Close the connections; requests under way fail, which the client then reports as ClientClosed."""
+
+
+def no_streams(kind: str) -> InvalidOption:
+    """The error of a transport that has no live streams."""
+    return InvalidOption(f"live streams need protocol='grpc'; {kind} has no streams that go both ways")
 
 
 def open_transport(endpoint: Endpoint) -> Transport:

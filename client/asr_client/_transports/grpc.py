@@ -1,18 +1,18 @@
 """gRPC, by tritonclient's clients: the sync one is safe to share between threads, the async one lives in one loop."""
 
 import asyncio
-import queue
 import threading
-from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any, cast
 
 import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_grpc_aio
 
-from asr_client._errors import DeadlineExceeded
+from asr_client._live import Live
 from asr_client._protocol import Answer, InferLong, Operation, Tensors
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
+from asr_client._transports.grpc_streams import AsyncGrpcStream, AsyncLiveCall, GrpcStream, LiveCall
 from asr_client._transports.triton import Calls
 
 
@@ -43,7 +43,7 @@ class GrpcTransport:
         self._endpoint = endpoint
         self._calls = Calls(triton_grpc, endpoint)
         self._lock = threading.Lock()
-        self._streaming: set[Any] = set()  # of long recordings
+        self._streams: set[GrpcStream] = set()
         with our_errors(endpoint):
             self._client = _client(triton_grpc.InferenceServerClient, endpoint)
 
@@ -57,44 +57,37 @@ class GrpcTransport:
             return self._calls.answer(operation, result)
 
     def _send_long(self, operation: InferLong) -> tuple[Tensors, ...]:
-        upload, silence_s = self._calls.upload(operation), operation.silence_s
-        said: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
-        with our_errors(self._endpoint, silence_s):
-            # Of its own: one of tritonclient's clients has one stream.
-            client = _client(triton_grpc.InferenceServerClient, self._endpoint)
-            with self._lock:
-                self._streaming.add(client)
-            try:
-                client.start_stream(lambda result, error: said.put((result, error)), headers=self._calls.headers)
-                for arguments in upload.requests():
-                    client.async_stream_infer(**arguments)
-                    is_last = False
-                    while not is_last:
-                        result, error = _next(said, silence_s)
-                        if error is not None:
-                            raise error
-                        is_last = upload.take(result)
-            finally:
-                with self._lock:
-                    self._streaming.discard(client)
-                client.stop_stream(cancel_requests=True)
-                client.close()
+        upload = self._calls.upload(operation)
+        with closing(self.open_stream(operation.silence_s)) as stream:
+            for arguments in upload.requests():
+                stream.send(arguments)
+                while not upload.take(stream.receive()):
+                    pass
         return tuple(upload.answers)
+
+    def open_stream(self, silence_s: float | None) -> GrpcStream:
+        """A stream of requests, on a connection of its own."""
+        client = _client(triton_grpc.InferenceServerClient, self._endpoint)
+        stream = GrpcStream(client, self._endpoint, self._calls.headers, silence_s, self._forget)
+        with self._lock:
+            self._streams.add(stream)
+        return stream
+
+    def open_live(self, live: Live, silence_s: float | None) -> LiveCall:
+        """A live stream."""
+        return LiveCall(self.open_stream(silence_s), lambda piece: self._calls.piece(live, piece))
+
+    def _forget(self, stream: GrpcStream) -> None:
+        with self._lock:
+            self._streams.discard(stream)
 
     def close(self) -> None:
         """Close the channel; requests under way are cancelled."""
         with self._lock:
-            streaming = list(self._streaming)
-        for client in streaming:
-            client.stop_stream(cancel_requests=True)
+            streams = list(self._streams)
+        for stream in streams:
+            stream.cancel()
         self._client.close()
-
-
-def _next(said: "queue.SimpleQueue[tuple[Any, Any]]", silence_s: float | None) -> tuple[Any, Any]:
-    try:
-        return said.get(timeout=silence_s)
-    except queue.Empty:
-        raise DeadlineExceeded(f"the server has said nothing for {silence_s:g} s about a long recording") from None
 
 
 class AsyncGrpcTransport:
@@ -116,30 +109,22 @@ class AsyncGrpcTransport:
             return self._calls.answer(operation, result)
 
     async def _send_long(self, operation: InferLong) -> tuple[Tensors, ...]:
-        upload, silence_s = self._calls.upload(operation), operation.silence_s
-        requests, taken = upload.requests(), asyncio.Semaphore(1)
+        upload = self._calls.upload(operation)
+        requests = upload.requests()
+        with closing(self.open_stream(operation.silence_s)) as stream:
+            while (arguments := await asyncio.to_thread(next, requests, None)) is not None:
+                stream.send(arguments)
+                while not upload.take(await stream.receive()):
+                    pass
+        return tuple(upload.answers)
 
-        async def one_by_one() -> AsyncIterator[dict[str, Any]]:
-            while True:
-                await taken.acquire()
-                arguments = await asyncio.to_thread(next, requests, None)
-                if arguments is None:
-                    return
-                yield arguments
+    def open_stream(self, silence_s: float | None) -> AsyncGrpcStream:
+        """A stream of requests."""
+        return AsyncGrpcStream(self._client, self._endpoint, self._calls.headers, silence_s)
 
-        with our_errors(self._endpoint, silence_s):
-            stream = self._client.stream_infer(one_by_one(), headers=self._calls.headers)
-            try:
-                while True:
-                    result, error = await asyncio.wait_for(anext(stream), silence_s)
-                    if error is not None:
-                        raise error
-                    if upload.take(result):
-                        taken.release()
-            except StopAsyncIteration:
-                return tuple(upload.answers)
-            finally:
-                stream.cancel()
+    def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
+        """A live stream."""
+        return AsyncLiveCall(self.open_stream(silence_s), lambda piece: self._calls.piece(live, piece))
 
     async def aclose(self) -> None:
         """Close the channel; requests under way are cancelled."""

@@ -18,9 +18,10 @@ import tritonclient.http as triton_http
 import tritonclient.http.aio as triton_http_aio
 
 from asr_client._errors import ClientClosed
+from asr_client._live import Live
 from asr_client._options import Tls
 from asr_client._protocol import Answer, Operation
-from asr_client._transports.base import Endpoint
+from asr_client._transports.base import AsyncLiveCall, Endpoint, LiveCall, no_streams
 from asr_client._transports.errors import our_errors
 from asr_client._transports.triton import Calls
 
@@ -62,6 +63,10 @@ class AsyncHttpTransport:
             result = await asyncio.wait_for(getattr(self._client, call.method)(**call.arguments), timeout_s)
             return self._calls.answer(operation, result)
 
+    def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
+        """Refused."""
+        raise no_streams("HTTP")
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.close()
@@ -97,6 +102,10 @@ class HttpTransport:
         except BaseException:  # KeyboardInterrupt: nobody waits for the answer any more
             future.cancel()
             raise
+
+    def open_live(self, live: Live, silence_s: float | None) -> LiveCall:
+        """Refused."""
+        raise no_streams("HTTP")
 
     def close(self) -> None:
         """Close all connections; requests under way are cancelled."""

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from asr_client._audio import MESSAGE_OVERHEAD_BYTES
+from asr_client._live import Live, Piece
 from asr_client._protocol import (
     Answer,
     DescribeModel,
@@ -79,6 +80,17 @@ class Calls:
     def upload(self, operation: InferLong) -> "Upload":
         """The requests of a long recording."""
         return Upload(operation, self._audio_input, min(PIECE_BYTES, self._max_bytes - MESSAGE_OVERHEAD_BYTES))
+
+    def piece(self, live: Live, piece: Piece) -> dict[str, Any]:
+        """The request that holds a piece of a live stream."""
+        return {
+            "model_name": live.model,
+            "inputs": [self._audio_input(piece.data)],
+            "sequence_id": live.sequence,
+            "sequence_start": piece.is_first,
+            "sequence_end": piece.is_last,
+            "parameters": live.parameters,
+        }
 
     def _audio_input(self, data: bytes) -> Any:
         import numpy as np

@@ -137,7 +137,7 @@ class Listener:
             for index, column in enumerate(self._columns)
             if column != self._labels.blank and (not index or column != self._columns[index - 1])
         ]
-        text = self._labels.text(columns)
+        text = " ".join(self._labels.text(columns).split())  # no two spaces where a delimiter was heard twice
         if self._labels.delimiter is not None and columns and columns[-1] == self._labels.delimiter:
             return text, len(text)
         return text, max(0, text.rfind(" "))

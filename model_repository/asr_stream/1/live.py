@@ -111,7 +111,7 @@ class Stream:
         self._rest = data[whole:]
         samples = np.frombuffer(data[:whole], self._dtype).reshape(-1, self.pcm.channels)
         scale = 32768 if self._dtype.kind == "i" else 1
-        mono = samples.mean(axis=1, dtype=np.float32) / np.float32(scale)
+        mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32) / np.float32(scale)
         if len(mono):
             check_samples(mono)
         if self._resampler is None:
