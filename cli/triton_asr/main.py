@@ -15,6 +15,7 @@ import asr_loadtest.tune_command
 import asr_server.command
 import typer
 from asr_client.commands.evaluate import evaluate
+from asr_client.commands.stream import stream
 from asr_client.commands.transcribe import transcribe
 
 DISTRIBUTION = "triton-asr-kit"
@@ -25,6 +26,7 @@ EXTRAS: dict[str, str | None] = {
     "inspect": "export",
     "serve": "server",
     "transcribe": None,
+    "stream": "mic",
     "evaluate": "evaluate",
     "loadtest": "loadtest",
     "tune": "loadtest",
@@ -46,6 +48,7 @@ app.command("export")(asr_export.command.export)
 app.command("inspect")(asr_export.command.inspect)
 app.command("serve")(asr_server.command.serve)
 app.command("transcribe")(transcribe)
+app.command("stream")(stream)
 app.command("evaluate")(evaluate)
 app.command("loadtest")(asr_loadtest.command.loadtest)
 app.command("tune")(asr_loadtest.tune_command.tune)

@@ -1,0 +1,178 @@
+"""`triton-asr stream`: what is being said, while it is being said."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from asr_client._errors import InvalidAudio
+from asr_client._options import DecodeOptions
+from asr_client.commands import connection, decoding
+
+if TYPE_CHECKING:
+    from asr_client import StreamResult
+
+STDIN = "-"
+CHUNK_S = 0.1
+MIC_RATE = 16_000
+_CLEAR_LINE = "\r\033[K"
+
+
+def stream(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="A recording to play to the server; - is raw 16-bit samples on stdin."),
+    ] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="Listen to the microphone, until Ctrl-C.")] = False,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Send a file as fast as it was spoken.")] = False,
+    sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Of raw samples.")] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Of raw samples, interleaved.")] = 1,
+    format: Annotated[
+        Literal["txt", "json"], typer.Option("--format", "-f", help="json: every result, one a line.")
+    ] = "txt",
+    url: connection.Url = None,
+    model: connection.Model = "asr",
+    decoder: decoding.Decoder = "greedy",
+    beam_width: decoding.BeamWidth = None,
+    lm_weight: decoding.LmWeight = None,
+    word_score: decoding.WordScore = None,
+    hotwords: decoding.Words = "",
+    hotwords_file: decoding.File = None,
+    timeout: connection.Timeout = 60.0,
+    tls: connection.UseTls = False,
+    tls_ca: connection.TlsCa = None,
+    tls_cert: connection.TlsCert = None,
+    tls_key: connection.TlsKey = None,
+    header: connection.Headers = None,
+) -> None:
+    """Transcribe live: from the microphone, from a pipe, or from a file as if it were live.
+
+    A line for each segment that is over; on a terminal, what is being said is shown below it and redrawn.
+    """
+    if (file is None) == (not mic):
+        raise typer.BadParameter("needs a FILE, or --mic", param_hint="FILE")
+    if (file == STDIN) == (sampling_rate is None):
+        raise typer.BadParameter("raw samples on stdin (-) need it, others tell theirs", param_hint="--sampling-rate")
+    server = connection.Connection(url, "grpc", model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
+    options = DecodeOptions(
+        decoder=decoder,
+        beam_width=beam_width,
+        lm_weight=lm_weight,
+        word_score=word_score,
+        hotwords=decoding.join_hotwords(hotwords, hotwords_file),
+    )
+    if mic:
+        chunks, rate = _microphone(), MIC_RATE
+    elif file == STDIN:
+        rate = sampling_rate or 0
+        chunks = _raw(sys.stdin.buffer, int(CHUNK_S * rate) * 2 * channels)
+    else:
+        chunks, rate, channels = _recording(str(file))
+    if realtime:
+        chunks = _paced(chunks, CHUNK_S)
+    show = _as_json if format == "json" else _Screen()
+    with server.client() as client:
+        try:
+            for result in client.stream(
+                chunks, sampling_rate=rate, channels=None if mic else channels, options=options
+            ):
+                show(result)
+        except KeyboardInterrupt:
+            typer.echo("", err=True)
+
+
+class _Screen:
+    """Final segments as lines of standard output; on a terminal, what is being said below them."""
+
+    def __init__(self) -> None:
+        self._draws = sys.stdout.isatty()
+
+    def __call__(self, result: "StreamResult") -> None:
+        if self._draws:
+            sys.stdout.write(_CLEAR_LINE)
+        if result.is_final:
+            sys.stdout.write(result.text + "\n")
+        elif self._draws:
+            import shutil
+
+            width = shutil.get_terminal_size().columns - 1
+            sys.stdout.write(result.text[-width:])
+        sys.stdout.flush()
+
+
+def _as_json(result: "StreamResult") -> None:
+    sys.stdout.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _raw(file: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
+    while chunk := file.read(chunk_bytes):
+        yield chunk
+
+
+def _recording(path: str) -> tuple[Iterator[bytes], int, int]:
+    """Samples of 16 bits, their rate and their channels."""
+    import wave
+
+    try:
+        opened = wave.open(path, "rb")  # noqa: SIM115 - _frames closes it
+    except (OSError, EOFError, wave.Error) as error:
+        if isinstance(error, OSError):
+            raise InvalidAudio(f"cannot read {path}: {error.strerror or error}") from error
+        return _decoded(path)
+    if opened.getsampwidth() != 2 or opened.getcomptype() != "NONE":
+        opened.close()
+        return _decoded(path)
+    return _frames(opened), opened.getframerate(), opened.getnchannels()
+
+
+def _frames(opened: Any) -> Iterator[bytes]:
+    with opened:
+        while chunk := opened.readframes(int(CHUNK_S * opened.getframerate())):
+            yield chunk
+
+
+def _decoded(path: str) -> tuple[Iterator[bytes], int, int]:
+    try:
+        import soundfile
+    except ModuleNotFoundError as error:
+        raise InvalidAudio(
+            f"{Path(path).name} is not a WAV of 16 bits; to read it here, install the package soundfile"
+        ) from error
+    try:
+        opened = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as error:
+        raise InvalidAudio(f"cannot read {path}: {error}") from error
+    blocks = opened.blocks(int(CHUNK_S * opened.samplerate), dtype="int16")
+    return (block.tobytes() for block in blocks), opened.samplerate, opened.channels
+
+
+def _microphone() -> Iterator[Any]:
+    import queue
+
+    import sounddevice
+
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    with sounddevice.RawInputStream(
+        samplerate=MIC_RATE,
+        channels=1,
+        dtype="int16",
+        blocksize=int(CHUNK_S * MIC_RATE),
+        callback=lambda data, *_: heard.put(bytes(data)),
+    ):
+        while True:
+            yield heard.get()
+
+
+def _paced(chunks: Iterator[Any], each_s: float) -> Iterator[Any]:
+    """Each chunk when it has been spoken."""
+    due = time.monotonic()
+    for chunk in chunks:
+        due += each_s
+        time.sleep(max(0.0, due - time.monotonic()))
+        yield chunk
