@@ -1,15 +1,32 @@
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import triton_asr.main as command
 from client_caller import Caller
+from command_line import Ran, Run
 from triton_double import Certificate, TritonDouble, serving
 
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Caller:
     return Caller(request.param == "async")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The console command."""
+
+    def call(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["triton-asr", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            command.main()
+        captured = capsys.readouterr()
+        return Ran(int(exited.value.code or 0), captured.out, captured.err)
+
+    return call
 
 
 @pytest.fixture(params=["grpc", "http"])

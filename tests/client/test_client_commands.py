@@ -6,41 +6,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import triton_asr.main as command
 from asr_client import AsrError, Transcription, Word
 from asr_client.commands.transcribe import output_stems
+from command_line import Ran, Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from triton_double import Refusal, Seen, TritonDouble
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The console command."""
-
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["triton-asr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            command.main()
-        captured = capsys.readouterr()
-        return Ran(int(exited.value.code or 0), captured.out, captured.err)
-
-    return call
 
 
 def spoken(seen: Seen) -> Transcription:

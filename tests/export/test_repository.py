@@ -34,7 +34,8 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-MODELS = {"asr", "preprocess", "acoustic", "ctc_decode", "asr_long"}
+MODELS = {"asr", "preprocess", "acoustic", "ctc_decode", "asr_long", "asr_stream"}
+CALLERS = {"asr_long", "asr_stream"}
 
 
 @pytest.mark.parametrize("model", ["asr", "preprocess", "acoustic", "ctc_decode"])
@@ -66,7 +67,7 @@ def test_export_json_tells_where_everything_came_from(exported: ExportResult) ->
     assert report["models"]["ensemble"] == "asr"
 
 
-def test_long_recordings_go_to_the_exports_own_models(graph_folder: Path, tmp_path: Path) -> None:
+def test_long_recordings_and_streams_go_to_the_exports_own_models(graph_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "models"
     write(output, graph_folder, "en", replace(DEPLOYMENT, max_audio_seconds=15))
     config = read_config(output / "en_long")
@@ -76,14 +77,17 @@ def test_long_recordings_go_to_the_exports_own_models(graph_folder: Path, tmp_pa
     assert (settings["acoustic"], settings["ctc_decode"]) == ("en_acoustic", "en_ctc_decode")
     assert (settings["sampling_rate"], settings["window_seconds"]) == ("16000", "15")
     assert (output / "en_long" / "labels.json").read_bytes() == (output / "en_ctc_decode" / "labels.json").read_bytes()
+    streams = {key: value.string_value for key, value in read_config(output / "en_stream").parameters.items()}
+    assert (streams["acoustic"], streams["ctc_decode"]) == ("en_acoustic", "en_ctc_decode")
+    assert streams["longest_seconds"] == "15"
     assert not any(path.is_symlink() for path in output.rglob("*"))
 
 
-def test_an_engine_takes_no_long_recordings(graph_folder: Path, tmp_path: Path) -> None:
+def test_an_engine_takes_neither_long_recordings_nor_streams(graph_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "models"
     write(output, graph_folder)
     write(output, graph_folder, deployment=replace(DEPLOYMENT, buckets=(16_000, 640_000)))
-    assert {path.name for path in output.iterdir()} == MODELS - {"asr_long"}
+    assert {path.name for path in output.iterdir()} == MODELS - CALLERS
 
 
 def test_two_exports_share_preprocess_and_keep_what_is_there(graph_folder: Path, tmp_path: Path) -> None:
@@ -94,8 +98,8 @@ def test_two_exports_share_preprocess_and_keep_what_is_there(graph_folder: Path,
     first = files(output)
     write(output, graph_folder, "pt")
     assert {path.name for path in output.iterdir()} == {
-        "resnet", "preprocess", "en", "en_acoustic", "en_ctc_decode", "en_long",
-        "pt", "pt_acoustic", "pt_ctc_decode", "pt_long",
+        "resnet", "preprocess", "en", "en_acoustic", "en_ctc_decode", "en_long", "en_stream",
+        "pt", "pt_acoustic", "pt_ctc_decode", "pt_long", "pt_stream",
     }  # fmt: skip
     changed = {name for name, content in files(output).items() if name in first and content != first[name]}
     assert changed == {"preprocess/config.pbtxt"}
@@ -127,7 +131,7 @@ def test_an_export_again_replaces_its_own_models(graph_folder: Path, tmp_path: P
 
 def test_a_batch_larger_than_the_templates_widens_preprocess(graph_folder: Path, tmp_path: Path) -> None:
     write(tmp_path / "models", graph_folder, deployment=replace(DEPLOYMENT, max_batch_size=128))
-    assert {read_config(tmp_path / "models" / name).max_batch_size for name in MODELS - {"asr_long"}} == {128}
+    assert {read_config(tmp_path / "models" / name).max_batch_size for name in MODELS - CALLERS} == {128}
 
 
 def test_a_shared_preprocess_keeps_its_configuration_and_gets_this_kits_code(

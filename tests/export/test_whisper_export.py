@@ -100,6 +100,7 @@ def test_another_kind_under_the_same_name_takes_its_place(
         "whisper_acoustic",
         "whisper_ctc_decode",
         "whisper_long",
+        "whisper_stream",
     ]
 
 

@@ -141,7 +141,7 @@ def test_options_of_a_model_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_lexicon_says_which_words_come_out(tmp_path: Path) -> None:
-    model = load(tmp_path, OF_WORDS, SMALL, "ab\nBAB\n\nnine\nx\tB B\nb\tC\n")
+    model = load(tmp_path, OF_WORDS, SMALL, "ab\nBAB\n\nnine\nx\tB B |\nb\tC\n")
     assert model.is_of_words
     assert [columns for _, columns in model.spellings or ()] == [[2, 3], [3, 2, 3], [3, 3]]
     assert model.left_out == ("nine", "b")
@@ -170,6 +170,7 @@ def test_no_model_is_no_error(tmp_path: Path) -> None:
     [
         (b"some text\n", "neither an ARPA file .* nor a binary model of KenLM"),
         (b"", "lm.arpa is empty"),
+        (b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1\t<unk>\t0\n\n\\end\\\n", "lm.arpa knows no words"),
         (b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1\t\xff\t0\n\n\\end\\\n", "not UTF-8"),
         (
             b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1\t77\t0\n\n\\end\\\n",

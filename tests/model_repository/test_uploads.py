@@ -22,7 +22,7 @@ def test_pieces_become_a_file(uploads: Uploads) -> None:
     with file:
         file.seek(0)
         assert file.read() == b"hello"
-    assert len(uploads) == 1
+    assert uploads.count() == 1
 
 
 def test_one_piece_may_be_all() -> None:
@@ -58,10 +58,10 @@ def test_one_that_nobody_goes_on_with_is_forgotten() -> None:
     uploads.add(1, b"x", is_first=True, is_last=False)
     now[0] = IDLE_S - 1
     uploads.add(2, b"x", is_first=True, is_last=False)
-    assert len(uploads) == 2
+    assert uploads.count() == 2
     now[0] = IDLE_S + 1
     uploads.add(2, b"x", is_first=False, is_last=False)
-    assert len(uploads) == 1
+    assert uploads.count() == 1
     with pytest.raises(UploadError, match="not begun here"):
         uploads.add(1, b"x", is_first=False, is_last=True)
     uploads.close()
@@ -72,7 +72,7 @@ def test_one_that_is_too_large_is_refused_and_forgotten() -> None:
     uploads.add(1, b"123456", is_first=True, is_last=False)
     with pytest.raises(UploadError, match="larger than 10 bytes"):
         uploads.add(1, b"123456", is_first=False, is_last=False)
-    assert len(uploads) == 0
+    assert uploads.count() == 0
 
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,11 +80,11 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115
     with pytest.raises(UploadError, match="cannot keep the recording: No space left on device"):
         uploads.add(1, b"x", is_first=True, is_last=False)
-    assert len(uploads) == 0
+    assert uploads.count() == 0
 
 
 def test_closing_gives_up_all() -> None:
     uploads = Uploads(100)
     uploads.add(1, b"x", is_first=True, is_last=False)
     uploads.close()
-    assert len(uploads) == 0
+    assert uploads.count() == 0

@@ -56,6 +56,7 @@ class TritonPythonModel:
         self.recordings = ThreadPoolExecutor(recordings, thread_name_prefix="recording")
         self.windows = ThreadPoolExecutor(recordings * windows, thread_name_prefix="window")
         self.under_way: set[object] = set()
+        self.is_closing = False
 
     def execute(self, requests: list) -> None:
         """Take each piece; with the last one of a recording, begin to transcribe it."""
@@ -65,8 +66,10 @@ class TritonPythonModel:
                 file = self._take(request)
             except (uploads.UploadError, request_parameters.ParameterError) as refused:
                 _finish(sender, steps.refusal(str(refused)))
-            except BlockingIOError as full:
+            except uploads.TooMany as full:
                 _finish(sender, steps.unavailable(str(full)))
+            except Exception as unforeseen:  # noqa: BLE001 - raised from here, it would leave the caller waiting
+                _finish(sender, steps.failure(repr(unforeseen)))
             else:
                 if file is None:
                     _finish(sender)
@@ -77,6 +80,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Give up what is under way."""
+        self.is_closing = True
         self.recordings.shutdown(cancel_futures=True)
         self.windows.shutdown(cancel_futures=True)
         self.uploads.close()
@@ -85,9 +89,9 @@ class TritonPythonModel:
         flags = request.flags()
         if flags & START:
             if STOPPING and Path(STOPPING).exists():
-                raise BlockingIOError("the server is stopping")
-            if len(self.uploads) + len(self.under_way) >= self.most:
-                raise BlockingIOError(FULL)
+                raise uploads.TooMany("the server is stopping")
+            if self.uploads.count() + len(self.under_way) >= self.most:
+                raise uploads.TooMany(FULL)
             request_parameters.pcm_format(json.loads(request.parameters() or "{}"))
         elements = pb_utils.get_input_tensor_by_name(request, "AUDIO").as_numpy()
         return self.uploads.add(
@@ -108,7 +112,7 @@ class TritonPythonModel:
                 self._check_options(parameters)
                 seconds = float(self.settings["window_seconds"])
                 for segment in transcription.transcribe(file, pcm, self.limits, seconds, self.labels, models):
-                    if is_cancelled():
+                    if self.is_closing or is_cancelled():
                         break
                     sender.send(_response(segment))
         except (container.AudioError, request_parameters.ParameterError) as refused:

@@ -14,6 +14,10 @@ class UploadError(ValueError):
     """A piece cannot be taken; the message says why."""
 
 
+class TooMany(Exception):
+    """No more recordings are taken for now."""
+
+
 @dataclass
 class _Upload:
     file: BinaryIO
@@ -35,8 +39,11 @@ class Uploads:
         self._lock = threading.Lock()
         self._uploads: dict[object, _Upload] = {}
 
-    def __len__(self) -> int:
-        return len(self._uploads)
+    def count(self) -> int:
+        """How many are under way."""
+        with self._lock:
+            self._give_up_idle_ones()
+            return len(self._uploads)
 
     def add(self, key: object, piece: bytes, is_first: bool, is_last: bool) -> BinaryIO | None:
         """Take the next piece.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 MAX_PIECE_S = 10.0
 IDLE_S = 60.0  # after which a stream that nobody goes on with is forgotten
+IDLE_WHEN_FULL_S = 10.0  # the same where others wait for its place
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,20 @@ class UnknownStream(ValueError):
     """A piece of a stream that was never begun, or has been forgotten."""
 
 
+class TooManyStreams(Exception):
+    """No more streams can be begun for now."""
+
+
 class Streams:
     """The streams under way, by the id of their sequence.
 
     Args:
+        most: how many there may be.
         clock: seconds that only grow.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
         self._clock = clock
         self._streams: dict[object, Stream] = {}
 
@@ -145,8 +152,18 @@ class Streams:
         return len(self._streams)
 
     def begin(self, key: object, stream: Stream) -> None:
-        """A new stream; one of the same id is forgotten."""
-        self._forget_idle_ones()
+        """A new stream; one of the same id is forgotten.
+
+        Raises:
+            TooManyStreams: there are as many as there may be.
+        """
+        self._forget(IDLE_S)
+        if key not in self._streams and len(self._streams) >= self._most:
+            self._forget(IDLE_WHEN_FULL_S)
+            if len(self._streams) >= self._most:
+                # The beginning is Triton's own words for a full queue.
+                raise TooManyStreams(f"Exceeds maximum queue size: {self._most} live streams are under way already")
+        stream.touched = self._clock()
         self._streams[key] = stream
 
     def get(self, key: object) -> Stream:
@@ -168,7 +185,7 @@ class Streams:
         """Forget a stream."""
         self._streams.pop(key, None)
 
-    def _forget_idle_ones(self) -> None:
+    def _forget(self, idle_s: float) -> None:
         now = self._clock()
-        for key in [key for key, stream in self._streams.items() if now - stream.touched > IDLE_S]:
+        for key in [key for key, stream in self._streams.items() if now - stream.touched > idle_s]:
             del self._streams[key]

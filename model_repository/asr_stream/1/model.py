@@ -20,7 +20,6 @@ from listening import Pace
 PACE = ("before", "chunk", "after", "endpoint", "longest")  # seconds; see listening.Pace
 SETTINGS = {"acoustic", "ctc_decode", "min_samples", "max_streams", *(f"{name}_seconds" for name in PACE)}
 STOPPING = os.environ.get("TRITON_ASR_STOPPING", "")  # as in the preprocess step
-FULL = "Exceeds maximum queue size: the server has as many live streams as it takes"
 START, END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START, pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END
 
 
@@ -35,7 +34,7 @@ class TritonPythonModel:
         self.settings = settings
         self.labels = Labels.load(Path(args["model_repository"]) / "labels.json")
         self.pace = Pace(**{name: float(settings[f"{name}_seconds"]) for name in PACE})
-        self.streams = live.Streams()
+        self.streams = live.Streams(int(settings["max_streams"]))
         self.models = live.Models(self._acoustic, self._decode)
 
     async def execute(self, requests: list) -> list:
@@ -53,7 +52,7 @@ class TritonPythonModel:
         except (container.AudioError, request_parameters.ParameterError, live.UnknownStream) as refused:
             self.streams.end(key)
             return steps.refusal(str(refused))
-        except BlockingIOError as full:
+        except live.TooManyStreams as full:
             return steps.unavailable(str(full))
         except Exception as unforeseen:  # noqa: BLE001 - raised from `execute`, it would fail the whole batch
             self.streams.end(key)
@@ -64,9 +63,7 @@ class TritonPythonModel:
 
     async def _begin(self, key: object, parameters: dict) -> None:
         if STOPPING and Path(STOPPING).exists():
-            raise BlockingIOError("the server is stopping")
-        if len(self.streams) >= int(self.settings["max_streams"]):
-            raise BlockingIOError(FULL)
+            raise live.TooManyStreams("the server is stopping")
         pcm = request_parameters.pcm_format(parameters)
         if pcm is None:
             raise request_parameters.ParameterError(

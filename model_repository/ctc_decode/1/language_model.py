@@ -57,6 +57,8 @@ def load(folder: Path, labels: Labels) -> LanguageModel | None:
     if lexicon.is_file():
         return _of_words(path, _entries(lexicon), labels, lexicon.name)
     words = list(_vocabulary(path))
+    if not words:
+        raise LanguageModelError(f"{path.name} knows no words")
     if columns := _columns_of(words, labels):
         return LanguageModel(_open(path, columns), None, ())
     return _of_words(path, [(word, None) for word in words], labels, path.name)
@@ -78,6 +80,8 @@ def _of_words(
             spelled = speller.columns(word)
         else:
             spelled = [columns[label] for label in spelling] if set(spelling) <= columns.keys() else None
+            if spelled and spelled[-1] == labels.delimiter:  # as wav2letter writes a lexicon; it is added by the search
+                spelled.pop()
         if spelled:
             spellings.append((index, spelled))
         else:

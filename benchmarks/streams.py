@@ -1,0 +1,190 @@
+"""Live streams: how long after a word was said it is shown, and how many streams at a time keep to that.
+
+    python benchmarks/streams.py REPOSITORY [--streams 1,4,8,12,16] [--seconds 60]
+
+Each stream is held-out sentences by a held-out voice of espeak-ng (the system package), with pauses of 1.0 to 2.5 s,
+sent in pieces of 0.1 s as fast as it is spoken; the streams begin within a second of each other. The lag of a word is
+from its end, which the synthesiser tells, to the first result that has so many words; of segments in which another
+number of words was heard nothing counts. The first partial result counts from the beginning of a segment's first word,
+a final one from the end of its last. The word error rate is that of the final results; beside it that of the same
+sentences as recordings of their own.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+from asr_client import AsyncClient, Audio, Client
+from asr_server import TritonServer
+from machine import machine
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "demo"))  # its modules are neighbours, not a package
+
+from grammar import held_out_sentence  # noqa: E402
+from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, Speech, synthesise  # noqa: E402
+
+RESULT = Path(__file__).parent / "results" / "streams.json"
+PACKAGES = ("nvidia-pytriton", "onnxruntime", "tritonclient", "triton-asr-kit")
+PIECE_S = 0.1
+PAUSES_S = (1.0, 2.5)
+LATE_S = 0.05  # a piece sent so much later than due was delayed by this program, or by an answer that took long
+LAG_LIMIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Script:
+    """What one stream says."""
+
+    samples: NDArray[np.int16]
+    sentences: tuple[Speech, ...]
+    starts_s: tuple[float, ...]  # of the sentences
+
+
+@dataclass
+class Seen:
+    """What became of one stream."""
+
+    begin: float = 0.0
+    late: int = 0
+    pieces: int = 0
+    partials: list[tuple[float, int]] = field(default_factory=list)  # of the segment under way: when, words
+    finals: list[tuple[float, str, float, list[tuple[float, int]]]] = field(default_factory=list)
+
+
+def main() -> None:
+    """Measure, print a table, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--streams", default="1,4,8,12,16")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--result", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    numbers = [int(number) for number in arguments.streams.split(",")]
+    scripts = [script(index, arguments.seconds) for index in range(max(numbers))]
+    log: list[str] = []
+    with TritonServer(arguments.repository, http_port=0, grpc_port=0, metrics_port=0, log=log.append) as server:
+        offline = alone(server.grpc_url, scripts)
+        rows = []
+        for number in numbers:
+            seen = asyncio.run(play(server.grpc_url, scripts[:number]))
+            rows.append({"streams": number, **figures(scripts, seen)})
+            print(rows[-1], file=sys.stderr)
+    carried = max((row["streams"] for row in rows if row["word_lag_p95_s"] <= LAG_LIMIT_S), default=0)
+    content = {
+        "machine": machine(PACKAGES),
+        "figures": {"offline_wer": offline, "rows": rows, "streams_with_p95_lag_of_1_s": carried},
+    }
+    arguments.result.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    keys = list(rows[0])
+    print("| " + " | ".join(keys) + " |", "|" + "---|" * len(keys), sep="\n")
+    print(*("| " + " | ".join(str(row[key]) for key in keys) + " |" for row in rows), sep="\n")
+    print(f"word error rate of the same sentences as recordings: {offline} %")
+    print(f"written to {arguments.result}", file=sys.stderr)
+
+
+def script(index: int, seconds: float) -> Script:
+    """What stream number `index` says."""
+    rng, noise = random.Random(f"stream {index}"), np.random.default_rng(index)
+    voice = rng.choice(HELD_OUT_VOICES)
+    parts: list[NDArray[np.float32]] = []
+    sentences, starts, at = [], [], 0
+    while at < seconds * SAMPLE_RATE:
+        pause = noise.normal(0, 1e-4, int(rng.uniform(*PAUSES_S) * SAMPLE_RATE)).astype(np.float32)
+        said = synthesise(held_out_sentence(rng), voice)
+        parts += [pause, said.samples]
+        starts.append((at + len(pause)) / SAMPLE_RATE)
+        sentences.append(said)
+        at += len(pause) + len(said.samples)
+    parts.append(noise.normal(0, 1e-4, 2 * SAMPLE_RATE).astype(np.float32))
+    samples = (np.clip(np.concatenate(parts), -1, 1) * 32767).astype(np.int16)
+    return Script(samples, tuple(sentences), tuple(starts))
+
+
+def alone(url: str, scripts: Sequence[Script]) -> float:
+    """Word error rate of the sentences as recordings, in percent."""
+    said = [sentence for one in scripts for sentence in one.sentences]
+    with Client(url) as client:
+        outcomes = client.transcribe_many([Audio(sentence.samples, SAMPLE_RATE) for sentence in said])
+    truth = [" ".join(word.word for word in sentence.words) for sentence in said]
+    return round(100 * jiwer.wer(truth, [outcome.unwrap().text.lower() for outcome in outcomes]), 2)
+
+
+async def play(url: str, scripts: Sequence[Script]) -> list[Seen]:
+    """All streams at a time."""
+    async with AsyncClient(url) as client:
+        await client.server_ready()  # connects
+
+        async def one(index: int, what: Script) -> Seen:
+            seen = Seen()
+            await asyncio.sleep(index / len(scripts))
+            seen.begin = time.perf_counter()
+            async for result in client.stream(paced(what, seen), sampling_rate=SAMPLE_RATE):
+                now = time.perf_counter() - seen.begin
+                if result.is_final:
+                    seen.finals.append((now, result.text.lower(), result.start or 0.0, seen.partials))
+                    seen.partials = []
+                else:
+                    seen.partials.append((now, len(result.text.split())))
+            return seen
+
+        return await asyncio.gather(*(one(index, what) for index, what in enumerate(scripts)))
+
+
+async def paced(what: Script, seen: Seen) -> AsyncIterator[bytes]:
+    """Each piece when it has been spoken."""
+    size = int(PIECE_S * SAMPLE_RATE)
+    for start in range(0, len(what.samples), size):
+        due = seen.begin + (start + size) / SAMPLE_RATE
+        wait = due - time.perf_counter()
+        seen.pieces += 1
+        seen.late += wait < -LATE_S
+        await asyncio.sleep(max(0.0, wait))
+        yield what.samples[start : start + size].tobytes()
+
+
+def figures(scripts: Sequence[Script], streams: Sequence[Seen]) -> dict[str, Any]:
+    """Lags in seconds, and the word error rate in percent."""
+    words, firsts, finals, truth, heard = [], [], [], [], []
+    for what, seen in zip(scripts, streams, strict=False):
+        truth.append(" ".join(word.word for sentence in what.sentences for word in sentence.words))
+        heard.append(" ".join(text for _, text, *_ in seen.finals))
+        if len(seen.finals) != len(what.sentences):
+            continue  # which segment is which sentence is not known
+        for (came, text, _, partials), sentence, start in zip(seen.finals, what.sentences, what.starts_s, strict=True):
+            ends = [start + word.end_s for word in sentence.words]
+            finals.append(came - ends[-1])
+            if partials:
+                firsts.append(partials[0][0] - start - sentence.words[0].start_s)
+            if len(text.split()) == len(ends):
+                shown = [*partials, (came, len(ends))]
+                words += [next(when for when, count in shown if count > index) - end for index, end in enumerate(ends)]
+    pieces = sum(seen.pieces for seen in streams)
+    return {
+        "word_lag_p50_s": quantile(words, 0.5),
+        "word_lag_p95_s": quantile(words, 0.95),
+        "first_partial_p95_s": quantile(firsts, 0.95),
+        "final_p95_s": quantile(finals, 0.95),
+        "words": len(words),
+        "late_pieces": round(sum(seen.late for seen in streams) / pieces, 4),
+        "wer": round(100 * jiwer.wer(truth, heard), 2),
+    }
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Infinite where there is nothing."""
+    return round(float(np.quantile(values, share)), 3) if values else float("inf")
+
+
+if __name__ == "__main__":
+    main()
