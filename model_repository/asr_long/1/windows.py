@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_PAUSE_S = 0.5
-_SILENCE_S = 0.3
+_PAUSE_S = 0.3
+_SILENCE_S = 0.2
 _SHORTEST_S = 1.0  # window that ends in a pause
 # The level of silence is in the lower part of the range between the quiet and the loud.
 _SILENCE_SHARE = 0.35
@@ -56,12 +56,15 @@ class Cutter:
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[Window]:
         """The windows that are complete with these further samples, float32 `[samples]`."""
-        self._pieces.append(samples)
-        self._held += len(samples)
-        while self._held >= self._longest + self._overlap:
-            held = self._joined()[: self._longest]
-            pause = self._pause(held)
-            yield self._cut(pause, True) if pause else self._cut(*self._best_place(held))
+        # A little at a time: what is held is copied with every cut.
+        for start in range(0, len(samples), self._longest):
+            piece = samples[start : start + self._longest]
+            self._pieces.append(piece)
+            self._held += len(piece)
+            while self._held >= self._longest + self._overlap:
+                held = self._joined()[: self._longest]
+                pause = self._pause(held)
+                yield self._cut(pause, True) if pause else self._cut(*self._best_place(held))
 
     def finish(self) -> Iterator[Window]:
         """What is left."""
