@@ -3,9 +3,10 @@
     python benchmarks/streams.py REPOSITORY [--streams 1,4,8,12,16] [--seconds 60]
 
 Each stream is held-out sentences by a held-out voice of espeak-ng (the system package), with pauses of 1.0 to 2.5 s,
-sent in pieces of 0.1 s as fast as it is spoken; the streams begin within a second of each other. The lag of a word is
-from its end, which the synthesiser tells, to the first result that has so many words; of segments in which another
-number of words was heard nothing counts. The first partial result counts from the beginning of a segment's first word,
+sent in pieces of 0.1 s as fast as it is spoken; the streams begin within a second of each other. The lag of a partial
+result is from the oldest sample that is new in it, the first of its window. The lag of a word is from its end, which
+the synthesiser tells, to the first result that has so many words; of segments in which another number of words was
+heard nothing counts. The first partial result counts from the beginning of a segment's first word,
 a final one from the end of its last. The word error rate is that of the final results; beside it that of the same
 sentences as recordings of their own.
 """
@@ -38,6 +39,7 @@ RESULT = Path(__file__).parent / "results" / "streams.json"
 PACKAGES = ("nvidia-pytriton", "onnxruntime", "tritonclient", "triton-asr-kit")
 PIECE_S = 0.1
 PAUSES_S = (1.0, 2.5)
+CHUNK_S, AFTER_S = 0.32, 0.16  # of the windows, in the model's configuration
 LATE_S = 0.05  # a piece sent so much later than due was delayed by this program, or by an answer that took long
 LAG_LIMIT_S = 1.0
 
@@ -57,6 +59,7 @@ class Seen:
 
     begin: float = 0.0
     late: int = 0
+    lags: list[float] = field(default_factory=list)  # of partial results
     pieces: int = 0
     partials: list[tuple[float, int]] = field(default_factory=list)  # of the segment under way: when, words
     finals: list[tuple[float, str, float, list[tuple[float, int]]]] = field(default_factory=list)
@@ -80,7 +83,7 @@ def main() -> None:
             seen = asyncio.run(play(server.grpc_url, scripts[:number]))
             rows.append({"streams": number, **figures(scripts, seen)})
             print(rows[-1], file=sys.stderr)
-    carried = max((row["streams"] for row in rows if row["word_lag_p95_s"] <= LAG_LIMIT_S), default=0)
+    carried = max((row["streams"] for row in rows if row["partial_lag_p95_s"] <= LAG_LIMIT_S), default=0)
     content = {
         "machine": machine(PACKAGES),
         "figures": {"offline_wer": offline, "rows": rows, "streams_with_p95_lag_of_1_s": carried},
@@ -136,6 +139,9 @@ async def play(url: str, scripts: Sequence[Script]) -> list[Seen]:
                     seen.partials = []
                 else:
                     seen.partials.append((now, len(result.text.split())))
+                    # A millisecond more: seconds come as float32.
+                    heard_s = (result.seconds - AFTER_S + 1e-3) // CHUNK_S * CHUNK_S
+                    seen.lags.append(now - (heard_s - CHUNK_S))
             return seen
 
         return await asyncio.gather(*(one(index, what) for index, what in enumerate(scripts)))
@@ -170,7 +176,10 @@ def figures(scripts: Sequence[Script], streams: Sequence[Seen]) -> dict[str, Any
                 shown = [*partials, (came, len(ends))]
                 words += [next(when for when, count in shown if count > index) - end for index, end in enumerate(ends)]
     pieces = sum(seen.pieces for seen in streams)
+    lags = [lag for seen in streams for lag in seen.lags]
     return {
+        "partial_lag_p50_s": quantile(lags, 0.5),
+        "partial_lag_p95_s": quantile(lags, 0.95),
         "word_lag_p50_s": quantile(words, 0.5),
         "word_lag_p95_s": quantile(words, 0.95),
         "first_partial_p95_s": quantile(firsts, 0.95),
