@@ -52,9 +52,6 @@ _IN_THE_COMMAND = {
     "metrics_port": "--metrics-port",
 }
 # Always on: without HTTP or metrics, over which readiness is read, a start would hang; and all three have a URL here.
-# Of each Python model; Triton's default is 1 MiB.
-_POOL_BYTES = 16 * 2**20
-_ROOM_FOR_POOLS = 512 * 2**20
 _ALWAYS_ON = ("--allow-http", "--allow-grpc", "--allow-metrics")
 
 
@@ -214,7 +211,6 @@ class TritonServer:
             f"--metrics-port={ports.metrics}",
             f"--exit-timeout-secs={max(1, round(self._drain_timeout_s))}",
             f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
-            *_shared_memory_options(),
             *found.options,
             *(["--log-verbose=1"] if self._verbose else []),
             *self._extra_args,
@@ -302,20 +298,6 @@ def check_repository(repository: Path) -> None:
         raise RepositoryError(f"{repository} is a single model; give the folder that holds it: {parent}")
     if not any(entry.is_dir() for entry in repository.iterdir()):
         raise RepositoryError(f"there are no models in {repository}; `triton-asr export` puts them there")
-
-
-def _shared_memory_options() -> list[str]:
-    """Pools of shared memory that need not grow, where there is room for them.
-
-    Triton 24.10 has crashed while it made the pool of a model larger that sends requests to others (docs/decisions.md).
-    """
-    try:
-        disk = os.statvfs("/dev/shm")
-    except OSError:
-        return []
-    if disk.f_bavail * disk.f_frsize < _ROOM_FOR_POOLS:
-        return []
-    return [f"--backend-config=python,shm-default-byte-size={_POOL_BYTES}"]
 
 
 def check_options(extra_args: Sequence[str]) -> None:
