@@ -8,7 +8,7 @@ DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 CODE := cli client export server loadtest demo benchmarks tests model_repository
 SERVE_OPTIONS ?=
 
-.PHONY: help install demo test lint format serve bench faults bench-precision parity train-demo clean
+.PHONY: help install demo test lint format serve bench bench-speech faults bench-precision parity train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -49,6 +49,11 @@ serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and 
 
 bench: $(INSTALLED) ## Measure the kit beside its peers, in one run
 	$(BIN)/python benchmarks/compare.py --model both
+
+bench-speech: $(DEMO_EXPORT) ## Measure decoders, an hour in one recording, live streams (needs the system package espeak-ng)
+	$(BIN)/python benchmarks/decoders.py $(DEMO_REPOSITORY) --sentences 150
+	$(BIN)/python benchmarks/long_recording.py $(DEMO_REPOSITORY)
+	$(BIN)/python benchmarks/streams.py $(DEMO_REPOSITORY) --streams 1,8,16
 
 faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minutes); `make test` has it in short
 	$(BIN)/python benchmarks/faults.py $(DEMO_REPOSITORY)

@@ -52,6 +52,7 @@ def test_exported_names() -> None:
         "RetryPolicy",
         "ServerError",
         "ServerUnavailable",
+        "StreamResult",
         "Tls",
         "Transcription",
         "Word",
