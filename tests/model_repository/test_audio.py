@@ -198,3 +198,13 @@ def test_any_bytes_give_audio_or_an_audio_error(noise: bytes, keep: int) -> None
     except AudioError:
         return
     assert np.isfinite(wave).all()
+
+
+def test_a_header_that_claims_frames_without_end_is_no_endless_work() -> None:
+    data = bytearray(encode(tone(1, 16_000), 16_000, "AIFF"))
+    place = data.index(b"COMM") + 8
+    data[place + 2 : place + 6] = b"\x7f\xff\xff\xff"  # the number of sample frames
+    place = data.index(b"SSND") + 4
+    data[place : place + 4] = b"\x7f\xff\xff\xf0"
+    wave, _ = audio.load(bytes(data), LIMITS)
+    assert len(wave) <= 16_100

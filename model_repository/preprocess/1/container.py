@@ -91,6 +91,8 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
         frames = 0
         try:
             for piece in opened.blocks(length, dtype="float32", always_2d=True):
+                if not len(piece):  # the header claims more, perhaps without end
+                    break
                 frames += len(piece)
                 yield _downmix(piece), opened.samplerate
         except soundfile.LibsndfileError as broken:
