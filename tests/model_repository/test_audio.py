@@ -1,6 +1,7 @@
 """The preprocess step's pure part: bytes -> waveform."""
 
 import io
+import itertools
 import struct
 
 import audio
@@ -172,6 +173,15 @@ def test_silence_is_a_recording() -> None:
 def test_a_chunk_after_the_samples_is_no_fault() -> None:
     data = whole_wav() + b"LIST" + struct.pack("<I", 4) + b"INFO"
     assert audio.load(data, LIMITS)[1] == 1
+
+
+def test_more_than_the_bytes_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    minute = np.zeros(60 * 16_000, np.float32)
+    monkeypatch.setattr(container, "_file_blocks", lambda file, size: itertools.repeat((minute, 16_000)))
+    blocks = container.blocks(io.BytesIO(bytes(3_000)))
+    with pytest.raises(AudioError, match="3000 bytes cannot hold 960 s and more"):
+        for _ in blocks:
+            pass
 
 
 def test_a_header_that_claims_an_absurd_rate_is_refused_before_anything_is_decoded(

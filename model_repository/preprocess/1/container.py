@@ -23,6 +23,9 @@ MAX_CHANNELS = 64
 _BLOCK_SAMPLES = 1 << 20
 # A WAV has a handful of chunks; one made of nothing but empty chunks would keep us busy for minutes.
 _MAX_WAV_CHUNKS = 1_000
+# Silence takes the least, a dozen bytes a second; a short file may hold what it likes.
+_MIN_BYTES_PER_S = 10
+_SLACK_S = 600.0
 SUPPORTED = "WAV, FLAC, OGG (Opus, Vorbis), MP3, M4A/AAC, WebM, AIFF, AMR, WMA, or raw PCM with its encoding"
 PCM_DTYPES: dict[str, "np.dtype[Any]"] = {"pcm_s16le": np.dtype("<i2"), "pcm_f32le": np.dtype("<f4")}
 
@@ -59,7 +62,17 @@ def blocks(file: BinaryIO, pcm: PcmFormat | None = None) -> Iterator[Block]:
     file.seek(0)
     if not size:
         raise AudioError(f"AUDIO is empty: 0 bytes; needs {SUPPORTED}")
-    return _pcm_blocks(file, size, pcm) if pcm else _file_blocks(file, size)
+    return _pcm_blocks(file, size, pcm) if pcm else _plausible(_file_blocks(file, size), size)
+
+
+def _plausible(pieces: Iterator[Block], size: int) -> Iterator[Block]:
+    """The blocks, as long as so many bytes can hold them: libsndfile reads some broken MP3s without end."""
+    seconds = 0.0
+    for samples, rate in pieces:
+        seconds += len(samples) / rate
+        if seconds > _SLACK_S + size / _MIN_BYTES_PER_S:
+            raise AudioError(f"audio is broken: {size} bytes cannot hold {seconds:.0f} s and more")
+        yield samples, rate
 
 
 def _pcm_blocks(file: BinaryIO, size: int, pcm: PcmFormat) -> Iterator[Block]:
