@@ -27,7 +27,7 @@ SETTINGS = {
     "window_seconds",
     "recordings",  # that are transcribed at a time; others wait
     "max_queue",  # of those that wait
-    "windows",  # of one recording that the acoustic model has at a time
+    "windows",  # of all recordings that the acoustic model has at a time: the rest of its queue is for others
 }
 STOPPING = os.environ.get("TRITON_ASR_STOPPING", "")  # as in the preprocess step
 # In the words of Triton, which say the same of a queue of its own.
@@ -54,7 +54,7 @@ class TritonPythonModel:
         recordings, windows = int(settings["recordings"]), int(settings["windows"])
         self.most = recordings + int(settings["max_queue"])
         self.recordings = ThreadPoolExecutor(recordings, thread_name_prefix="recording")
-        self.windows = ThreadPoolExecutor(recordings * windows, thread_name_prefix="window")
+        self.windows = ThreadPoolExecutor(windows, thread_name_prefix="window")
         self.under_way: set[object] = set()
         self.is_closing = False
 
