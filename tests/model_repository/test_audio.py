@@ -177,11 +177,17 @@ def test_a_chunk_after_the_samples_is_no_fault() -> None:
 
 def test_more_than_the_bytes_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     minute = np.zeros(60 * 16_000, np.float32)
-    monkeypatch.setattr(container, "_file_blocks", lambda file, size: itertools.repeat((minute, 16_000)))
-    blocks = container.blocks(io.BytesIO(bytes(3_000)))
-    with pytest.raises(AudioError, match="3000 bytes cannot hold 960 s and more"):
+    monkeypatch.setattr(container, "_sound_blocks", lambda opened: itertools.repeat((minute, 16_000)))
+    data = encode(tone(1, 16_000), 16_000, "WAV")
+    blocks = container.blocks(io.BytesIO(data))
+    with pytest.raises(AudioError, match=f"{len(data)} bytes cannot hold 180 s and more"):
         for _ in blocks:
             pass
+
+
+def test_hours_of_silence_in_few_bytes_are_no_fault() -> None:
+    data = encode(np.zeros((1800 * 16_000, 1), np.float32), 16_000, "FLAC")
+    assert sum(len(piece) for piece, _ in container.blocks(io.BytesIO(data))) == 1800 * 16_000
 
 
 def test_a_header_that_claims_an_absurd_rate_is_refused_before_anything_is_decoded(

@@ -23,9 +23,10 @@ MAX_CHANNELS = 64
 _BLOCK_SAMPLES = 1 << 20
 # A WAV has a handful of chunks; one made of nothing but empty chunks would keep us busy for minutes.
 _MAX_WAV_CHUNKS = 1_000
-# Silence takes the least, a dozen bytes a second; a short file may hold what it likes.
-_MIN_BYTES_PER_S = 10
-_SLACK_S = 600.0
+# Formats in which silence takes a few dozen bytes a second; the others have a lowest bit rate (MP3: 8 kbit/s).
+_FEW_BYTES = frozenset(("OGG", "FLAC", "CAF"))
+_FEW_BYTES_PER_S, _BYTES_PER_S = 10, 500
+_SLACK_S = 60.0
 SUPPORTED = "WAV, FLAC, OGG (Opus, Vorbis), MP3, M4A/AAC, WebM, AIFF, AMR, WMA, or raw PCM with its encoding"
 PCM_DTYPES: dict[str, "np.dtype[Any]"] = {"pcm_s16le": np.dtype("<i2"), "pcm_f32le": np.dtype("<f4")}
 
@@ -62,15 +63,15 @@ def blocks(file: BinaryIO, pcm: PcmFormat | None = None) -> Iterator[Block]:
     file.seek(0)
     if not size:
         raise AudioError(f"AUDIO is empty: 0 bytes; needs {SUPPORTED}")
-    return _pcm_blocks(file, size, pcm) if pcm else _plausible(_file_blocks(file, size), size)
+    return _pcm_blocks(file, size, pcm) if pcm else _file_blocks(file, size)
 
 
-def _plausible(pieces: Iterator[Block], size: int) -> Iterator[Block]:
+def _plausible(pieces: Iterator[Block], size: int, bytes_per_s: int) -> Iterator[Block]:
     """The blocks, as long as so many bytes can hold them: libsndfile reads some broken MP3s without end."""
     seconds = 0.0
     for samples, rate in pieces:
         seconds += len(samples) / rate
-        if seconds > _SLACK_S + size / _MIN_BYTES_PER_S:
+        if seconds > _SLACK_S + size / bytes_per_s:
             raise AudioError(f"audio is broken: {size} bytes cannot hold {seconds:.0f} s and more")
         yield samples, rate
 
@@ -100,14 +101,12 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
         return
     with opened:
         _check_format(opened.samplerate, opened.channels)
-        length = max(1, _BLOCK_SAMPLES // opened.channels)
+        floor = _FEW_BYTES_PER_S if opened.format in _FEW_BYTES else _BYTES_PER_S
         frames = 0
         try:
-            for piece in opened.blocks(length, dtype="float32", always_2d=True):
-                if not len(piece):  # the header claims more, perhaps without end
-                    break
+            for piece, rate in _plausible(_sound_blocks(opened), size, floor):
                 frames += len(piece)
-                yield _downmix(piece), opened.samplerate
+                yield piece, rate
         except soundfile.LibsndfileError as broken:
             if frames:
                 raise AudioError(f"audio is broken after {frames} samples: {broken.error_string.strip()}") from broken
@@ -115,6 +114,13 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
             return
         if opened.format == "FLAC" and frames < opened.frames:
             raise AudioError(f"FLAC is cut short: header says {opened.frames} frames, {frames} are here")
+
+
+def _sound_blocks(opened: soundfile.SoundFile) -> Iterator[Block]:
+    for piece in opened.blocks(max(1, _BLOCK_SAMPLES // opened.channels), dtype="float32", always_2d=True):
+        if not len(piece):  # the header claims more, perhaps without end
+            return
+        yield _downmix(piece), opened.samplerate
 
 
 def _check_format(rate: int, channels: int) -> None:
@@ -162,7 +168,7 @@ def _ffmpeg_blocks(file: BinaryIO, size: int, refused: str) -> Iterator[Block]:
         with av.open(file, "r", options=options) as container:
             if not container.streams.audio:
                 raise AudioError(f"file holds no audio stream; needs {SUPPORTED}")
-            yield from _stream_blocks(container)
+            yield from _plausible(_stream_blocks(container), size, _FEW_BYTES_PER_S)
     except (av.error.FFmpegError, ValueError, EOFError, OverflowError) as unreadable:
         if isinstance(unreadable, AudioError):
             raise
