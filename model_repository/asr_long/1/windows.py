@@ -120,8 +120,10 @@ class Cutter:
 
 def _levels(samples: NDArray[np.float32], hop: int) -> NDArray[np.float64]:
     """Level of each hop, in dB."""
-    hops = samples[: len(samples) // hop * hop].reshape(-1, hop).astype(np.float64)
-    levels: NDArray[np.float64] = 10 * np.log10(np.square(hops).mean(axis=1) + 1e-10)
+    hops = samples[: len(samples) // hop * hop].reshape(-1, hop)
+    # Without a copy of the samples, which are those of a whole window.
+    power = np.einsum("ij,ij->i", hops, hops).astype(np.float64) / hop
+    levels: NDArray[np.float64] = 10 * np.log10(power + 1e-10)
     return levels
 
 

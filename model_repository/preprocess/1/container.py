@@ -20,7 +20,7 @@ MIN_SAMPLING_RATE = 4_000
 MAX_SAMPLING_RATE = 384_000
 MAX_CHANNELS = 64
 # A file of 64 channels at 384 kHz is 1000 times what the model hears: read and downmix a piece at a time.
-_BLOCK_SAMPLES = 1 << 20
+_BLOCK_SAMPLES = 1 << 18
 # A WAV has a handful of chunks; one made of nothing but empty chunks would keep us busy for minutes.
 _MAX_WAV_CHUNKS = 1_000
 # Formats in which silence takes a few dozen bytes a second; the others have a lowest bit rate (MP3: 8 kbit/s).
