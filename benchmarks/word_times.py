@@ -3,17 +3,20 @@
     python benchmarks/word_times.py REPOSITORY [--sentences 200]
 
 Speaks held-out sentences by held-out voices with espeak-ng, which tells when each word starts and ends, has them
-transcribed by a real Triton, and compares the words of the sentences that came out right. Needs espeak-ng's library.
+transcribed by a real Triton, with each decoder, and compares the words of the sentences that came out right. Needs
+espeak-ng's library, and a repository with a language model.
 """
 
 import argparse
 import json
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from asr_client import Audio, Client
+from asr_client import Audio, Client, DecodeOptions
 from asr_server import TritonServer
 from numpy.typing import NDArray
 
@@ -22,7 +25,13 @@ RESULT = Path(__file__).parent / "results" / "word_times.json"
 sys.path.insert(0, str(DEMO))  # its modules are neighbours, not a package
 
 from grammar import held_out_sentence  # noqa: E402
-from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, synthesise  # noqa: E402
+from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, Speech, synthesise  # noqa: E402
+
+DECODERS = {
+    "greedy": DecodeOptions(word_timestamps=True),
+    "beam": DecodeOptions(word_timestamps=True, decoder="beam", lm_weight=0.0),
+    "beam + LM": DecodeOptions(word_timestamps=True, decoder="beam"),
+}
 
 
 def main() -> None:
@@ -39,7 +48,25 @@ def main() -> None:
         Client(server.grpc_url) as client,
     ):
         items = [Audio(one.samples, SAMPLE_RATE) for one in speech]
-        answers = [outcome.unwrap() for outcome in client.transcribe_many(items, word_timestamps=True)]
+        figures = {name: compare(speech, client, items, options) for name, options in DECODERS.items()}
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(
+        "| decoder | words | edge, ms | bias (median) | median error | 95 % within | within 40 ms |",
+        "|---" * 7 + "|",
+        sep="\n",
+    )
+    for name, found in figures.items():
+        for edge, row in found["edges"].items():
+            print(
+                f"| {name} | {found['words']} | {edge} | {row['bias_ms']} | {row['median_ms']} | {row['p95_ms']} | "
+                f"{row['within_40_ms']:.0%} |"
+            )
+
+
+def compare(speech: Sequence[Speech], client: Client, items: Sequence[Audio], options: DecodeOptions) -> dict[str, Any]:
+    """Errors of the words that one decoder has heard right."""
+    answers = [outcome.unwrap() for outcome in client.transcribe_many(items, options=options)]
     right = [
         (told.start - true.start_s, told.end - true.end_s)
         for one, answer in zip(speech, answers, strict=True)
@@ -47,14 +74,7 @@ def main() -> None:
         for told, true in zip(answer.words, one.words, strict=True)
     ]
     errors_ms = 1000 * np.array(right, dtype=np.float64)
-    edges = {"start": summary(errors_ms[:, 0]), "end": summary(errors_ms[:, 1])}
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({"words": len(right), **edges}, indent=2) + "\n", encoding="utf-8")
-    print(
-        f"| {len(right)} words, ms | bias (median) | median error | 95 % within | within 40 ms |\n|---|---|---|---|---|"
-    )
-    for edge, row in edges.items():
-        print(f"| {edge} | {row['bias_ms']} | {row['median_ms']} | {row['p95_ms']} | {row['within_40_ms']:.0%} |")
+    return {"words": len(right), "edges": {"start": summary(errors_ms[:, 0]), "end": summary(errors_ms[:, 1])}}
 
 
 def summary(errors_ms: NDArray[np.float64]) -> dict[str, float]:

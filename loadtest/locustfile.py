@@ -2,19 +2,21 @@
 
     locust -f loadtest/locustfile.py --host 127.0.0.1:8001 --audio demo/samples OpenLoopGrpcUser
 
-The last word names the users: OpenLoopGrpcUser, OpenLoopHttpUser, GrpcUser (closed loop, the default) or HttpUser.
+The last word names the users: OpenLoopGrpcUser, OpenLoopHttpUser, GrpcUser (closed loop, the default), HttpUser, or
+StreamUser (live streams).
 `--help` lists the options, the first of which are for speech. Everything else is Locust's: web page, `--headless`,
 `--master` and `--worker`.
 """
 
 from typing import Any
 
+from asr_loadtest.stream_users import StreamUser
 from asr_loadtest.user_session import is_worker
 from asr_loadtest.users import GrpcUser, HttpUser, OpenLoopGrpcUser, OpenLoopHttpUser
 from locust import events
 from locust.env import Environment
 
-__all__ = ["GrpcUser", "HttpUser", "OpenLoopGrpcUser", "OpenLoopHttpUser"]
+__all__ = ["GrpcUser", "HttpUser", "OpenLoopGrpcUser", "OpenLoopHttpUser", "StreamUser"]
 
 
 def _one_protocol(environment: Environment, **_: Any) -> None:

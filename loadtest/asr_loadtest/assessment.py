@@ -93,22 +93,26 @@ def _latency(exchanges: Sequence[Exchange], error: str | None = None) -> Latency
 
 
 def _windows(exchanges: Sequence[Exchange], begin_s: float, end_s: float) -> tuple[Window, ...]:
-    measured_s = end_s - begin_s
-    number_of_windows = WINDOWS if measured_s < _SOAK_S else round(measured_s / _SOAK_WINDOW_S)
-    width_s = measured_s / number_of_windows
     windows = []
-    for number in range(number_of_windows):
-        low_s, high_s = begin_s + number * width_s, begin_s + (number + 1) * width_s
+    for low_s, high_s in window_edges(begin_s, end_s):
         succeeded = [exchange for exchange in _answered(exchanges, low_s, high_s) if exchange.error is None]
         windows.append(
             Window(
                 start_s=low_s - begin_s,
                 end_s=high_s - begin_s,
                 latency=_latency([exchange for exchange in exchanges if low_s <= exchange.scheduled_s < high_s]),
-                answered_rate=len(succeeded) / width_s,
+                answered_rate=len(succeeded) / (high_s - low_s),
             )
         )
     return tuple(windows)
+
+
+def window_edges(begin_s: float, end_s: float) -> list[tuple[float, float]]:
+    """Begin and end of each part of a measurement."""
+    measured_s = end_s - begin_s
+    number = WINDOWS if measured_s < _SOAK_S else round(measured_s / _SOAK_WINDOW_S)
+    width_s = measured_s / number
+    return [(begin_s + index * width_s, begin_s + (index + 1) * width_s) for index in range(number)]
 
 
 def _by_class(measured: Sequence[Exchange], recordings: Sequence[Recording]) -> dict[str, Latency]:

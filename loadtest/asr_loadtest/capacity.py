@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from asr_loadtest.errors import VoidStep
 from asr_loadtest.results import Capacity, Step
 
-# (requests/s, seconds to measure, seed) -> the step.
+# (requests/s or live streams, seconds to measure, seed) -> the step.
 Hold = Callable[[float, float, int], Awaitable[Step]]
 
 TOLERANCE = 0.05
@@ -48,12 +48,21 @@ class Plan:
     needed_requests: int = 1  # … except for the SLO's quantiles, which need these
     confirm_factor: float = 3.0  # how much longer the last step is
     seed: int = 0
+    whole: bool = False  # what is counted is not divided: live streams
 
     def seconds(self, rate: float) -> float:
         """Measured time of a step at this rate."""
         wanted_s = min(self.step_requests / rate, self.max_step_s)
         # A tenth more than needed, for requests that fail.
         return max(self.step_s, wanted_s, 1.1 * self.needed_requests / rate)
+
+    def rounded(self, rate: float) -> float:
+        """To four digits: rates are read and typed by people. Whole numbers are rounded down."""
+        return float(math.floor(rate) if self.whole else f"{rate:.4g}")
+
+    def between(self, low: float, high: float) -> float:
+        """A rate in the middle of two, in which whole numbers leave none out."""
+        return self.rounded((low + high) / 2 if self.whole else math.sqrt(low * high))
 
 
 class CapacitySearch:
@@ -75,7 +84,7 @@ class CapacitySearch:
         """
         good, bad = await self._bracket()
         while good is not None and bad is not None and bad > good * (1 + self._plan.tolerance):
-            middle = _rounded(math.sqrt(good * bad))
+            middle = self._plan.between(good, bad)
             if not good < middle < bad:
                 break
             if await self._keeps(middle):
@@ -87,7 +96,7 @@ class CapacitySearch:
     async def _bracket(self) -> tuple[float | None, float | None]:
         """A rate that keeps the SLO, and one at most twice as high that does not; None: there is none."""
         plan = self._plan
-        rate = _rounded(min(plan.start_rate, plan.max_rate))
+        rate = plan.rounded(min(plan.start_rate, plan.max_rate))
         good = bad = None
         while good is None or bad is None:
             if await self._keeps(rate):
@@ -97,7 +106,7 @@ class CapacitySearch:
                 rate = min(2 * rate, plan.max_rate)
             else:
                 bad = rate
-                rate = _rounded(rate / 2)
+                rate = plan.rounded(rate / 2)
                 if good is None and rate < MIN_SHARE_OF_START * min(plan.start_rate, plan.max_rate):
                     return None, bad
         return good, bad
@@ -110,13 +119,13 @@ class CapacitySearch:
         """Hold the rate, less the reserve, for longer; or the next lower one that keeps the SLO for as long."""
         plan = self._plan
         if good is not None and bad is not None:
-            good = _rounded(good / (1 + plan.reserve))
+            good = plan.rounded(good / (1 + plan.reserve)) or good
         lowest = 0.0 if good is None else MIN_SHARE_OF_START * good
         while good is not None and good >= lowest:
             step = await self._better(good, plan.confirm_factor * plan.seconds(good), plan.seed + _CONFIRM_SEED)
             if step.ok:
                 return Capacity(good, step.audio_rate, bad, plan.tolerance if bad is None else bad / good - 1)
-            bad, good = good, _rounded(good / (1 + plan.tolerance))
+            bad, good = good, plan.rounded(good / (1 + plan.tolerance))
         return Capacity(None, None, bad, plan.tolerance)
 
     async def _better(self, rate: float, seconds: float, seed: int) -> Step:
@@ -133,8 +142,9 @@ class CapacitySearch:
             self.steps.append(step)
             if not step.void:
                 return step
+        counted = "live streams" if self._plan.whole else "requests/s"
         raise VoidStep(
-            f"the search ends at {rate:g} requests/s, where the step was void {_ATTEMPTS} times: {'; '.join(step.void)}"
+            f"the search ends at {rate:g} {counted}, where the step was void {_ATTEMPTS} times: {'; '.join(step.void)}"
         )
 
 
@@ -143,8 +153,3 @@ def _is_overloaded(step: Step) -> bool:
     return bool(step.windows) and all(
         window.answered_rate < OVERLOADED_SHARE * step.offered_rate for window in step.windows[-2:]
     )
-
-
-def _rounded(rate: float) -> float:
-    """To four digits: rates are read and typed by people."""
-    return float(f"{rate:.4g}")

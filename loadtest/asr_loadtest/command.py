@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from asr_client.commands import connection
 
+from asr_loadtest import course_options
 from asr_loadtest import mix as mixes
 from asr_loadtest.capacity import RESERVE, TOLERANCE
 from asr_loadtest.errors import LoadTestError
@@ -17,7 +18,7 @@ from asr_loadtest.results import Arrivals, Slo
 
 if TYPE_CHECKING:
     from asr_loadtest.results import Report
-    from asr_loadtest.trial import Course, Trial
+    from asr_loadtest.trial import Trial
 
 # What a promise of latency says nothing about, and yet means.
 DEFAULT_ERROR_RATE = 0.001
@@ -44,6 +45,14 @@ def loadtest(
             help="A closed loop, whose callers wait for their answers: beside each rate, at that rate; or alone.",
         ),
     ] = None,
+    streams: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,…|search",
+            help="Live streams at a time, in place of requests: steps, the number of --soak, or a search for the "
+            "highest number that keeps the promise; latencies are then lags of partial results.",
+        ),
+    ] = None,
     slo_p95_ms: Annotated[float | None, typer.Option(metavar="MS", help="Promise: 95 % of requests within.")] = None,
     slo_p99_ms: Annotated[float | None, typer.Option(metavar="MS", help="Promise: 99 % of requests within.")] = None,
     slo_error_rate: Annotated[
@@ -61,7 +70,9 @@ def loadtest(
             min=0, max=1, metavar="SHARE", help="Promise: no more transcripts than this share differ from those alone."
         ),
     ] = None,
-    max_rate: Annotated[float, typer.Option(metavar="R", help="Highest rate of a search.")] = 1_000.0,
+    max_rate: Annotated[
+        float, typer.Option(metavar="R", help="Highest rate of a search, or number of live streams.")
+    ] = 1_000.0,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -112,14 +123,17 @@ def loadtest(
     """Put a server under load: requests arrive on a schedule, whether or not earlier ones were answered.
 
     With --rates, one step for each. With --soak, one rate for long. Else, with a promise (--slo-p95-ms …), a search for
-    the highest rate that keeps it.
+    the highest rate that keeps it. With --streams, the load is live streams, as fast as they are spoken.
 
     Exit code: 0 all promises kept, 1 one was broken, or a step was no valid measurement, 2 wrong usage.
     """
     slo = _slo(slo_p95_ms, slo_p99_ms, slo_error_rate, slo_changed_rate)
     if slo.changed_rate is not None and not check:
         raise typer.BadParameter("--slo-changed-rate needs the comparison that --no-check leaves out")
-    course = _course(rates, soak, rate, closed, slo, duration, max_rate, tolerance, reserve, seed)
+    chosen = course_options.Chosen(
+        rates, soak, rate, closed, streams, protocol, slo, duration, max_rate, tolerance, reserve, seed
+    )
+    course = course_options.of_streams(chosen) if streams is not None else course_options.of_requests(chosen)
 
     from asr_loadtest import recordings as profiles
     from asr_loadtest.measurement import Settings
@@ -177,49 +191,3 @@ def _slo(p95_ms: float | None, p99_ms: float | None, error_rate: float | None, c
     if error_rate is None and (p95_ms is not None or p99_ms is not None):
         error_rate = DEFAULT_ERROR_RATE
     return Slo(p95_ms, p99_ms, error_rate, changed_rate)
-
-
-def _course(
-    rates: str | None,
-    soak_minutes: float | None,
-    rate: float | None,
-    callers: int | None,
-    slo: Slo,
-    duration_s: float,
-    max_rate: float,
-    tolerance: float,
-    reserve: float,
-    seed: int,
-) -> "Course":
-    """Which loads are held; wrong usage where the options name none, or two."""
-    from asr_loadtest.trial import Course
-
-    if soak_minutes is not None:
-        if rates is not None or rate is None:
-            raise typer.BadParameter("--soak needs --rate, and no --rates")
-        if not 0 < soak_minutes < math.inf:
-            raise typer.BadParameter(f"--soak is {soak_minutes:g}; needs minutes above 0")
-        return Course("soak", _rates(f"{rate:g}"), 60 * soak_minutes, callers, seed=seed)
-    if rate is not None:
-        raise typer.BadParameter("--rate is for --soak; needs --rates for steps")
-    if rates is not None:
-        return Course("steps", _rates(rates), duration_s, callers, seed=seed)
-    if slo.is_empty:
-        if callers is None:
-            raise typer.BadParameter(
-                "no load is given; needs --rates, --soak and --rate, --closed, or a promise such as --slo-p95-ms to "
-                "search for the highest rate that keeps it"
-            )
-        return Course("steps", (), duration_s, callers, seed=seed)
-    _rates(f"{max_rate:g}")
-    return Course("search", (), duration_s, callers, max_rate, tolerance, reserve, seed)
-
-
-def _rates(text: str) -> tuple[float, ...]:
-    try:
-        rates = tuple(map(float, text.split(",")))
-    except ValueError:
-        rates = ()
-    if not rates or not all(0 < rate < math.inf for rate in rates):
-        raise typer.BadParameter(f"rates are {text!r}; needs requests per second above 0, such as 1,2,4,8")
-    return rates

@@ -1,24 +1,20 @@
 """One step: a load is held, first for a ramp that is thrown away, then for the time that is measured."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from asr_loadtest import assessment, schedule
 from asr_loadtest.assessment import Observation
 from asr_loadtest.generator import Exchange, Generator, punctual
 from asr_loadtest.probes import ServerProbe
 from asr_loadtest.recordings import Recording
-from asr_loadtest.results import Arrivals, Load, ResourceSample, Slo, Step
+from asr_loadtest.results import Arrivals, Load, Slo, Step
 from asr_loadtest.transcripts import Solo
 from asr_loadtest.validity import LATE_TOLERANCE_MS
+from asr_loadtest.watch import watch
 
-_LEAD_S = 0.05  # until the first arrival, so that it is not late
-_SAMPLE_INTERVAL_S = 1.0
-_MAX_SAMPLES = 600  # of a step: longer ones are sampled less often
+LEAD_S = 0.05  # until the first arrival, so that it is not late
 _SETTLE_ATTEMPTS = 5
 _SETTLE_PAUSE_S = 1.0
 _ORDER_LENGTH = 100_000  # of a closed loop, in which nobody knows how many requests there will be
@@ -80,10 +76,10 @@ class Bench:
         arrivals = ramp + [settings.ramp_s + at_s for at_s in measured]
         order = schedule.order(len(arrivals), len(self._recordings), seed)
         with punctual():
-            start_s = asyncio.get_running_loop().time() + _LEAD_S
-            watch = asyncio.create_task(self._watch(start_s, load))
+            start_s = asyncio.get_running_loop().time() + LEAD_S
+            watching = asyncio.create_task(watch(self._probe, start_s, load))
             exchanges = await self._generator.open_loop(arrivals, order, start_s)
-            observation = await watch
+            observation = await watching
         return self._assess(load, exchanges, observation)
 
     async def closed(self, callers: int, seconds: float, seed: int, rate: float | None = None) -> Step:
@@ -93,10 +89,10 @@ class Bench:
         load = Load("closed", rate, callers, None, seed, settings.ramp_s, seconds)
         order = schedule.order(_ORDER_LENGTH, len(self._recordings), seed)
         with punctual():
-            start_s = asyncio.get_running_loop().time() + _LEAD_S
-            watch = asyncio.create_task(self._watch(start_s, load))
+            start_s = asyncio.get_running_loop().time() + LEAD_S
+            watching = asyncio.create_task(watch(self._probe, start_s, load))
             exchanges = await self._generator.closed_loop(callers, settings.ramp_s + seconds, order, start_s, rate)
-            observation = await watch
+            observation = await watching
         return self._assess(load, exchanges, observation)
 
     def _assess(self, load: Load, exchanges: Sequence[Exchange], observation: Observation) -> Step:
@@ -104,30 +100,3 @@ class Bench:
         return assessment.assess(
             load, exchanges, observation, self._recordings, self._solos, settings.slo, settings.late_tolerance_ms
         )
-
-    async def _watch(self, start_s: float, load: Load) -> Observation:
-        """Readings at both edges of the measurement, and samples from the ramp to its end."""
-        loop = asyncio.get_running_loop()
-        begin_s = start_s + load.ramp_s
-        samples = asyncio.create_task(self._sample(begin_s, load))
-        await asyncio.sleep(begin_s - loop.time())
-        before, cpu_before = await self._read(), time.process_time()
-        await asyncio.sleep(begin_s + load.measured_s - loop.time())
-        cpu_s = time.process_time() - cpu_before
-        after = await self._read()
-        members = () if self._probe is None else self._probe.difference(before, after)
-        return Observation(members, await samples, cpu_s / load.measured_s)
-
-    async def _read(self) -> object:
-        return None if self._probe is None else await self._probe.read()
-
-    async def _sample(self, begin_s: float, load: Load) -> tuple[ResourceSample, ...]:
-        if self._probe is None:
-            return ()
-        loop = asyncio.get_running_loop()
-        interval_s = max(_SAMPLE_INTERVAL_S, load.measured_s / _MAX_SAMPLES)
-        samples = []
-        for at_s in np.arange(-load.ramp_s, load.measured_s, interval_s).tolist():
-            await asyncio.sleep(max(0.0, begin_s + at_s - loop.time()))
-            samples.append(await asyncio.to_thread(self._probe.sample, loop.time() - begin_s))
-        return tuple(sample for sample in samples if sample is not None)

@@ -49,8 +49,13 @@ def line(step: Step) -> str:
     )
     return (
         f"{wording.load(step.load)} for {step.load.measured_s:.0f} s: {figures or 'no success'} ms, "
-        f"{wording.rate(step.answered_rate)}/s answered, errors {wording.percent(step.error_rate)}: {outcome}"
+        f"{_answered(step)}, errors {wording.percent(step.error_rate)}: {outcome}"
     )
+
+
+def _answered(step: Step) -> str:
+    rate = wording.rate(step.answered_rate)
+    return f"{rate} s of audio per second" if step.streams is not None else f"{rate}/s answered"
 
 
 async def _count(bar: "tqdm[Any]", seconds: int) -> None:

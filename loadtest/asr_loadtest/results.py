@@ -1,6 +1,7 @@
 """What a load test finds out: everything that a report shows, and nothing about how it was measured.
 
-Rates are requests per second, latencies milliseconds from the scheduled arrival to the answer, times seconds.
+Rates are requests per second, latencies milliseconds from the scheduled arrival to the answer, times seconds; where the
+load is live streams, see `Step` and `StreamFigures`.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from typing import Literal
 
 Arrivals = Literal["poisson", "constant"]
 # "closed": so many callers, each sending its next request when it has its answer; what open-loop figures stand beside.
-Loop = Literal["open", "closed"]
+# "streams": so many live streams at a time, as fast as they are spoken.
+Loop = Literal["open", "closed", "streams"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Load:
     """What one step offers to the server."""
 
     loop: Loop
-    rate: float | None  # requests/s that are scheduled; of a closed loop the most that it sends, None: all it can
+    # Requests/s that are scheduled; of a closed loop the most that it sends, None: all it can. Or live streams.
+    rate: float | None
     callers: int | None  # at a time; None in an open loop
     arrivals: Arrivals | None  # how they are spaced; None in a closed loop
     seed: int  # of the arrivals and of the order of recordings
@@ -107,8 +110,22 @@ class Generator:
 
 
 @dataclass(frozen=True)
+class StreamFigures:
+    """Of live streams alone; the `latency` of their step is the lag of their partial results."""
+
+    final: Latency  # lag of final results: from the end of the last word
+    answer: Latency  # of a piece: from when it was spoken
+    pieces: int
+    late_pieces: int  # of these, how many had to wait for the answer to the one before
+
+
+@dataclass(frozen=True)
 class Step:
-    """One load, held for a while."""
+    """One load, held for a while.
+
+    Of live streams, rates are seconds of audio per second, which is how many streams were kept up with, and a request
+    is a whole stream.
+    """
 
     load: Load
     offered_rate: float  # scheduled requests/s as they fell, which a Poisson process does not hit exactly
@@ -131,6 +148,7 @@ class Step:
     generator: Generator
     void: tuple[str, ...]  # why this is no result; empty for a valid step
     missed: tuple[str, ...]  # which promises were not kept; empty when kept, or none was made
+    streams: StreamFigures | None = None  # None: the load was requests
 
     @property
     def error_rate(self) -> float:
@@ -147,7 +165,7 @@ class Step:
 class Capacity:
     """What a search found: the highest rate that kept the SLO, and the lowest that did not."""
 
-    rate: float | None  # requests/s; None when even the lowest rate missed it
+    rate: float | None  # requests/s, or live streams; None when even the lowest rate missed it
     audio_rate: float | None  # seconds of audio per second at that rate
     failed_rate: float | None  # None when the highest rate allowed kept it
     tolerance: float  # the two are within this factor of each other, less 1
@@ -202,6 +220,11 @@ class Report:
     slo: Slo
     steps: tuple[Step, ...]
     capacity: Capacity | None  # of a search
+
+    @property
+    def of_streams(self) -> bool:
+        """Whether the load was live streams."""
+        return any(step.load.loop == "streams" for step in self.steps)
 
     @property
     def ok(self) -> bool:

@@ -17,6 +17,8 @@ from asr_loadtest.results import MemberLoad
 
 TIMEOUT_S = 10.0  # a server at its limit still answers this one within milliseconds
 ENSEMBLE_DEPTH = 8  # ensembles may hold ensembles; Triton itself refuses a circle
+# Parameters in which a model of this kit names those that it asks by itself, in the order in which it does.
+ASKED_MODELS = ("acoustic", "ctc_decode")
 WORDS_WIDTH = 200  # characters of a refusal; that of another protocol's server may hold its bytes
 
 _NS_PER_MS = 1e6
@@ -65,7 +67,7 @@ class MemberStatistics:
     Args:
         url: HOST:PORT.
         protocol: "grpc" or "http".
-        model: the ensemble, or a plain model, which is its own only member.
+        model: the ensemble; or a plain model, which is its own first member, and asks those that its parameters name.
         tls: as `asr_client` takes it.
         headers: sent with every request.
     """
@@ -135,13 +137,23 @@ class MemberStatistics:
             self._members = tuple(dict.fromkeys(await self._steps(self._model, ENSEMBLE_DEPTH)))
         return self._members
 
+    async def parameters(self) -> dict[str, str]:
+        """Those of the model's configuration; empty where the server does not say."""
+        try:
+            return parameters_of(await self._config(self._model))
+        except _failures():
+            return {}
+
     async def _steps(self, model: str, depth: int) -> list[str]:
-        config = await self._ask("get_model_config", model_name=model)
-        config = config.get("config", config)  # gRPC wraps it
+        config = await self._config(model)
         steps = config.get("ensemble_scheduling", {}).get("step", [])
         if not steps or not depth:
-            return [model]
+            parameters = parameters_of(config)
+            return [model, *(parameters[name] for name in ASKED_MODELS if name in parameters)]
         return [member for step in steps for member in await self._steps(step["model_name"], depth - 1)]
+
+    async def _config(self, model: str) -> dict[str, Any]:
+        return _unwrapped(await self._ask("get_model_config", model_name=model))
 
     async def _ask(self, method: str, **arguments: str) -> dict[str, Any]:
         if self._client is None:
@@ -180,6 +192,16 @@ def difference(before: Snapshot, after: Snapshot) -> tuple[MemberLoad, ...]:
         for model, counts in after.counts.items()
         if model in before.counts
     )
+
+
+def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of a model's configuration, as tritonclient gives it."""
+    parameters = _unwrapped(config).get("parameters", {})
+    return {name: str(value.get("string_value", "")) for name, value in parameters.items()}
+
+
+def _unwrapped(config: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(config.get("config", config))  # gRPC wraps it
 
 
 def _since(before: Counts, after: Counts) -> Counts:

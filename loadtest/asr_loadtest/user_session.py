@@ -5,6 +5,7 @@ from typing import Any
 
 import gevent
 from asr_client import AsrError, Client, RetryPolicy, Transcription
+from asr_client._core import DEFAULT_ADDRESSES
 from locust.env import Environment
 from locust.runners import WorkerRunner
 from tqdm import tqdm
@@ -45,11 +46,15 @@ class Session:
         self._clients: dict[Protocol, Client] = {}
         self._users = 0
 
+    def url(self, protocol: Protocol) -> str:
+        """HOST:PORT of the server; without --host, of Triton's own port on this machine."""
+        return self._environment.host or DEFAULT_ADDRESSES[protocol]
+
     def client(self, protocol: Protocol) -> Client:
-        """The client of this protocol; without --host, of Triton's own port on this machine."""
+        """The client of this protocol."""
         if protocol not in self._clients:
             self._clients[protocol] = Client(
-                self._environment.host or None, protocol=protocol, model=self.options.model, retry=_ONE_ATTEMPT
+                self.url(protocol), protocol=protocol, model=self.options.model, retry=_ONE_ATTEMPT
             )
         return self._clients[protocol]
 

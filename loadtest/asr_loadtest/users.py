@@ -43,6 +43,10 @@ class AsrUser(User):
     abstract = True
     protocol: ClassVar[Protocol]
 
+    @classmethod
+    def prepare(cls, session: Session) -> None:
+        """See that a test with such users can begin, in the process that begins it; raises LoadTestError."""
+
     def on_start(self) -> None:
         """Find the session, and a source of chance of one's own."""
         session = _SESSIONS.get(self.environment)
@@ -164,10 +168,13 @@ def _open_session(environment: Environment, **_: Any) -> None:
     try:
         session = Session(environment)
         _SESSIONS[environment] = session
+        users = [user for user in environment.user_classes if issubclass(user, AsrUser)]
         if is_worker(environment):
             session.take_transcripts()
         else:
-            for protocol in {user.protocol for user in environment.user_classes if issubclass(user, AsrUser)}:
+            for user in users:
+                user.prepare(session)
+            for protocol in {user.protocol for user in users}:
                 session.ask_without_load(protocol)
     except (AsrError, LoadTestError) as error:
         _close_session(environment)

@@ -142,3 +142,26 @@ def test_the_rate_found_lasts():
     steady = noisy_queue(0, is_steady=True)
     assert steady(rate, 300, 77).ok
     assert not steady(1.5 * rate, 300, 77).ok
+
+
+@given(st.integers(1, 200), st.integers(1, 64), st.floats(0, 0.5))
+def test_live_streams_are_counted_in_whole_numbers_and_none_is_left_out(limit, first, reserve):
+    plan = replace(PLAN, start_rate=float(first), reserve=reserve, whole=True)
+    capacity, found = search(sharp(limit), plan)
+    assert all(held.load.rate == int(held.load.rate) >= 1 for held in found.steps)
+    if capacity.rate is None:
+        assert first / 8 > limit / 2  # the search ends at an eighth of the first
+        return
+    assert capacity.rate == max(1, int(limit_found(found, limit, plan) / (1 + reserve)))
+
+
+def limit_found(found, limit, plan):
+    """The highest number that a short step kept, which is the limit or within the tolerance of it."""
+    highest = max(held.load.rate for held in found.steps if held.ok)
+    assert highest <= limit < max(highest + 1, (highest + 1) * (1 + plan.tolerance))
+    return highest
+
+
+def test_one_stream_is_less_than_no_reserve():
+    capacity, _ = search(sharp(1), replace(PLAN, whole=True))
+    assert (capacity.rate, capacity.failed_rate) == (1, 2)

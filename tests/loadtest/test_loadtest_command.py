@@ -53,6 +53,7 @@ def stub() -> Iterator[str]:
 
 
 SHORT = ("--duration", 1.5, "--ramp", 0.2, "--late-tolerance", 1000)
+STREAMS = ("--duration", 6, *SHORT[2:])  # recordings are spoken as fast as they last
 
 
 def test_steps_end_in_a_table_and_three_files(run, folder, stub, tmp_path):
@@ -115,9 +116,50 @@ def test_no_server_is_one_line(run, folder):
         (("--rate", 1), "--rate is for --soak"),
         (("--slo-p95-ms", -1), "--slo-p95-ms is -1"),
         (("--rates", "1", "--slo-changed-rate", 0.1, "--no-check"), "--no-check leaves out"),
+        (("--streams", "2,x"), "--streams is '2,x'; needs whole numbers"),
+        (("--streams", "0"), "--streams is '0'; needs whole numbers"),
+        (("--streams", "1.5"), "--streams is '1.5'; needs whole numbers"),
+        (("--streams", "2", "--protocol", "http"), "--streams needs gRPC"),
+        (("--streams", "2", "--rates", "1", "--closed", 2), "needs no --rates and no --closed"),
+        (("--streams", "search"), "needs a promise to keep"),
+        (("--streams", "search", "--soak", 1, "--slo-p95-ms", 9), "--soak needs a number of --streams"),
+        (("--streams", "2,4", "--soak", 1), "--soak needs one number"),
     ],
 )
 def test_wrong_usage_ends_in_2(run, folder, arguments, words):
     ran = run(folder, *arguments)
     assert ran.code == 2
     assert words in " ".join(ran.err.replace("│", " ").split())
+
+
+def test_live_streams_end_in_a_table_and_three_files(run, folder, stub, tmp_path):
+    ran = run(folder, "-u", stub, "--streams", "1,3", *STREAMS)
+    assert ran.code == 0, ran.err
+    assert "3 recordings transcribed without load" in ran.err
+    assert "3 streams for 6 s: p50" in ran.err
+    assert "lag of partial results" in ran.out
+
+
+def test_what_is_heard_of_live_streams_is_compared(run, folder, stub, tmp_path):
+    report = tmp_path / "report"
+    ran = run(
+        folder, "-u", stub, "--streams", 2, "--duration", 6, "--ramp", 0.2, "--late-tolerance", 1000, "-o", report
+    )
+    assert ran.code == 0, ran.err
+    content = json.loads((report / "report.json").read_text())
+    assert content["target"]["model"] == "asr_stream"
+    (step,) = content["steps"]
+    assert (step["load"]["loop"], step["load"]["rate"]) == ("streams", 2)
+    assert step["checked"] > 0
+    assert step["changed"] == 0
+    assert step["streams"]["pieces"] == pytest.approx(2 * 60, abs=6)
+    assert "late_pieces" in (report / "report.csv").read_text()
+    assert "2 streams" in (report / "report.html").read_text()
+
+
+def test_a_search_finds_a_number_of_live_streams(run, folder):
+    with running(Behaviour(streams=5)) as url:
+        ran = run(folder, "-u", url, "--streams", "search", "--slo-p95-ms", 1500, "--duration", 3, *SHORT[2:])
+    assert ran.code == 0, ran.err
+    assert "Capacity: 4 live streams" in ran.out  # five, less the reserve
+    assert "6 live streams missed it" in ran.out

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from asr_loadtest.report.page import html
 from asr_loadtest.results import MemberLoad, Report, ResourceSample
-from loadtest_reports import closed, latency, report, search, step
+from loadtest_reports import closed, latency, report, search, step, streams
 
 HOSTILE = '<script>alert("1")</script>&\x00\x1b\u202e$x^2$'
 
@@ -26,7 +26,9 @@ def soak() -> Report:
     return report(step(), kind="soak")
 
 
-@pytest.mark.parametrize("made", [report(step(), step(8.0), closed()), search(), search(rate=None), soak()])
+@pytest.mark.parametrize(
+    "made", [report(step(), step(8.0), closed()), search(), search(rate=None), soak(), report(streams(1), streams(8))]
+)
 def test_a_page_and_its_plots_are_well_formed(made: Report) -> None:
     page = html(made)
     parsed(page)
@@ -95,3 +97,11 @@ def test_growth_that_has_ended_is_not_taken_for_a_leak() -> None:
 
 def test_without_statistics_and_processes_there_is_still_a_page() -> None:
     parsed(html(report(step(members=(), resources=(), by_class={}))))
+
+
+def test_a_page_of_live_streams_speaks_of_lags() -> None:
+    page = html(report(streams(1), streams(8)))
+    assert "8 streams" in page
+    assert "Lag in milliseconds" in page
+    assert "requests/s" not in page
+    assert "scheduled arrival" not in page

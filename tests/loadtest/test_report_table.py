@@ -1,8 +1,8 @@
 """The report in a terminal."""
 
 from asr_loadtest.report import table
-from asr_loadtest.results import MemberLoad
-from loadtest_reports import closed, latency, report, search, step
+from asr_loadtest.results import Capacity, MemberLoad
+from loadtest_reports import closed, latency, report, search, step, streams
 
 
 def test_a_row_for_each_load() -> None:
@@ -55,3 +55,14 @@ def test_what_a_server_says_cannot_command_the_terminal() -> None:
     text = table.text(report(step(errors={"ServerError": 3}, error_example="\x1b[2Jgone\r\nagain")))
     assert "\x1b" not in text
     assert "\r" not in text
+
+
+def test_live_streams_have_lags_and_late_pieces() -> None:
+    made = report(streams(1), streams(8), kind="search", capacity=Capacity(8.0, 7.9, 9.0, 0.125))
+    lines = table.text(made).splitlines()
+    assert "lag of partial results" in lines[3]
+    assert "lag of final results" in lines[3]
+    assert [line.split("  ")[0] for line in lines[5:7]] == ["1 stream", "8 streams"]
+    assert lines[6].split()[2:] == ["7.92", "50", "125", "200", "900", "2,250", "1", "%", "0", "%", "0"]
+    assert lines[-1].startswith("Capacity: 8 live streams, 7.90 s of audio per second, with p95 ≤ 500 ms")
+    assert "9 live streams missed it" in lines[-1]

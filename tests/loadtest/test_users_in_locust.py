@@ -167,6 +167,28 @@ def test_the_web_page_takes_the_options(audio: Path) -> None:
     assert stats["fail_ratio"] == 0
 
 
+def test_a_stream_user_tells_the_lags_of_its_results(audio: Path, tmp_path: Path) -> None:
+    with stub_triton.running(Behaviour(delay_s=0.01, streams=2)) as url:
+        status, log = finish(headless(tmp_path, url, audio, "-u", 3, "-r", 3, "-t", "6s", "StreamUser"))
+
+    assert status == 1, log  # one of three is refused
+    seen = figures(tmp_path)
+    assert set(seen) == {"partial result", "final result", "live stream"}
+    assert seen["partial result"]["num_failures"] == seen["final result"]["num_failures"] == 0
+    # Two streams have a partial result each 0.32 s of 6; by then their newest chunk is 0.48 s old or more.
+    assert 10 <= seen["partial result"]["num_requests"] <= 40
+    assert min(map(float, seen["partial result"]["response_times"])) >= 480
+    assert seen["live stream"]["num_failures"] > 0
+
+
+def test_transcripts_of_live_streams_are_not_checked_in_locust(audio: Path, tmp_path: Path) -> None:
+    with stub_triton.running(Behaviour()) as url:
+        status, log = finish(headless(tmp_path, url, audio, "-t", "2s", "--check", "StreamUser"))
+
+    assert status == 1
+    assert "--check is for requests" in log
+
+
 def get(address: str, form: dict[str, Any] | None = None) -> str:
     """A page of the server, which may still be starting; a form is sent with POST."""
     data = None if form is None else urllib.parse.urlencode(form).encode()

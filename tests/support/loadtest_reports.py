@@ -14,6 +14,7 @@ from asr_loadtest.results import (
     ResourceSample,
     Slo,
     Step,
+    StreamFigures,
     Target,
     Window,
 )
@@ -66,6 +67,14 @@ def closed(callers: int = 4, **changes: object) -> Step:
     """A valid step of a closed loop."""
     load = Load("closed", None, callers, None, seed=7, ramp_s=5.0, measured_s=60.0)
     return step(**{"load": load, **changes})  # type: ignore[arg-type]
+
+
+def streams(number: int = 8, **changes: object) -> Step:
+    """A valid step of live streams."""
+    load = Load("streams", float(number), None, None, seed=7, ramp_s=5.0, measured_s=60.0)
+    figures = StreamFigures(latency(900.0, 100), latency(12.0), pieces=4800, late_pieces=48)
+    made = {"load": load, "audio_rate": 0.99 * number, "by_class": {}, "streams": figures, **changes}
+    return step(float(number), **made)  # type: ignore[arg-type]
 
 
 def report(*steps: Step, **changes: object) -> Report:

@@ -1,7 +1,8 @@
 """A stand-in for Triton in a process of its own, over gRPC, which answers after a time that is known exactly.
 
 `python stub_triton.py '{"delay_s": 0.1, …}'` prints its port and serves until its standard input ends. The settings are
-those of `Behaviour`; the text of every answer is the MD5 sum of the audio, so that answers can be told apart.
+those of `Behaviour`; the text of every answer is the MD5 sum of the audio, so that answers can be told apart. Of a live
+stream each piece is a request; it has a partial result for each chunk, and a final one at its end.
 """
 
 import asyncio
@@ -30,6 +31,11 @@ class Behaviour:
     servers: int = 0  # requests that are worked on at a time; the others queue. 0: all
     queue_limit: int = 0  # of requests in all; beyond it they are refused at once. 0: none
     changes_every: int = 0  # every n-th answer has another text; 0: none
+    streams: int = 0  # live streams at a time; beyond it they are refused. 0: any number
+
+
+STREAM_RATE = 16_000  # Hz; its samples have 16 bits
+CHUNK_S, AFTER_S, ENDPOINT_S = 0.32, 0.16, 0.8
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
@@ -39,6 +45,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         self._stall_end = 0.0
         self._received = 0
         self._under_way = 0
+        self._streams = 0
 
     async def ModelMetadata(self, request, context):
         kinds = {"TRANSCRIPT": "BYTES", "CONFIDENCE": "FP32", "DURATION": "FP32", "WORDS": "BYTES"}
@@ -65,6 +72,29 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
             text = "something else"
         return _response(request.model_name, text.encode())
 
+    async def ModelConfig(self, request, context):
+        paces = {"chunk_seconds": CHUNK_S, "after_seconds": AFTER_S, "endpoint_seconds": ENDPOINT_S}
+        is_stream = request.name.endswith("_stream")
+        parameters = {name: {"string_value": str(value)} for name, value in paces.items()} if is_stream else {}
+        return service_pb2.ModelConfigResponse(config={"name": request.name, "parameters": parameters})
+
+    async def ModelStreamInfer(self, requests, context):
+        if self._behaviour.streams and self._streams >= self._behaviour.streams:
+            yield service_pb2.ModelStreamInferResponse(error_message="UNAVAILABLE: Exceeds maximum queue size")
+            return
+        self._streams += 1
+        audio, is_last = b"", False
+        try:
+            async for request in requests:
+                self._received += 1
+                audio += request.raw_input_contents[0][4:]
+                await self._work(self._received)
+                is_last = request.parameters["sequence_end"].bool_param
+                self._streams -= is_last  # before the caller hears of it, and begins the next one
+                yield _live(request, audio)
+        finally:
+            self._streams -= not is_last
+
     async def _work(self, number: int) -> None:
         behaviour = self._behaviour
         loop = asyncio.get_running_loop()
@@ -81,13 +111,35 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
                 await asyncio.sleep(delay_s)
 
 
+def _live(request, audio: bytes) -> service_pb2.ModelStreamInferResponse:
+    seconds = len(audio) / (2 * STREAM_RATE)
+    final = {"text": hashlib.md5(audio).hexdigest(), "start": 0.0, "end": seconds, "confidence": 0.5, "words": []}
+    is_last = request.parameters["sequence_end"].bool_param
+    chunks = 0 if is_last else max(0, int((seconds - AFTER_S + 1e-6) / CHUNK_S))
+    tensors = {
+        "PARTIAL": ("BYTES", _text(b"word " * chunks)),
+        "STABLE": ("INT32", struct.pack("<i", 0)),
+        "FINALS": ("BYTES", _text(json.dumps([final] if is_last else []).encode())),
+        "DURATION": ("FP32", struct.pack("<f", seconds)),
+    }
+    return service_pb2.ModelStreamInferResponse(infer_response=_tensors(request.model_name, tensors))
+
+
+def _text(value: bytes) -> bytes:
+    return struct.pack("<I", len(value)) + value
+
+
 def _response(model: str, text: bytes) -> service_pb2.ModelInferResponse:
     tensors = {
-        "TRANSCRIPT": ("BYTES", struct.pack("<I", len(text)) + text),
+        "TRANSCRIPT": ("BYTES", _text(text)),
         "CONFIDENCE": ("FP32", struct.pack("<f", 0.5)),
         "DURATION": ("FP32", struct.pack("<f", 2.0)),
-        "WORDS": ("BYTES", struct.pack("<I", 2) + b"[]"),
+        "WORDS": ("BYTES", _text(b"[]")),
     }
+    return _tensors(model, tensors)
+
+
+def _tensors(model: str, tensors: dict[str, tuple[str, bytes]]) -> service_pb2.ModelInferResponse:
     return service_pb2.ModelInferResponse(
         model_name=model,
         outputs=[{"name": name, "datatype": kind, "shape": [1, 1]} for name, (kind, _) in tensors.items()],

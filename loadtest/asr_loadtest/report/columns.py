@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asr_loadtest.report import wording
-from asr_loadtest.results import MemberLoad, Report, Step
+from asr_loadtest.results import Latency, MemberLoad, Report, Step, StreamFigures
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,7 @@ class Column:
 def results(report: Report) -> tuple[Column, ...]:
     """What callers saw."""
     columns = [
-        Column("answered/s", lambda step: wording.rate(step.answered_rate)),
-        Column("RTFx", lambda step: wording.rate(step.audio_rate)),
-        Column("p50 ms", lambda step: wording.milliseconds(step.latency.p50_ms)),
-        Column("p95 ms", lambda step: wording.milliseconds(step.latency.p95_ms)),
-        Column("p99 ms", lambda step: wording.milliseconds(step.latency.p99_ms)),
+        *(_of_streams() if report.of_streams else _of_requests()),
         Column("errors", lambda step: wording.percent(step.error_rate)),
     ]
     if any(step.checked for step in report.steps):
@@ -31,6 +27,33 @@ def results(report: Report) -> tuple[Column, ...]:
     if any(step.wer is not None for step in report.steps):
         columns.append(Column("WER", lambda step: wording.percent(step.wer)))
     return tuple(columns)
+
+
+def _of_requests() -> tuple[Column, ...]:
+    return (
+        Column("answered/s", lambda step: wording.rate(step.answered_rate)),
+        Column("RTFx", lambda step: wording.rate(step.audio_rate)),
+        *_quantiles("", lambda step: step.latency, ("p50", "p95", "p99")),
+    )
+
+
+def _of_streams() -> tuple[Column, ...]:
+    def figures(value: Callable[[StreamFigures], str]) -> Callable[[Step], str]:
+        return lambda step: wording.NOTHING if step.streams is None else value(step.streams)
+
+    return (
+        Column("RTFx", lambda step: wording.rate(step.audio_rate)),
+        *_quantiles("lag of partial results", lambda step: step.latency, ("p50", "p95", "p99")),
+        *_quantiles("lag of final results", lambda step: step.streams.final if step.streams else None, ("p50", "p95")),
+        Column("late pieces", figures(lambda found: wording.percent(found.late_pieces / max(1, found.pieces)))),
+    )
+
+
+def _quantiles(group: str, latency: Callable[[Step], Latency | None], names: tuple[str, ...]) -> tuple[Column, ...]:
+    def cell(name: str) -> Callable[[Step], str]:
+        return lambda step: wording.milliseconds(getattr(latency(step), f"{name}_ms", None))
+
+    return tuple(Column(f"{name} ms", cell(name), group) for name in names)
 
 
 def members(report: Report) -> tuple[Column, ...]:

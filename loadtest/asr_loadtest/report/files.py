@@ -64,6 +64,11 @@ def _cells(step: Step) -> Iterable[tuple[str, Cell]]:
     yield from _latency("rejected_", step.rejected_latency)
     for name in ("checked", "changed", "wer", "solo_wer"):
         yield name, getattr(step, name)
+    if step.streams is not None:
+        yield "pieces", step.streams.pieces
+        yield "late_pieces", step.streams.late_pieces
+        yield from _latency("final_", step.streams.final)
+        yield from _latency("answer_", step.streams.answer)
     for length_class, latency in step.by_class.items():
         yield from _latency(f"{length_class}_", latency)
     for member in step.members:

@@ -14,6 +14,20 @@ from asr_loadtest.report.columns import Column
 from asr_loadtest.results import Report, Step
 
 _TEMPLATE = "report.html.jinja"
+_LOOPS = {"closed": "closed loop", "streams": "live streams"}  # without arrivals of their own
+
+# How loads come, and what is measured of them: over the table, and at the end.
+REQUESTS_EXPLAINED = (
+    "Latency in milliseconds, from the scheduled arrival to the answer",
+    "Requests are sent on a schedule that does not wait for answers, unless the load says callers. Latency counts from "
+    "the scheduled time.",
+)
+STREAMS_EXPLAINED = (
+    "Lag in milliseconds: of partial results from the oldest sample that is new in them, of final ones from the end of "
+    "their last word",
+    "Streams are sent as fast as they are spoken. Lags count from when it was spoken. Late pieces had to wait for the "
+    "answer to the one before.",
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,7 @@ def _content(report: Report) -> dict[str, Any]:
         "state": _state(report, valid),
         "tiles": _tiles(report, valid),
         "results": _table(valid, columns.results(report), report),
+        "explained": STREAMS_EXPLAINED if report.of_streams else REQUESTS_EXPLAINED,
         "members": _table(valid, members, report) if members else None,
         "generator": _table(report.steps, columns.generator(), report),
         "void": [step for step in report.steps if step.void],
@@ -118,16 +133,20 @@ def _is_capacity(report: Report, step: Step) -> bool:
 
 def _tiles(report: Report, valid: Sequence[Step]) -> list[tuple[str, str]]:
     """The figures of the best valid step that kept its promises, large; none when there is none."""
-    kept = [step for step in valid if step.ok and step.load.loop == "open"] or [step for step in valid if step.ok]
+    kept = [step for step in valid if step.ok and step.load.loop != "closed"] or [step for step in valid if step.ok]
     if not kept:
         return []
     best = max(kept, key=lambda step: step.answered_rate)
     latency = best.latency
     quantile, value = ("p99", latency.p99_ms) if report.slo.p99_ms is not None else ("p95", latency.p95_ms)
     return [
-        (f"{wording.rate(best.answered_rate)}/s", "requests answered"),
+        (
+            (wording.load(best.load), "at a time")
+            if report.of_streams
+            else (f"{wording.rate(best.answered_rate)}/s", "requests answered")
+        ),
         (wording.rate(best.audio_rate), "seconds of audio per second (RTFx)"),
-        (f"{wording.milliseconds(value)} ms", f"{quantile} latency"),
+        (f"{wording.milliseconds(value)} ms", f"{quantile} {'lag' if report.of_streams else 'latency'}"),
         (wording.percent(best.error_rate), "errors"),
     ]
 
@@ -136,8 +155,9 @@ def _rules(report: Report) -> list[str]:
     tolerances = {step.generator.late_tolerance_ms for step in report.steps}
     tolerance = wording.listing(f"{value:g}" for value in sorted(tolerances))
     late = wording.percent(validity.MAX_LATE_SHARE)
+    sent = "pieces" if report.of_streams else "requests"
     return [
-        f"more than {late} of its requests were sent more than {tolerance} ms late,",
+        f"more than {late} of its {sent} were sent more than {tolerance} ms late,",
         f"the generator took more than {validity.MAX_CPU_CORES:g} of a processor core,",
         f"less than {wording.percent(validity.MIN_SENT_SHARE)} of what was scheduled was sent,",
         f"it had fewer than {validity.needed_requests(report.slo):,} requests, which its quantiles need.",
@@ -157,7 +177,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         ("Server's processes", "on this machine, watched" if target.local else "elsewhere: not watched"),
         ("Recordings", wording.profile(report)),
         ("Length classes", ", ".join(f"{name}: {number}" for name, number in report.profile.classes.items())),
-        ("Arrivals", _together("closed loop" if load.arrivals is None else load.arrivals for load in loads)),
+        ("Arrivals", _together(load.arrivals or _LOOPS[load.loop] for load in loads)),
         ("Seeds", _together(str(load.seed) for load in loads)),
         ("Ramp, in no figure", _together(wording.duration(load.ramp_s) for load in loads)),
         ("Measured, each step", _together(wording.duration(load.measured_s) for load in loads)),

@@ -86,20 +86,21 @@ def legend(figure: Figure, columns: int = 4) -> None:
     figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.2, borderpad=0.2)
 
 
-def _valid(report: Report, loop: str = "open") -> list[Step]:
-    """Valid steps of the kind, by the load."""
-    steps = [step for step in report.steps if step.load.loop == loop and not step.void]
-    return sorted(steps, key=lambda step: step.offered_rate if loop == "open" else step.load.callers or 0)
+def _valid(report: Report, *, closed: bool = False) -> list[Step]:
+    """Valid steps of the closed loop, or of all other loads, in the order of the load."""
+    steps = [step for step in report.steps if (step.load.loop == "closed") == closed and not step.void]
+    return sorted(steps, key=lambda step: (step.load.callers or 0) if closed else step.offered_rate)
 
 
 def _latency(report: Report) -> Plot | None:
-    steps, closed = _valid(report), _valid(report, "closed")
-    void = [step.offered_rate for step in report.steps if step.void and step.load.loop == "open"]
+    steps, closed = _valid(report), _valid(report, closed=True)
+    void = [step.offered_rate for step in report.steps if step.void and step.load.loop != "closed"]
     if len(steps) < 2 or not any(step.latency.p50_ms is not None for step in steps):
         return None
+    measured = "lag" if report.of_streams else "latency"
 
     def paint(figure: Figure) -> None:
-        axes = figure.add_subplot(xlabel="offered requests/s", ylabel="latency, ms")
+        axes = figure.add_subplot(xlabel=f"offered {wording.unit(report)}", ylabel=f"{measured}, ms")
         for name, label, colour in QUANTILES:
             if any(getattr(step.latency, name) is not None for step in steps):
                 values = [_or_gap(getattr(step.latency, name)) for step in steps]
@@ -119,9 +120,14 @@ def _latency(report: Report) -> Plot | None:
         _mark_capacity(axes, report)
         legend(figure)
 
+    caption = (
+        "Of partial results, from the oldest sample that is new in them."
+        if report.of_streams
+        else "From the scheduled arrival to the answer, successes alone."
+    )
     return draw(
-        "Latency against offered load",
-        "From the scheduled arrival to the answer, successes alone. Void steps are marked on the axis: no result.",
+        f"{measured.capitalize()} against offered load",
+        f"{caption} Void steps are marked on the axis: no result.",
         paint,
     )
 
@@ -141,21 +147,23 @@ def _throughput(report: Report) -> Plot | None:
             rates.plot(offered, failed, "x-", color=BAD, linewidth=1.1, label="errors")
         _from_zero(rates, max(offered))
         _mark_capacity(rates, report)
-        rates.set_ylabel("requests/s")
+        rates.set_ylabel(wording.unit(report))
         legend(figure)
         audio.plot(offered, [step.audio_rate for step in steps], "o-", color="#4b5fa5")
         _from_zero(audio, max(offered))
         audio.set_ylabel("RTFx")
-        audio.set_xlabel("offered requests/s")
+        audio.set_xlabel(f"offered {wording.unit(report)}")
 
     caption = (
-        "Successes per second against what was offered, and seconds of audio that were answered per second (RTFx)."
+        "Seconds of audio that were answered per second, which is how many streams were kept up with."
+        if report.of_streams
+        else "Successes per second against what was offered, and seconds of audio that were answered per second (RTFx)."
     )
     return draw("Throughput", caption, paint, height=1.25)
 
 
 def _stages(report: Report) -> Plot | None:
-    steps = [step for step in [*_valid(report), *_valid(report, "closed")] if step.members]
+    steps = [step for step in [*_valid(report), *_valid(report, closed=True)] if step.members]
     if not steps:
         return None
 
@@ -178,10 +186,10 @@ def _stages(report: Report) -> Plot | None:
 
 
 def _batches(report: Report) -> Plot | None:
-    steps = [step for step in [*_valid(report), *_valid(report, "closed")] if step.members]
+    steps = [step for step in [*_valid(report), *_valid(report, closed=True)] if step.members]
     if len(steps) < 2:
         return None
-    in_open_loop = sum(step.load.loop == "open" for step in steps)  # which come first
+    in_open_loop = sum(step.load.loop != "closed" for step in steps)  # which come first
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot(ylabel="requests per execution")
@@ -197,7 +205,7 @@ def _batches(report: Report) -> Plot | None:
 
 
 def _resources(report: Report) -> Plot | None:
-    steps = [*_valid(report), *_valid(report, "closed")]
+    steps = [*_valid(report), *_valid(report, closed=True)]
     rows = [
         ("cpu_cores", "CPU cores", 1.0, "#2a7f62"),
         ("memory_bytes", "memory, MiB", 1.0 / MIB, "#4b5fa5"),
@@ -225,7 +233,7 @@ def _resources(report: Report) -> Plot | None:
 
 
 def _classes(report: Report) -> Plot | None:
-    steps = _valid(report) or _valid(report, "closed")
+    steps = _valid(report) or _valid(report, closed=True)
     # An overloaded step would flatten the others, and says nothing of the service.
     steps = [step for step in steps if not step.missed] or steps
     names = list(dict.fromkeys(name for step in steps for name in step.by_class))
@@ -301,10 +309,14 @@ def _label_steps(axes: Axes, steps: Sequence[Step]) -> None:
     axes.set_xlim(-0.6, max(len(steps), FEWEST_PLACES) - 0.4)
     crowded = len(steps) > 9
     axes.set_xticks(range(len(steps)), labels, rotation=60 if crowded else 0, ha="right" if crowded else "center")
-    axes.set_xlabel(
-        "load: offered requests/s" + (", or callers" if any(s.load.loop == "closed" for s in steps) else "")
-    )
+    axes.set_xlabel(_load_label(steps))
     axes.grid(visible=False, axis="x")
+
+
+def _load_label(steps: Sequence[Step]) -> str:
+    if any(step.load.loop == "streams" for step in steps):
+        return "load: live streams"
+    return "load: offered requests/s" + (", or callers" if any(step.load.loop == "closed" for step in steps) else "")
 
 
 def _member(step: Step, model: str, value: str) -> float:

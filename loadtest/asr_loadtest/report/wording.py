@@ -56,10 +56,17 @@ def duration(seconds: float) -> str:
 
 def load(step_load: Load) -> str:
     """What a step offers, in a word or two."""
+    if step_load.loop == "streams":
+        return "1 stream" if step_load.rate == 1 else f"{step_load.rate:g} streams"
     if step_load.loop == "closed":
         callers = "1 caller" if step_load.callers == 1 else f"{step_load.callers} callers"
         return callers if step_load.rate is None else f"{callers}, {step_load.rate:.4g}/s"
     return f"{step_load.rate:.4g}/s"
+
+
+def unit(report: Report) -> str:
+    """What loads are counted in."""
+    return "live streams" if report.of_streams else "requests/s"
 
 
 def promises(slo: Slo) -> tuple[str, ...]:
@@ -80,25 +87,30 @@ def changed(step: Step) -> str:
     return f"{step.changed} ({percent(step.changed / step.checked)})" if step.changed else "0"
 
 
-def capacity(found: Capacity, slo: Slo) -> str:
+def capacity(found: Capacity, report: Report) -> str:
     """The result of a search in a sentence or two."""
-    promised = listing(promises(slo)) or "what was promised"
+    promised = listing(promises(report.slo)) or "what was promised"
+    counted, number = unit(report), "number" if report.of_streams else "rate"
+
+    def amount(value: float) -> str:
+        return f"{value:g} {counted}" if report.of_streams else f"{rate(value)} {counted}"
+
     if found.rate is None:
-        lowest = "" if found.failed_rate is None else f", not even {rate(found.failed_rate)} requests/s"
-        return f"No rate kept {promised}{lowest}."
+        lowest = "" if found.failed_rate is None else f", not even {amount(found.failed_rate)}"
+        return f"No {number} kept {promised}{lowest}."
     audio = "" if found.audio_rate is None else f", {rate(found.audio_rate)} s of audio per second"
     limit = (
-        "No rate that was allowed missed it."
+        f"No {number} that was allowed missed it."
         if found.failed_rate is None
-        else f"{rate(found.failed_rate)} requests/s missed it: found to within {percent(found.tolerance)}."
+        else f"{amount(found.failed_rate)} missed it: found to within {percent(found.tolerance)}."
     )
-    return f"{rate(found.rate)} requests/s{audio}, with {promised}. {limit}"
+    return f"{amount(found.rate)}{audio}, with {promised}. {limit}"
 
 
 def verdict(report: Report) -> str:
     """The result in a sentence or two."""
     if report.capacity is not None:
-        return f"Capacity: {capacity(report.capacity, report.slo)}"
+        return f"Capacity: {capacity(report.capacity, report)}"
     valid = [step for step in report.steps if not step.void]
     void = len(report.steps) - len(valid)
     left_out = f" {void} of {len(report.steps)} steps void." if void else ""

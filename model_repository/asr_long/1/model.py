@@ -42,11 +42,8 @@ class TritonPythonModel:
     """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the settings from the model's configuration; Triton itself would ignore a misspelt key."""
-        settings = {key: item["string_value"] for key, item in json.loads(args["model_config"])["parameters"].items()}
-        if settings.keys() != SETTINGS:
-            raise pb_utils.TritonModelException(f"parameters are {sorted(settings)}; needs {sorted(SETTINGS)}")
-        self.settings = settings
+        """Read the settings from the model's configuration."""
+        self.settings = settings = steps.settings(args["model_config"], SETTINGS)
         self.labels = Labels.load(Path(args["model_repository"]) / "labels.json")
         rate, shortest = int(settings["sampling_rate"]), int(settings["min_samples"])
         self.limits = audio.Limits(rate, shortest, float(settings["max_seconds"]))

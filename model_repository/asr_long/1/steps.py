@@ -1,7 +1,7 @@
 """The models behind, in Triton's terms: what to ask them, and what their answers hold. Asking is the caller's part."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -13,6 +13,18 @@ _HEARD = ["TRANSCRIPT", "CONFIDENCE", "WORDS"]
 
 class StepError(RuntimeError):
     """A model behind has failed, or refuses what it was asked; which of both is lost on the way here."""
+
+
+def settings(config: str, names: Collection[str]) -> dict[str, str]:
+    """The parameters of a model's configuration, which must be these; Triton itself would ignore a misspelt key.
+
+    Raises:
+        TritonModelException: one is missing, or unknown.
+    """
+    found = {key: item["string_value"] for key, item in json.loads(config)["parameters"].items()}
+    if found.keys() != set(names):
+        raise pb_utils.TritonModelException(f"parameters are {sorted(found)}; needs {sorted(names)}")
+    return found
 
 
 def ask_acoustic(model: str, samples: np.ndarray) -> "pb_utils.InferenceRequest":

@@ -27,11 +27,8 @@ class TritonPythonModel:
     """A sequence of AUDIO pieces, each BYTES [1, 1] -> to each of them what config.pbtxt lists, each [1, 1]."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the settings from the model's configuration; Triton itself would ignore a misspelt key."""
-        settings = {key: item["string_value"] for key, item in json.loads(args["model_config"])["parameters"].items()}
-        if settings.keys() != SETTINGS:
-            raise pb_utils.TritonModelException(f"parameters are {sorted(settings)}; needs {sorted(SETTINGS)}")
-        self.settings = settings
+        """Read the settings from the model's configuration."""
+        self.settings = settings = steps.settings(args["model_config"], SETTINGS)
         self.labels = Labels.load(Path(args["model_repository"]) / "labels.json")
         self.pace = Pace(**{name: float(settings[f"{name}_seconds"]) for name in PACE})
         self.streams = live.Streams(int(settings["max_streams"]))

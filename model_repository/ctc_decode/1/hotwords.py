@@ -147,21 +147,27 @@ def search(trees: Sequence[HotwordTree], log_probs: Sequence[NDArray[np.float32]
 
 
 class _Search:
-    """One pass over the frames of some recordings, with what is under way in any of them."""
+    """One pass over the frames of some recordings, with what is under way in any of them.
+
+    In most frames nothing but the blank is likely. They are passed over, in each recording by itself: a step takes the
+    next frame of each in which anything is, so that there are as many steps as the busiest recording has such frames.
+    """
 
     def __init__(self, trees: Sequence[HotwordTree], log_probs: Sequence[NDArray[np.float32]]) -> None:
         self._blank, self._delimiter = trees[0].vocabulary.blank, trees[0].vocabulary.delimiter
-        self._join(trees)
         self._frames = np.array([len(item) for item in log_probs])
         shape = (len(log_probs), int(self._frames.max()))
-        # Beyond a recording's end nothing is likely: what is under way there falls out of the beam.
         self._relative = np.full((*shape, log_probs[0].shape[1]), -np.inf, dtype=np.float32)
         self._unheard = np.ones(self._relative.shape, dtype=bool)
         self._begins = np.full(shape, -1)  # the label that the best path begins at a frame
-        self._is_busy = np.zeros(shape, dtype=bool)
+        self._silence = np.zeros((shape[0], shape[1] + 1))  # what the blanks of all frames before this one add up to
         self._first_spoken, self._last_spoken = np.zeros(len(log_probs)), np.zeros(len(log_probs))
-        for item, values in enumerate(log_probs):
-            self._prepare(item, values)
+        busy = [self._prepare(item, values) for item, values in enumerate(log_probs)]
+        # `[steps, recordings]`: the frame of each; the number of its frames where it has none left.
+        self._busy = np.tile(self._frames, (max(map(len, busy)), 1))
+        for item, frames in enumerate(busy):
+            self._busy[: len(frames), item] = frames
+        self._join(trees)
 
     def _join(self, trees: Sequence[HotwordTree]) -> None:
         """The nodes of all trees as those of one; recordings with the same hotwords share theirs."""
@@ -176,10 +182,22 @@ class _Search:
         self._first = np.concatenate(
             [*(tree.first[:-1] + at for tree, at in zip(distinct, edges, strict=False)), edges[-1:]]
         )
-        self._starts = [tree.starts + offsets[tree] for tree in trees]
-        self._starts_at_the_beginning = [tree.starts_at_the_beginning + offsets[tree] for tree in trees]
+        self._edge_labels = self._labels[self._child_of]
+        self._is_repeat = self._edge_labels == np.repeat(self._labels, np.diff(self._first))
+        self._largest_bonus = float(self._bonuses.max())
+        # Where hotwords may start: the recording, the node, and the last frame in which they may.
+        starts = [tree.starts_at_the_beginning for tree in trees]
+        self._start_items = np.repeat(np.arange(len(trees)), [len(nodes) for nodes in starts])
+        self._start_nodes = np.concatenate([nodes + offsets[tree] for tree, nodes in zip(trees, starts, strict=True)])
+        self._start_until = np.concatenate(
+            [
+                np.where(np.isin(tree.starts_at_the_beginning, tree.starts), np.inf, until)
+                for tree, until in zip(trees, self._first_spoken, strict=True)
+            ]
+        )
 
-    def _prepare(self, item: int, log_probs: NDArray[np.float32]) -> None:
+    def _prepare(self, item: int, log_probs: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Take in a recording; its frames in which another label than the blank is likely."""
         frames, blank = len(log_probs), self._blank
         relative = log_probs - log_probs.max(axis=1, keepdims=True)
         best = log_probs.argmax(axis=1)
@@ -190,82 +208,100 @@ class _Search:
         self._relative[item, :frames] = relative
         self._unheard[item, :frames] = ~_heard(best, log_probs.shape[1])
         self._begins[item, :frames] = np.where(is_start, best, -1)
-        self._is_busy[item, :frames] = others.max(axis=1) > -FLOOR
+        self._silence[item, 1 : frames + 1] = np.cumsum(relative[:, blank], dtype=np.float64)
         self._first_spoken[item], self._last_spoken[item] = (spoken[0], spoken[-1]) if len(spoken) else (frames, -1)
+        return np.flatnonzero(others.max(axis=1) > -FLOOR)
 
     def candidates(self) -> list[tuple[float, int, int, int, int]]:
         """(gain, recording, first frame, frame after the last, node of its tree) of all that are likely enough."""
         active = _Active.none()
         candidates = []
-        for frame in range(self._relative.shape[1]):
-            candidates += self._complete(active, frame)
-            if self._is_busy[:, frame].any():
-                active = self._step(active, frame)
-            else:  # mostly so: nothing starts, and nothing goes on but into the blank
-                active = active.silent(self._relative[active.items, frame, self._blank])
-        candidates += self._complete(active, self._relative.shape[1])
-        return candidates
+        after = np.zeros(len(self._frames), dtype=np.int64)  # of each recording, the frame after the last step's
+        for frames in self._busy:
+            candidates += self._complete(active, after, frames)
+            goes_on = frames < self._frames
+            active = self._pass_over(active.of(goes_on[active.items]), after, frames)
+            active = self._step(active, frames, goes_on)
+            after = frames + 1
+        return candidates + self._complete(active, after, self._frames)
 
-    def _complete(self, active: "_Active", frame: int) -> list[tuple[float, int, int, int, int]]:
-        """The hotwords that may end before this frame, with what the delimiter after them costs."""
+    def _complete(
+        self, active: "_Active", first: NDArray[np.int64], last: NDArray[np.int64]
+    ) -> list[tuple[float, int, int, int, int]]:
+        """The hotwords that may end before any of the frames from `first` to `last`, with what the delimiter costs."""
         which = np.flatnonzero(self._is_complete[active.nodes])
-        which = which[frame <= self._frames[active.items[which]]]
         if not len(which):
             return []
-        items, nodes, gains = active.items[which], active.nodes[which], active.scores[which]
-        if self._delimiter is not None and frame < self._relative.shape[1]:
-            closing = self._relative[items, frame, self._delimiter]
-            closing = closing + self._bonuses[nodes] * self._unheard[items, frame, self._delimiter]
-            is_last = (frame > self._last_spoken[items]) | (frame == self._frames[items])
+        counts = (last - first + 1)[active.items[which]]
+        which = np.repeat(which, counts)
+        items, nodes = active.items[which], active.nodes[which]
+        frames = first[items] + np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+        gains = active.scores[which] + (self._silence[items, frames] - self._silence[items, first[items]])
+        if self._delimiter is not None:
+            inside = np.minimum(frames, self._relative.shape[1] - 1)
+            closing = self._relative[items, inside, self._delimiter]
+            closing = closing + self._bonuses[nodes] * self._unheard[items, inside, self._delimiter]
+            is_last = (frames > self._last_spoken[items]) | (frames == self._frames[items])
             gains = gains + np.where(is_last, 0, closing)
+        likely = np.flatnonzero(gains >= 0)
+        begun = active.begun[which]
         return [
-            (float(gain), item, begun, frame, node - self._offsets[item])
-            for gain, item, begun, node in zip(
-                gains.tolist(), items.tolist(), active.begun[which].tolist(), nodes.tolist(), strict=True
-            )
-            if gain >= 0
+            (float(gains[index]), int(items[index]), int(begun[index]), int(frames[index]), node)
+            for index, node in zip(likely, self._in_their_trees(items[likely], nodes[likely]), strict=True)
         ]
 
-    def _step(self, active: "_Active", frame: int) -> "_Active":
+    def _in_their_trees(self, items: NDArray[np.int64], nodes: NDArray[np.int64]) -> list[int]:
+        return [int(node) - self._offsets[item] for item, node in zip(items, nodes, strict=True)]
+
+    def _pass_over(self, active: "_Active", first: NDArray[np.int64], end: NDArray[np.int64]) -> "_Active":
+        """What is under way before the frames `end`, when nothing but the blank was likely since `first`."""
+        items = active.items
+        silence = self._silence[items, end[items]] - self._silence[items, first[items]]
+        return replace(
+            active,
+            in_blank=active.in_blank | (end > first)[items],
+            scores=active.scores + silence.astype(np.float32),
+        )
+
+    def _step(self, active: "_Active", frames: NDArray[np.int64], goes_on: NDArray[np.bool_]) -> "_Active":
         """What is under way after one more frame: it stays, goes to the blank, goes on to a next label, or starts."""
-        counts = self._first[active.nodes + 1] - self._first[active.nodes]
-        parents = np.repeat(np.arange(len(active)), counts)
-        offsets = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
-        children = self._child_of[self._first[active.nodes[parents]] + offsets]
-        # The same label again needs a blank between.
-        allowed = active.in_blank[parents] | (self._labels[children] != self._labels[active.nodes[parents]])
-        parents, children = parents[allowed], children[allowed]
+        rows = np.arange(len(frames)) * self._relative.shape[1] + np.minimum(frames, self._relative.shape[1] - 1)
+        parents, children = self._next_labels(active, rows)
+        may_start = goes_on[self._start_items] & (frames[self._start_items] <= self._start_until)
+        start_items, start_nodes = self._start_items[may_start], self._start_nodes[may_start]
         staying = np.flatnonzero(~active.in_blank)
-        starting = [
-            self._starts_at_the_beginning[item] if frame <= self._first_spoken[item] else self._starts[item]
-            for item in range(len(self._frames))
-        ]
-        start_items = np.repeat(np.arange(len(starting)), [len(nodes) for nodes in starting])
-        entered = np.concatenate((children, *starting))
-        entered_items = np.concatenate((active.items[parents], start_items))
-        entered_labels = self._labels[entered]
-        entering = self._relative[entered_items, frame, entered_labels]
-        entering = entering + self._bonuses[entered] * self._unheard[entered_items, frame, entered_labels]
-        entering[: len(parents)] += active.scores[parents]
-        stay_items = active.items[staying]
-        items = np.concatenate((stay_items, active.items, entered_items))
-        nodes = np.concatenate((active.nodes[staying], active.nodes, entered))
+        items = np.concatenate((active.items[staying], active.items, active.items[parents], start_items))
+        nodes = np.concatenate((active.nodes[staying], active.nodes, children, start_nodes))
+        before = np.concatenate(
+            (active.scores[staying], active.scores, active.scores[parents], np.zeros(len(start_items), np.float32))
+        )
+        old = len(staying) + len(active)
         in_blank = np.zeros(len(nodes), dtype=bool)
-        in_blank[len(staying) : len(staying) + len(active)] = True
-        scores = np.concatenate(
-            (
-                active.scores[staying] + self._relative[stay_items, frame, self._labels[active.nodes[staying]]],
-                active.scores + self._relative[active.items, frame, self._blank],
-                entering,
-            )
-        )
-        begun = np.concatenate(
-            (active.begun[staying], active.begun, active.begun[parents], np.full(len(start_items), frame))
-        )
-        # The bonus for a label that the best path has here and they have not.
-        begins = self._begins[items, frame]
-        lacking = (begins >= 0) & (in_blank | (self._labels[nodes] != begins))
-        return _Active(items, nodes, in_blank, scores + self._bonuses[nodes] * lacking, begun).pruned()
+        in_blank[len(staying) : old] = True
+        at, spelled = rows[items], self._labels[nodes]
+        cells = at * self._relative.shape[2] + np.where(in_blank, self._blank, spelled)
+        # The bonus for a label that the best path has not, and for one that it has here and they have not.
+        begins = self._begins.take(at)
+        differences = ((begins >= 0) & (in_blank | (spelled != begins))).astype(np.float32)
+        differences[old:] += self._unheard.take(cells[old:])
+        scores = before + self._relative.take(cells) + self._bonuses[nodes] * differences
+        likely = np.flatnonzero(scores > -BEAM)
+        begun = np.concatenate((active.begun[staying], active.begun, active.begun[parents], frames[start_items]))
+        return _Active(items[likely], nodes[likely], in_blank[likely], scores[likely], begun[likely]).pruned()
+
+    def _next_labels(self, active: "_Active", rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What may come next, of what is not out of question: index of what is under way, and node of the label."""
+        first = self._first[active.nodes]
+        counts = self._first[active.nodes + 1] - first
+        edges = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        cells = np.repeat(rows[active.items] * self._relative.shape[2], counts) + self._edge_labels[edges]
+        scores = np.repeat(active.scores, counts) + self._relative.take(cells)
+        # At most two bonuses are added to that.
+        which = np.flatnonzero(scores > -BEAM - 2 * self._largest_bonus)
+        parents, edges = np.repeat(np.arange(len(active)), counts)[which], edges[which]
+        # The same label again needs a blank between.
+        allowed = active.in_blank[parents] | ~self._is_repeat[edges]
+        return parents[allowed], self._child_of[edges[allowed]]
 
 
 @dataclass(frozen=True)
@@ -287,23 +323,25 @@ class _Active:
     def __len__(self) -> int:
         return len(self.nodes)
 
-    def silent(self, blank: NDArray[np.float32]) -> "_Active":
-        """After a frame in which the blank alone is likely."""
-        return replace(self, in_blank=np.ones(len(self), dtype=bool), scores=self.scores + blank)
+    def of(self, which: "NDArray[np.bool_] | NDArray[np.int64]") -> "_Active":
+        """Some of them."""
+        return _Active(
+            self.items[which], self.nodes[which], self.in_blank[which], self.scores[which], self.begun[which]
+        )
 
     def pruned(self) -> "_Active":
-        """Without those out of question, and the best one alone of those at the same place."""
-        likely = np.flatnonzero(self.scores > -BEAM)
-        places = 2 * self.nodes[likely] + self.in_blank[likely]
-        order = likely[np.lexsort((-self.scores[likely], places, self.items[likely]))]
+        """The best one alone of those at the same place, and no more than so many."""
+        if not len(self):
+            return self
+        places = 2 * self.nodes + self.in_blank
+        places = self.items * (int(places.max()) + 1) + places
+        order = np.lexsort((-self.scores, places))
         is_first = np.ones(len(order), dtype=bool)
-        same_node = self.nodes[order[1:]] == self.nodes[order[:-1]]
-        same_item = self.items[order[1:]] == self.items[order[:-1]]
-        is_first[1:] = ~(same_node & same_item & (self.in_blank[order[1:]] == self.in_blank[order[:-1]]))
+        is_first[1:] = places[order[1:]] != places[order[:-1]]
         kept = order[is_first]
         if len(kept) > MAX_ACTIVE:
             kept = self._best_of_each(kept)
-        return _Active(self.items[kept], self.nodes[kept], self.in_blank[kept], self.scores[kept], self.begun[kept])
+        return self.of(kept)
 
     def _best_of_each(self, kept: NDArray[np.int64]) -> NDArray[np.int64]:
         """No more than so many of each recording, whatever is in the others."""

@@ -1,0 +1,196 @@
+"""One recording as a live stream: its pieces when they have been spoken, and what came of them.
+
+The speaker does not wait: a piece is due when its last sample has been spoken, whether or not the one before was
+answered, and lags count from what was spoken when. Times are seconds from the moment at which the speaker begins.
+
+- **Lag of a partial result**: from the oldest sample that is new in it. The server hears a stream in windows, each with
+  a chunk that is new; so the lag holds the wait for the end of that chunk, and for the moment that is heard after it.
+- **Lag of a final result**: from the end of its last word, so that it holds the silence that ends a segment.
+"""
+
+import asyncio
+import io
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from asr_client import StreamResult
+
+from asr_loadtest.errors import InvalidProfile, NotReady
+from asr_loadtest.recordings import Recording
+
+PIECE_S = 0.1
+# After the recording, beyond the silence that ends a segment: so that the server ends it, and not the stream's end.
+_TAIL_S = 0.7
+_BYTES = 2  # of a sample
+# A piece that is sent so much later than it was due had to wait for an answer.
+LATE_PIECE_S = 0.05
+# The server's seconds are float32.
+_ROUNDING_S = 1e-3
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the server hears a stream; seconds."""
+
+    chunk_s: float
+    after_s: float
+    endpoint_s: float
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> "Pace":
+        """As the configuration of `asr_stream` has it.
+
+        Raises:
+            NotReady: it is another kind of model.
+        """
+        try:
+            chunk, after, endpoint = (float(parameters[f"{name}_seconds"]) for name in ("chunk", "after", "endpoint"))
+        except (KeyError, ValueError):
+            raise NotReady(
+                f"the model for live streams has the parameters {sorted(parameters)}; needs chunk_seconds, "
+                "after_seconds and endpoint_seconds, as that of `triton-asr export`"
+            ) from None
+        return cls(chunk, after, endpoint)
+
+    def chunk_begin_s(self, received_s: float) -> float:
+        """Where the last chunk begins that is heard when so much was received."""
+        chunks = (received_s - self.after_s + _ROUNDING_S) // self.chunk_s
+        return max(0.0, chunks - 1) * self.chunk_s
+
+
+@dataclass(frozen=True)
+class Script:
+    """What one stream says."""
+
+    pcm: bytes  # 16 bits, interleaved
+    sampling_rate: int  # Hz
+    channels: int
+
+    @property
+    def seconds(self) -> float:
+        """With the silence at its end."""
+        return len(self.pcm) / (_BYTES * self.channels * self.sampling_rate)
+
+    def pieces(self) -> Iterator[tuple[float, bytes]]:
+        """When each piece has been spoken, and the piece."""
+        samples = round(PIECE_S * self.sampling_rate)
+        size = samples * self.channels * _BYTES
+        for index, start in enumerate(range(0, len(self.pcm), size), 1):
+            yield index * samples / self.sampling_rate, self.pcm[start : start + size]
+
+
+def script(recording: Recording, pace: Pace) -> Script:
+    """The recording as a stream says it.
+
+    Raises:
+        InvalidProfile: it is of a format that only the server can read.
+    """
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(io.BytesIO(recording.audio), dtype="int16", always_2d=True)
+    except soundfile.LibsndfileError as unreadable:
+        raise InvalidProfile(
+            f"{recording.name} cannot be sent as a live stream: {unreadable.error_string.strip()}; needs a format that "
+            "libsndfile reads (WAV, FLAC, OGG, Opus, MP3)"
+        ) from unreadable
+    channels = samples.shape[1]
+    tail = bytes(_BYTES * channels * round((pace.endpoint_s + _TAIL_S) * rate))
+    return Script(samples.astype("<i2").tobytes() + tail, rate, channels)
+
+
+@dataclass(slots=True)
+class Piece:
+    """One piece that was sent."""
+
+    due_s: float
+    asked_s: float  # when the one before had been answered
+    sent_s: float
+    answered_s: float | None = None
+
+    @property
+    def late_s(self) -> float:
+        """How much later it was sent than it could have been: the sender's own delay."""
+        return self.sent_s - max(self.due_s, self.asked_s)
+
+
+@dataclass(slots=True)
+class Lag:
+    """One result."""
+
+    at_s: float  # when it came
+    seconds: float
+
+
+@dataclass
+class Playback:
+    """One stream, as it is sent and heard.
+
+    Args:
+        script: what it says.
+        pace: of the server.
+        clock: seconds that only grow; the speaker begins now.
+    """
+
+    script: Script
+    pace: Pace
+    clock: Callable[[], float] = time.monotonic
+    sent: list[Piece] = field(default_factory=list)
+    partials: list[Lag] = field(default_factory=list)
+    finals: list[Lag] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)  # of the final results
+    is_whole: bool = False  # all of it was sent
+
+    def __post_init__(self) -> None:
+        self._begin_s = self.clock()
+
+    @property
+    def text(self) -> str:
+        """What was heard so far."""
+        return " ".join(self.texts)
+
+    def pieces(self, sleep: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
+        """Each piece when it is due."""
+        for due_s, piece in self.script.pieces():
+            asked_s = self._ask()
+            sleep(max(0.0, due_s - asked_s))
+            self.sent.append(Piece(due_s, asked_s, self._now()))
+            yield piece
+        self._ask()
+        self.is_whole = True
+
+    async def async_pieces(self, until_s: float) -> AsyncIterator[bytes]:
+        """The same in an event loop; nothing that is due after `until_s` is sent any more."""
+        for due_s, piece in self.script.pieces():
+            asked_s = self._ask()
+            if max(due_s, asked_s) > until_s:
+                return
+            await asyncio.sleep(max(0.0, due_s - asked_s))
+            self.sent.append(Piece(due_s, asked_s, self._now()))
+            yield piece
+        self._ask()
+        self.is_whole = True
+
+    def hear(self, result: StreamResult) -> float:
+        """Note a result; its lag in seconds."""
+        now_s = self._now()
+        if result.is_final:
+            end_s = result.words[-1].end if result.words else result.end or 0.0
+            self.texts.append(result.text)
+            lags = self.finals
+        else:
+            end_s = self.pace.chunk_begin_s(result.seconds)
+            lags = self.partials
+        lags.append(Lag(now_s, now_s - end_s))
+        return now_s - end_s
+
+    def _ask(self) -> float:
+        """The client asks for a piece when the one before has been answered."""
+        now_s = self._now()
+        if self.sent:
+            self.sent[-1].answered_s = now_s
+        return now_s
+
+    def _now(self) -> float:
+        return self.clock() - self._begin_s

@@ -1,0 +1,119 @@
+"""A user for Locust that speaks: N of them are N live streams at a time.
+
+    from asr_loadtest.stream_users import StreamUser
+
+Its events are of type "grpc": "partial result" and "final result" with their lags (see `live_streams`), and "live
+stream" for each recording, whose time is from the end of the audio to the end of the stream, with the bytes of audio as
+its length and the client's error as its exception.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter, time
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+from asr_loadtest.users import AsrUser  # isort: skip  # before anything that gevent has to patch
+
+import gevent
+import tritonclient.grpc as triton
+from asr_client import AsrError
+from asr_client._live import STREAM_SUFFIX
+from locust import constant, task
+
+from asr_loadtest import live_streams
+from asr_loadtest.errors import LoadTestError, NotReady
+from asr_loadtest.live_streams import Pace, Playback, Script
+from asr_loadtest.triton_statistics import parameters_of
+from asr_loadtest.user_session import Session
+
+
+@dataclass(frozen=True)
+class _Streams:
+    """What a session's recordings are as live streams."""
+
+    pace: Pace
+    scripts: Sequence[Script]
+
+
+class StreamUser(AsrUser):
+    """Speaks one recording after the other, as fast as they are spoken, whether or not the server keeps up.
+
+    What the server refuses is left out: the user is silent for as long as it would have spoken.
+    """
+
+    protocol = "grpc"
+    wait_time = constant(0)
+    streams: ClassVar["WeakKeyDictionary[Session, _Streams]"] = WeakKeyDictionary()
+
+    @classmethod
+    def prepare(cls, session: Session) -> None:
+        """Ask the server how it hears streams, and make streams of the recordings.
+
+        Raises:
+            LoadTestError: the server has no live streams, a recording is of a format that only the server reads, or
+                transcripts are to be checked.
+        """
+        if session.options.check:
+            raise LoadTestError("--check is for requests; `triton-asr loadtest --streams` checks those of streams")
+        pace = _pace(session.url(cls.protocol), session.options.model + STREAM_SUFFIX)
+        scripts = [live_streams.script(recording, pace) for recording in session.recordings]
+        cls.streams[session] = _Streams(pace, scripts)
+
+    def on_start(self) -> None:
+        """Find the session; a worker makes its streams with its first user."""
+        super().on_start()
+        if self.session not in self.streams:
+            self.prepare(self.session)
+
+    @task
+    def speak(self) -> None:
+        """Say a recording."""
+        streams = self.streams[self.session]
+        script = streams.scripts[self.choose()]
+        playback = Playback(script, streams.pace, perf_counter)
+        begin_s, start_time = perf_counter(), time()
+        failure: Exception | None = None
+        try:
+            results = self.session.client(self.protocol).stream(
+                playback.pieces(gevent.sleep), sampling_rate=script.sampling_rate, channels=script.channels
+            )
+            for result in results:
+                name = "final result" if result.is_final else "partial result"
+                self._tell(name, playback.hear(result), len(result.text), time())
+        except AsrError as error:
+            failure = error
+        left_s = begin_s + script.seconds - perf_counter()
+        self._tell("live stream", max(0.0, -left_s), len(script.pcm), start_time, failure)
+        if failure is not None and left_s > 0:
+            gevent.sleep(left_s)
+
+    def _tell(
+        self, name: str, seconds: float, length: int, start_time: float, failure: Exception | None = None
+    ) -> None:
+        self.environment.events.request.fire(
+            request_type=self.protocol,
+            name=name,
+            response_time=1e3 * seconds,
+            response_length=length,
+            response=None,
+            context=self.context(),
+            exception=failure,
+            start_time=start_time,
+            url=self.environment.host,
+        )
+
+
+def _pace(url: str, model: str) -> Pace:
+    """How the server hears streams.
+
+    Raises:
+        NotReady: it does not answer, or has no such model.
+    """
+    client = triton.InferenceServerClient(url)
+    try:
+        return Pace.of(parameters_of(client.get_model_config(model, as_json=True)))
+    except triton.InferenceServerException as error:
+        raise NotReady(f"model {model!r} for live streams: {error.message()}") from error
+    finally:
+        client.close()
