@@ -11,7 +11,7 @@ answered, and lags count from what was spoken when. Times are seconds from the m
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from asr_client import StreamResult
@@ -80,24 +80,30 @@ class Script:
             yield index * samples / self.sampling_rate, self.pcm[start : start + size]
 
 
-def script(recording: Recording, pace: Pace) -> Script:
-    """The recording as a stream says it.
+def scripts(recordings: Iterable[Recording], pace: Pace) -> list[tuple[Recording, Script]]:
+    """The recordings as streams say them; those of a format that only the server reads are left out.
 
     Raises:
-        InvalidProfile: it is of a format that only the server can read.
+        InvalidProfile: none is left.
     """
     import soundfile
 
-    try:
-        samples, rate = soundfile.read(io.BytesIO(recording.audio), dtype="int16", always_2d=True)
-    except soundfile.LibsndfileError as unreadable:
+    made, unreadable = [], []
+    for recording in recordings:
+        try:
+            samples, rate = soundfile.read(io.BytesIO(recording.audio), dtype="int16", always_2d=True)
+        except soundfile.LibsndfileError:
+            unreadable.append(recording.name)
+            continue
+        channels = samples.shape[1]
+        tail = bytes(_BYTES * channels * round((pace.endpoint_s + _TAIL_S) * rate))
+        made.append((recording, Script(samples.astype("<i2").tobytes() + tail, rate, channels)))
+    if not made:
         raise InvalidProfile(
-            f"{recording.name} cannot be sent as a live stream: {unreadable.error_string.strip()}; needs a format that "
-            "libsndfile reads (WAV, FLAC, OGG, Opus, MP3)"
-        ) from unreadable
-    channels = samples.shape[1]
-    tail = bytes(_BYTES * channels * round((pace.endpoint_s + _TAIL_S) * rate))
-    return Script(samples.astype("<i2").tobytes() + tail, rate, channels)
+            f"no live streams can be made of {', '.join(unreadable)}; needs a format that libsndfile reads (WAV, FLAC, "
+            "OGG, Opus, MP3)"
+        )
+    return made
 
 
 @dataclass(slots=True)

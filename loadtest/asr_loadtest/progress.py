@@ -20,6 +20,10 @@ class TerminalProgress(Progress):
         if done == total:
             _write(f"{total} recordings transcribed without load")
 
+    def note(self, text: str) -> None:
+        """A line."""
+        _write(wording.clean(text))
+
     async def hold(self, title: str, seconds: float, step: Awaitable[Step]) -> Step:
         """A bar of seconds, then the figures."""
         bar_s = round(seconds)

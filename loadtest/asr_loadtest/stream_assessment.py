@@ -59,7 +59,7 @@ def assess(
         members=observation.members,
         resources=observation.resources,
         generator=generator,
-        void=validity.void(generator, promises),
+        void=validity.void(generator, promises, "pieces"),
         missed=missed,
         streams=StreamFigures(
             final=_lags(_finals(sessions), begin_s, end_s),

@@ -51,13 +51,13 @@ class StreamUser(AsrUser):
         """Ask the server how it hears streams, and make streams of the recordings.
 
         Raises:
-            LoadTestError: the server has no live streams, a recording is of a format that only the server reads, or
+            LoadTestError: the server has no live streams, all recordings are of formats that only the server reads, or
                 transcripts are to be checked.
         """
         if session.options.check:
             raise LoadTestError("--check is for requests; `triton-asr loadtest --streams` checks those of streams")
         pace = _pace(session.url(cls.protocol), session.options.model + STREAM_SUFFIX)
-        scripts = [live_streams.script(recording, pace) for recording in session.recordings]
+        scripts = [script for _, script in live_streams.scripts(session.recordings, pace)]
         cls.streams[session] = _Streams(pace, scripts)
 
     def on_start(self) -> None:
@@ -70,7 +70,7 @@ class StreamUser(AsrUser):
     def speak(self) -> None:
         """Say a recording."""
         streams = self.streams[self.session]
-        script = streams.scripts[self.choose()]
+        script = self.chance.choice(streams.scripts)
         playback = Playback(script, streams.pace, perf_counter)
         begin_s, start_time = perf_counter(), time()
         failure: Exception | None = None

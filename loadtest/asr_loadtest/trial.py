@@ -1,6 +1,5 @@
 """A whole load test: solo transcripts, then one step after the other, then the report."""
 
-import functools
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,6 +50,9 @@ class Progress:
     def solo(self, done: int, total: int) -> None:
         """A recording was transcribed without load."""
 
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+
     async def hold(self, title: str, seconds: float, step: Awaitable[Step]) -> Step:
         """Wait for a step, which lasts `seconds` and until its last answer."""
         return await step
@@ -95,7 +97,7 @@ async def run(trial: Trial) -> Report:
 
     Raises:
         NotReady: a recording gets no transcript without load, or the server's model for live streams is not known.
-        InvalidProfile: a recording cannot be sent as a live stream.
+        InvalidProfile: no recording can be sent as a live stream.
         AsrError: the server does not answer, or the model is not there.
     """
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -157,20 +159,21 @@ async def _request_service(trial: Trial, client: AsyncClient, probe: TritonProbe
 
 
 async def _stream_service(trial: Trial, client: AsyncClient, probe: TritonProbe, pace: Pace) -> _Service:
-    script_of = functools.cache(functools.partial(live_streams.script, pace=pace))
-    scripts = [script_of(recording) for recording in trial.recordings]
+    script_of = dict(live_streams.scripts(trial.recordings, pace))
+    if left_out := [recording.name for recording in trial.recordings if recording not in script_of]:
+        trial.progress.note(f"left out, because only the server can read them: {', '.join(left_out)}")
 
     def stream(chunks: AsyncIterator[bytes], script: Script) -> AsyncIterator[StreamResult]:
         return client.stream(chunks, sampling_rate=script.sampling_rate, channels=script.channels)
 
     async def send(recording: Recording) -> Transcription:
         """The stream as fast as it is answered, which gives the same results."""
-        script = script_of(recording)
+        script = script_of[recording]
         texts = [result.text async for result in stream(_at_once(script), script) if result.is_final]
         return Transcription(" ".join(texts), 0.0, script.seconds)
 
-    known, solos = await transcripts.solo_pass(send, trial.recordings, trial.progress.solo)
-    generator = StreamGenerator(stream, scripts, pace)
+    known, solos = await transcripts.solo_pass(send, [*script_of], trial.progress.solo)
+    generator = StreamGenerator(stream, [*script_of.values()], pace)
     bench = StreamBench(generator, known, solos if trial.check else None, probe, trial.settings)
     return _Service(known, solos, bench.hold, None)
 

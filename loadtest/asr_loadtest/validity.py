@@ -28,20 +28,20 @@ def needed_requests(slo: Slo) -> int:
     return P95_SAMPLES if slo.p95_ms is not None else 1
 
 
-def void(generator: Generator, slo: Slo) -> tuple[str, ...]:
-    """Why the step is no result, in words; empty when it is one."""
+def void(generator: Generator, slo: Slo, unit: str = "requests") -> tuple[str, ...]:
+    """Why the step is no result, in words; empty when it is one. `unit` is what was sent."""
     reasons = []
     scheduled, sent, late = generator.scheduled, generator.sent, generator.late
     if scheduled < (needed := needed_requests(slo)):
         quantile = "p99" if slo.p99_ms is not None else "p95" if slo.p95_ms is not None else "any figure"
         reasons.append(
-            f"{scheduled} requests are too few for {quantile}; needs {needed:,}: a longer --duration or a higher rate"
+            f"{scheduled} {unit} are too few for {quantile}; needs {needed:,}: a longer --duration or a higher rate"
         )
     if sent < MIN_SENT_SHARE * scheduled:
-        reasons.append(f"the generator sent {sent} of {scheduled} requests; needs {MIN_SENT_SHARE:.0%}")
+        reasons.append(f"the generator sent {sent} of {scheduled} {unit}; needs {MIN_SENT_SHARE:.0%}")
     if late > MAX_LATE_SHARE * sent:
         reasons.append(
-            f"{late} of {sent} requests were sent more than {generator.late_tolerance_ms:g} ms late "
+            f"{late} of {sent} {unit} were sent more than {generator.late_tolerance_ms:g} ms late "
             f"(up to {generator.worst_late_ms:.0f} ms); at most {MAX_LATE_SHARE:.0%} may be"
         )
     if generator.cpu_cores > MAX_CPU_CORES:

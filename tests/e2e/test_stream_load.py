@@ -2,19 +2,38 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import triton_asr.main as command
+from asr_client import Client, QueueFull
 from asr_server import TritonServer
 
 pytestmark = pytest.mark.e2e
 SAMPLES = Path(__file__).parents[2] / "demo" / "samples" / "manifest.tsv"
 
 
+def wait_for_a_place(client: Client) -> None:
+    """Other tests abandon streams, which the server keeps for ten seconds."""
+    for _ in range(30):
+        try:
+            list(client.stream([bytes(3200)], sampling_rate=16_000))
+        except QueueFull:
+            time.sleep(0.5)
+        else:
+            return
+    raise AssertionError("the server has no place for a stream")
+
+
 def test_live_streams_are_held_and_heard_as_without_load(
-    server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: TritonServer,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    wait_for_a_place(client)
     monkeypatch.setattr("asr_loadtest.generator_process.prepare", lambda: None)
     load = ["--streams", "2", "--duration", "12", "--ramp", "1", "--mix", "uniform:1-4", "--recordings", "8"]
     options = ["-u", server.grpc_url, "--late-tolerance", "1000", "-o", str(tmp_path)]

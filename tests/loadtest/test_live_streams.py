@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from asr_client import StreamResult, Word
 from asr_loadtest.errors import InvalidProfile, NotReady
-from asr_loadtest.live_streams import Pace, Playback, Script, script
+from asr_loadtest.live_streams import Pace, Playback, Script, scripts
 from asr_loadtest.recordings import Recording
 
 PACE = Pace(chunk_s=0.32, after_s=0.16, endpoint_s=0.8)
@@ -51,7 +51,7 @@ def test_the_newest_chunk_begins_where_the_grid_has_it(received_s: float, begin_
 
 def test_a_script_holds_all_samples_and_the_silence_that_ends_the_segment():
     samples = (np.arange(2 * 11025, dtype=np.int16).reshape(-1, 2) % 1000) + 1
-    made = script(flac(samples, 11025), PACE)
+    ((_, made),) = scripts([flac(samples, 11025)], PACE)
     assert (made.sampling_rate, made.channels) == (11025, 2)
     said = np.frombuffer(made.pcm, "<i2").reshape(-1, 2)
     assert np.array_equal(said[: len(samples)], samples)
@@ -63,9 +63,12 @@ def test_a_script_holds_all_samples_and_the_silence_that_ends_the_segment():
     assert dues[0] == pytest.approx(0.1, abs=1e-3)
 
 
-def test_what_only_the_server_reads_cannot_be_spoken():
-    with pytest.raises(InvalidProfile, match=r"memo\.m4a cannot be sent as a live stream.*needs a format"):
-        script(Recording("memo.m4a", b"\0\0\0\x20ftypM4A " + bytes(100), None), PACE)
+def test_what_only_the_server_reads_is_left_out():
+    memo = Recording("memo.m4a", b"\0\0\0\x20ftypM4A " + bytes(100), None)
+    speech = flac(np.ones(8000, np.int16), 8000)
+    assert [recording for recording, _ in scripts([memo, speech], PACE)] == [speech]
+    with pytest.raises(InvalidProfile, match=r"no live streams can be made of memo\.m4a; needs a format"):
+        scripts([memo], PACE)
 
 
 def test_pieces_are_sent_when_they_have_been_spoken():

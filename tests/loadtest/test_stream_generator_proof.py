@@ -44,7 +44,7 @@ def hold(behaviour: Behaviour, streams: int, seconds: float, slo: Slo = Slo()) -
             def stream(chunks, script):
                 return client.stream(chunks, sampling_rate=script.sampling_rate, channels=script.channels)
 
-            scripts = [live_streams.script(said, PACE) for said in RECORDINGS]
+            scripts = [script for _, script in live_streams.scripts(RECORDINGS, PACE)]
             settings = Settings(slo, ramp_s=0.5, late_tolerance_ms=1000.0)
             bench = StreamBench(StreamGenerator(stream, scripts, PACE), RECORDINGS, None, None, settings)
             return await bench.hold(streams, seconds, seed=7)

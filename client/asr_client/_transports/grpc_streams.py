@@ -1,6 +1,7 @@
 """gRPC's streams that go both ways, by tritonclient: one request after the other, each answered once or more often."""
 
 import asyncio
+import contextlib
 import queue
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -10,6 +11,8 @@ from asr_client._live import OUTPUTS, Piece
 from asr_client._protocol import Tensors
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
+
+FINISH_S = 5.0  # how long the end of a stream may take
 
 
 class GrpcStream:
@@ -81,13 +84,13 @@ class AsyncGrpcStream:
     ) -> None:
         self._endpoint = endpoint
         self._silence_s = silence_s
-        self._requests: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._requests: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()  # None: there are no more
         with our_errors(endpoint):
             self._stream = client.stream_infer(self._sent(), headers=headers)
 
     async def _sent(self) -> AsyncIterator[dict[str, Any]]:
-        while True:
-            yield await self._requests.get()
+        while (arguments := await self._requests.get()) is not None:
+            yield arguments
 
     def send(self, arguments: dict[str, Any]) -> None:
         """Send a request: arguments of `async_stream_infer`."""
@@ -106,8 +109,15 @@ class AsyncGrpcStream:
                 raise error
             return result
 
+    async def finish(self) -> None:
+        """End it when all has been answered, and wait until the server has."""
+        self._requests.put_nowait(None)
+        with our_errors(self._endpoint), contextlib.suppress(TimeoutError, StopAsyncIteration):
+            await asyncio.wait_for(anext(self._stream), FINISH_S)
+
     def close(self) -> None:
         """End it; what is under way is cancelled."""
+        self._requests.put_nowait(None)
         self._stream.cancel()
 
 
@@ -144,6 +154,10 @@ class AsyncLiveCall:
         """What is known with this piece."""
         self._stream.send(self._arguments(piece))
         return _tensors(await self._stream.receive())
+
+    async def finish(self) -> None:
+        """End it when all pieces have been answered."""
+        await self._stream.finish()
 
     def close(self) -> None:
         """End it."""
