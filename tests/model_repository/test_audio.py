@@ -75,17 +75,6 @@ def test_what_libsndfile_does_not_read_goes_to_ffmpeg() -> None:
     assert frequency(wave) == pytest.approx(440, abs=1)
 
 
-@pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
-def test_libsndfile_is_not_asked_about_ogg(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It loses memory with each Ogg file that it refuses."""
-    data = encode(tone(2, 48_000), 48_000, "OGG", codec)
-    monkeypatch.setattr(soundfile, "SoundFile", None)
-    _, seconds = audio.load(data, LIMITS)
-    assert seconds == pytest.approx(2, abs=0.06)
-    with pytest.raises(AudioError, match=r"cannot read this as audio: 500 bytes that start with b'OggS"):
-        audio.load(data[:500], LIMITS)
-
-
 def test_more_channels_than_ffmpegs_frames_have_room_for() -> None:
     """A process of the server ended over one such file: nine planes of samples are more than PyAV looks for."""
     samples = np.zeros((16_000, 16), np.float32)
