@@ -317,7 +317,6 @@ class AsyncClient(Core[AsyncTransport]):
             for piece in live.finish():
                 for result in live.results(await call.ask(piece)):
                     yield result
-            await call.finish()
 
     async def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
         """See `Client.server_ready`."""

@@ -13,7 +13,7 @@ from asr_loadtest import latency, slo, transcripts, validity
 from asr_loadtest.generator import Exchange
 from asr_loadtest.recordings import Recording
 from asr_loadtest.results import Generator, Latency, Load, MemberLoad, ResourceSample, Slo, Step, Window
-from asr_loadtest.transcripts import Comparison, Solo
+from asr_loadtest.transcripts import Solo
 
 WINDOWS = 3  # of a step; of a soak one for each minute
 _SOAK_WINDOW_S = 60.0
@@ -46,11 +46,20 @@ def assess(
     answered = _answered(exchanges, begin_s, end_s)
     succeeded = [exchange for exchange in answered if exchange.error is None]
     errors = Counter(exchange.error for exchange in measured if exchange.error is not None)
-    comparison = _compare(measured, recordings, solos)
-    generator = _generator(load, measured, observation.cpu_cores, late_tolerance_ms)
+    answers = ((exchange.recording, exchange.text) for exchange in measured if exchange.text is not None)
+    comparison = transcripts.compare(answers, recordings, solos)
+    late_ms = [1e3 * (exchange.sent_s - exchange.scheduled_s) for exchange in measured if exchange.sent_s is not None]
+    generator = generator_of(
+        late_ms,
+        len(measured),
+        observation.cpu_cores,
+        late_tolerance_ms,
+        # In a closed loop, requests have no time of their own that they could miss.
+        can_be_late=load.loop == "open",
+    )
     overall, windows = _latency(measured), _windows(exchanges, begin_s, end_s)
     missed = slo.missed(
-        promises, overall, _share(errors.total(), len(measured)), _share(comparison.changed, comparison.checked)
+        promises, overall, share(errors.total(), len(measured)), share(comparison.changed, comparison.checked)
     )
     if load.loop == "open":
         under_way = (_under_way(exchanges, begin_s), _under_way(exchanges, end_s))
@@ -122,20 +131,22 @@ def _by_class(measured: Sequence[Exchange], recordings: Sequence[Recording]) -> 
     return {name: _latency(members) for name, members in classes.items()}
 
 
-def _compare(measured: Sequence[Exchange], recordings: Sequence[Recording], solos: Sequence[Solo] | None) -> Comparison:
-    if solos is None:
-        return Comparison(0, 0, None, None)
-    answers = ((exchange.recording, exchange.text) for exchange in measured if exchange.text is not None)
-    return transcripts.compare(answers, recordings, solos)
+def generator_of(
+    late_ms: Sequence[float], scheduled: int, cpu_cores: float, late_tolerance_ms: float, *, can_be_late: bool = True
+) -> Generator:
+    """How the generator fared.
 
-
-def _generator(load: Load, measured: Sequence[Exchange], cpu_cores: float, late_tolerance_ms: float) -> Generator:
-    late_ms = [1e3 * (exchange.sent_s - exchange.scheduled_s) for exchange in measured if exchange.sent_s is not None]
+    Args:
+        late_ms: of what was sent, how long after its time.
+        scheduled: what was to be sent.
+        cpu_cores: that it took.
+        late_tolerance_ms: from when on something counts as late.
+        can_be_late: what is sent has a time of its own.
+    """
     return Generator(
-        scheduled=len(measured),
+        scheduled=scheduled,
         sent=len(late_ms),
-        # In a closed loop, requests have no time of their own that they could miss.
-        late=sum(late > late_tolerance_ms for late in late_ms) if load.loop == "open" else 0,
+        late=sum(late > late_tolerance_ms for late in late_ms) if can_be_late else 0,
         late_tolerance_ms=late_tolerance_ms,
         worst_late_ms=max(late_ms, default=0.0),
         cpu_cores=cpu_cores,
@@ -161,5 +172,6 @@ def _end(exchange: Exchange, never_s: float) -> float:
     return never_s + 1.0 if exchange.done_s is None else exchange.done_s
 
 
-def _share(part: int, whole: int) -> float:
+def share(part: int, whole: int) -> float:
+    """0 to 1; of nothing, nothing."""
     return part / whole if whole else 0.0

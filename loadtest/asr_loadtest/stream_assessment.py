@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from asr_loadtest import latency, slo, transcripts, validity
-from asr_loadtest.assessment import REJECTED, Observation, window_edges
+from asr_loadtest.assessment import REJECTED, Observation, generator_of, share, window_edges
 from asr_loadtest.live_streams import LATE_PIECE_S, Lag, Piece
 from asr_loadtest.recordings import Recording
-from asr_loadtest.results import Generator, Latency, Load, Slo, Step, StreamFigures, Window
+from asr_loadtest.results import Latency, Load, Slo, Step, StreamFigures, Window
 from asr_loadtest.stream_generator import Session
-from asr_loadtest.transcripts import Comparison, Solo
+from asr_loadtest.transcripts import Solo
 
 
 def assess(
@@ -30,13 +30,16 @@ def assess(
     measured = [session for session in sessions if (session.end_s or end_s) >= begin_s and session.begin_s < end_s]
     failed = [session for session in measured if session.error is not None]
     pieces = [piece for session in measured for piece in _due(session, begin_s, end_s)]
-    comparison = _compare(measured, recordings, solos)
-    generator = _generator(pieces, observation.cpu_cores, late_tolerance_ms)
+    answers = ((session.recording, session.text) for session in measured if session.text is not None)
+    comparison = transcripts.compare(answers, recordings, solos)
+    # A piece that is not sent because the one before has no answer is the server's doing: scheduled is what was sent.
+    late_ms = [1e3 * piece.late_s for piece in pieces]
+    generator = generator_of(late_ms, len(pieces), observation.cpu_cores, late_tolerance_ms)
     lags, windows = _lags(_partials(sessions), begin_s, end_s), _windows(sessions, begin_s, end_s)
     carried = _answered_s(sessions, begin_s, end_s) / load.measured_s
     errors = Counter(session.error or "" for session in failed)
     missed = slo.missed(
-        promises, lags, _share(len(failed), len(measured)), _share(comparison.changed, comparison.checked)
+        promises, lags, share(len(failed), len(measured)), share(comparison.changed, comparison.checked)
     )
     missed += slo.unstable(promises, windows, len(measured), (0, 0), 0.0)
     return Step(
@@ -115,31 +118,7 @@ def _windows(sessions: Sequence[Session], begin_s: float, end_s: float) -> tuple
     )
 
 
-def _compare(measured: Sequence[Session], recordings: Sequence[Recording], solos: Sequence[Solo] | None) -> Comparison:
-    if solos is None:
-        return Comparison(0, 0, None, None)
-    answers = ((session.recording, session.text) for session in measured if session.text is not None)
-    return transcripts.compare(answers, recordings, solos)
-
-
-def _generator(pieces: Sequence[Piece], cpu_cores: float, late_tolerance_ms: float) -> Generator:
-    late_ms = [1e3 * piece.late_s for piece in pieces]
-    return Generator(
-        # A piece that is not sent because the one before has no answer is the server's doing.
-        scheduled=len(pieces),
-        sent=len(pieces),
-        late=sum(late > late_tolerance_ms for late in late_ms),
-        late_tolerance_ms=late_tolerance_ms,
-        worst_late_ms=max(late_ms, default=0.0),
-        cpu_cores=cpu_cores,
-    )
-
-
 def _rejected(failed: Sequence[Session]) -> Latency:
     return _milliseconds(
         session.end_s - session.begin_s for session in failed if session.error == REJECTED and session.end_s is not None
     )
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0

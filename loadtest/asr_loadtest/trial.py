@@ -70,7 +70,7 @@ class Trial:
     check: bool = True  # hold answers against the solo transcripts
     metrics_url: str | None = None  # where the server's GPUs are asked for
     command: str = ""  # that started this
-    hook: RequestHook | None = None  # told of every request
+    hook: RequestHook | None = None  # told of every request; not of live streams
     progress: "Progress" = field(default_factory=lambda: Progress())
 
 

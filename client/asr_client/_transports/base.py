@@ -42,9 +42,6 @@ class AsyncLiveCall(Protocol):
     async def ask(self, piece: Piece) -> Tensors:
         """What is known with this piece; raises AsrError only."""
 
-    async def finish(self) -> None:
-        """End it when all pieces have been answered."""
-
     def close(self) -> None:
         """End it."""
 

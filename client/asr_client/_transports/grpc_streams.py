@@ -1,7 +1,6 @@
 """gRPC's streams that go both ways, by tritonclient: one request after the other, each answered once or more often."""
 
 import asyncio
-import contextlib
 import queue
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -11,8 +10,6 @@ from asr_client._live import OUTPUTS, Piece
 from asr_client._protocol import Tensors
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
-
-FINISH_S = 5.0  # how long the end of a stream may take
 
 
 class GrpcStream:
@@ -109,15 +106,9 @@ class AsyncGrpcStream:
                 raise error
             return result
 
-    async def finish(self) -> None:
-        """End it when all has been answered, and wait until the server has."""
-        self._requests.put_nowait(None)
-        with our_errors(self._endpoint), contextlib.suppress(TimeoutError, StopAsyncIteration):
-            await asyncio.wait_for(anext(self._stream), FINISH_S)
-
     def close(self) -> None:
         """End it; what is under way is cancelled."""
-        self._requests.put_nowait(None)
+        self._requests.put_nowait(None)  # where the call has failed already, cancelling it does not end what feeds it
         self._stream.cancel()
 
 
@@ -154,10 +145,6 @@ class AsyncLiveCall:
         """What is known with this piece."""
         self._stream.send(self._arguments(piece))
         return _tensors(await self._stream.receive())
-
-    async def finish(self) -> None:
-        """End it when all pieces have been answered."""
-        await self._stream.finish()
 
     def close(self) -> None:
         """End it."""
