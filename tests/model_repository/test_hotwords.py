@@ -75,6 +75,17 @@ def test_two_words_that_were_run_together_are_parted() -> None:
     assert text(log_probs, "QUILT") == "THE QUILT"
 
 
+def test_neighbours_do_not_contend_for_the_delimiter_between_them() -> None:
+    """To close a hotword late must not pay: it would take the first frames of the next one."""
+    log_probs = speech("OUR GOOD SINGER", {"E": "A"}, probability=0.85)
+    space, last = LETTERS.labels.index("|"), LETTERS.labels.index("D")
+    first = np.flatnonzero(log_probs.argmax(axis=1) == space)[-2]  # of the frames between the two
+    log_probs[first - 1] = log_probs[first - 2]  # D, without a pause before the delimiter
+    log_probs[first, last] = log_probs[first, space] - 0.1
+    assert text(log_probs) == "OUR GOOD SINGAR"
+    assert text(log_probs, "our, good, singer") == "OUR GOOD SINGER"
+
+
 def test_a_name_does_not_win_by_what_it_shares_with_another() -> None:
     assert text(speech("ROBIN READS"), "ROBERT", weight=4) == "ROBIN READS"
 
@@ -196,6 +207,8 @@ def by_definition(log_probs: np.ndarray, columns: list[int], weight: float) -> f
                 at
                 for at in range(start, end)
                 if best[at] and (at == 0 or best[at] != best[at - 1]) and best[at] != taken[at - start]
+                # A delimiter after the last label is the one that closes it.
+                if not (best[at] == 1 and collapse(taken[: at - start + 1])[-len(columns) :] == columns)
             ]
             gains.append(score + weight * (len(lacking) + len(needless)))
     return max(gains, default=-np.inf)

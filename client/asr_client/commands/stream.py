@@ -148,6 +148,7 @@ def _decoded(path: str) -> tuple[Iterator[bytes], int, int]:
         opened = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
         raise InvalidAudio(f"cannot read {path}: {error}") from error
+    opened.seek(0)  # without it, libsndfile 1.2 forgets to leave out the pre-skip of an Ogg Opus file
     blocks = opened.blocks(int(CHUNK_S * opened.samplerate), dtype="int16")
     return (block.tobytes() for block in blocks), opened.samplerate, opened.channels
 

@@ -280,9 +280,13 @@ class _Search:
         in_blank[len(staying) : old] = True
         at, spelled = rows[items], self._labels[nodes]
         cells = at * self._relative.shape[2] + np.where(in_blank, self._blank, spelled)
-        # The bonus for a label that the best path has not, and for one that it has here and they have not.
+        # The bonus for a label that the best path has not, and for one that it has here and they have not. A delimiter
+        # after the last label is the one that closes the hotword, however late it does so.
         begins = self._begins.take(at)
-        differences = ((begins >= 0) & (in_blank | (spelled != begins))).astype(np.float32)
+        is_needless = (begins >= 0) & (in_blank | (spelled != begins))
+        if self._delimiter is not None:
+            is_needless &= (begins != self._delimiter) | ~self._is_complete[nodes]
+        differences = is_needless.astype(np.float32)
         differences[old:] += self._unheard.take(cells[old:])
         scores = before + self._relative.take(cells) + self._bonuses[nodes] * differences
         likely = np.flatnonzero(scores > -BEAM)

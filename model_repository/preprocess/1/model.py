@@ -11,6 +11,7 @@ import buckets
 import numpy as np
 import request as request_parameters
 import triton_python_backend_utils as pb_utils
+from heap import Heap
 
 SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
 # For an acoustic model that takes padded audio: the lengths to pad to. There is then a third output, `lengths`.
@@ -51,10 +52,12 @@ class TritonPythonModel:
             feeds = backlog.parse_feeds(settings.get("feeds", ""))
         except ValueError as refused:
             raise pb_utils.TritonModelException(str(refused)) from refused
+        self.heap = Heap()
         self.backlog = backlog.Backlog(METRICS, feeds, lambda line: pb_utils.Logger.log_warn(line))
 
     def execute(self, requests: list) -> list | None:
         """Answer each request for itself, and as soon as that is done: a bad one does not touch its neighbours."""
+        self.heap.tidy()
         if STOPPING and Path(STOPPING).exists():
             taken, refusal = 0, "the server is stopping"
         else:
