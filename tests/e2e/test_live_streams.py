@@ -80,7 +80,7 @@ def test_the_size_of_the_pieces_makes_no_difference(client: Client, speech: np.n
 
 
 def test_many_streams_at_once_say_what_one_says(server: TritonServer, client: Client, speech: np.ndarray) -> None:
-    short = speech[: 12 * RATE]
+    short = speech[: 8 * RATE]
     alone = [result.text for result in finals(list(client.stream(pieces(short, 0.2), sampling_rate=RATE)))]
 
     async def one(asking: AsyncClient) -> list[str]:
@@ -89,9 +89,10 @@ def test_many_streams_at_once_say_what_one_says(server: TritonServer, client: Cl
 
     async def all_of_them() -> list[list[str]]:
         async with AsyncClient(server.grpc_url) as asking:
-            return await asyncio.gather(*(one(asking) for _ in range(8)))
+            return await asyncio.gather(*(one(asking) for _ in range(30)))
 
-    assert asyncio.run(all_of_them()) == [alone] * 8
+    assert alone
+    assert asyncio.run(all_of_them()) == [alone] * 30
 
 
 def test_another_rate_and_two_channels(client: Client, speech: np.ndarray) -> None:
@@ -170,5 +171,5 @@ def test_abandoned_streams_do_no_harm(server: TritonServer, client: Client, spee
     for number in range(500):
         refused += "UNAVAILABLE" in raw.send(5000 + number, bytes(3200), start=True)
     raw.close()
-    assert refused >= 500 - 2 * 16  # the server keeps as many as it takes, until one has been idle for ten seconds
+    assert refused >= 500 - 2 * 64  # the server keeps as many as it takes, until one has been idle for ten seconds
     assert client.transcribe(speech[: 3 * RATE], sampling_rate=RATE).text
