@@ -43,6 +43,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    max_streams: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Live streams at a time; one more is refused. For more than 16, start the server with `triton-asr "
+            "serve`, or with --grpc-infer-allocation-pool-size=1024.",
+        ),
+    ] = 16,
     max_audio_seconds: Annotated[
         float | None,
         typer.Option(
@@ -105,6 +113,7 @@ def export(
             max_queue,
             str(lm) if lm else None,
             str(lexicon) if lexicon else None,
+            max_streams,
         )
         if labels is not None and sample_rate is not None:
             given = GraphOptions(labels, sample_rate, blank, delimiter)

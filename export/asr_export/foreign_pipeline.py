@@ -95,6 +95,7 @@ def export_graph(
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_queue=options.queue,
+            max_streams=options.max_streams,
             max_audio_seconds=options.seconds(DEFAULT_SECONDS),
             min_samples=behaviour.min_samples,
             labels=labels,

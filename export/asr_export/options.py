@@ -37,6 +37,7 @@ class ExportOptions:
     max_queue: int | None = None  # recordings that may wait for the acoustic model; None for one batch
     lm: str | None = None  # an n-gram language model for beam search: an ARPA file, or KenLM's binary form of one
     lexicon: str | None = None  # the words that may come out with it, one a line; None: all that it has
+    max_streams: int = 16  # live streams at a time
 
     def seconds(self, default: float) -> float:
         """The longest recording, where a kind of model takes `default` seconds unless told otherwise."""
@@ -94,6 +95,8 @@ def check_options(options: ExportOptions) -> None:
         raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
     if options.max_queue is not None and options.max_queue < 1:
         raise ExportError(f"max queue is {options.max_queue}; needs 1 or more")
+    if options.max_streams < 1:
+        raise ExportError(f"max streams is {options.max_streams}; needs 1 or more")
     if options.max_audio_seconds is not None and not 0 < options.max_audio_seconds < float("inf"):
         raise ExportError(f"max audio seconds is {options.max_audio_seconds}; needs a number above 0")
     if options.lexicon is not None and options.lm is None:
@@ -108,6 +111,7 @@ def check_options(options: ExportOptions) -> None:
             "fp16 or fp32 with --gpu"
         )
     if options.platform == "tensorrt":
+        options.refuse("a TensorRT engine, which takes no live streams", ("max_streams",))
         check_precision(options.precision or "fp32")
 
 

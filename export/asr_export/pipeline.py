@@ -97,6 +97,7 @@ def _export_ctc(
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_queue=options.queue,
+            max_streams=options.max_streams,
             max_audio_seconds=seconds,
             min_samples=shortest,
             labels=labels,

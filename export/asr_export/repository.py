@@ -81,6 +81,7 @@ class Deployment:
     buckets: tuple[int, ...] = ()  # lengths that audio is padded to, for a TensorRT engine; none for a ragged graph
     gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
     language_model: LanguageModel | None = None  # for beam search
+    max_streams: int = 16  # live streams at a time
 
     @property
     def sampling_rate(self) -> int:
@@ -150,7 +151,10 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
             _stage_caller(
                 staged / names.long, "asr_long", names, deployment, sampling_rate=rate, window_seconds=longest
             )
-            _stage_caller(staged / names.stream, "asr_stream", names, deployment, longest_seconds=longest)
+            most = str(deployment.max_streams)
+            _stage_caller(
+                staged / names.stream, "asr_stream", names, deployment, longest_seconds=longest, max_streams=most
+            )
         _stage_ensemble(staged / names.ensemble, "asr", names, deployment, report)
         _swap_in(staged, output, _outdated(output, name))
     return names

@@ -30,8 +30,8 @@ from asr_server.log import LogHook, LogReader, errors, model_failures, says_port
 from asr_server.ports import Ports, reserve
 
 _BIND_ATTEMPTS = 5
-# Triton 24.10 deletes the states of gRPC requests beyond so many (8 by default) while their last callback still writes to
-# them, which crashes it with many streams (docs/decisions.md).
+# Triton 24.10 deletes the states of gRPC requests beyond so many (8 by default) while their last callback still writes
+# to them, which crashes it with many streams (docs/decisions.md).
 _GRPC_STATES = 1024
 _UNLOAD_TIMEOUT_S = 10.0  # what Triton may take after it has given up waiting for requests, before it is killed
 # Options of tritonserver that this package sets; setting them a second time would leave our attributes wrong.

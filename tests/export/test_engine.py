@@ -120,6 +120,11 @@ def test_an_engine_in_int8_is_refused(tiny_checkpoint: Callable[[str], Path], tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_engine_takes_no_live_streams(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="--max-streams is not for a TensorRT engine"):
+        export_checkpoint("nowhere", tmp_path, ExportOptions(platform="tensorrt", max_streams=40))
+
+
 def test_an_unknown_platform(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="platform is 'cuda'; needs one of onnxruntime, tensorrt"):
         export_checkpoint("nowhere", tmp_path, ExportOptions(platform="cuda"))

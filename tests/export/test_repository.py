@@ -69,7 +69,7 @@ def test_export_json_tells_where_everything_came_from(exported: ExportResult) ->
 
 def test_long_recordings_and_streams_go_to_the_exports_own_models(graph_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "models"
-    write(output, graph_folder, "en", replace(DEPLOYMENT, max_audio_seconds=15))
+    write(output, graph_folder, "en", replace(DEPLOYMENT, max_audio_seconds=15, max_streams=40))
     config = read_config(output / "en_long")
     settings = {key: value.string_value for key, value in config.parameters.items()}
     assert config.name == "en_long"
@@ -79,7 +79,7 @@ def test_long_recordings_and_streams_go_to_the_exports_own_models(graph_folder: 
     assert (output / "en_long" / "labels.json").read_bytes() == (output / "en_ctc_decode" / "labels.json").read_bytes()
     streams = {key: value.string_value for key, value in read_config(output / "en_stream").parameters.items()}
     assert (streams["acoustic"], streams["ctc_decode"]) == ("en_acoustic", "en_ctc_decode")
-    assert streams["longest_seconds"] == "15"
+    assert (streams["longest_seconds"], streams["max_streams"]) == ("15", "40")
     assert not any(path.is_symlink() for path in output.rglob("*"))
 
 

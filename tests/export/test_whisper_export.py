@@ -243,7 +243,8 @@ def test_the_command_prints_the_result_alone(whisper_checkpoint: Callable[[str],
 
 
 def test_what_a_whisper_has_no_option_for(whisper_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    for options in (ExportOptions(precision="fp16"), ExportOptions(platform="tensorrt"), ExportOptions(language="de")):
+    useless = ({"precision": "fp16"}, {"platform": "tensorrt"}, {"language": "de"}, {"max_streams": 40})
+    for options in (ExportOptions(**option) for option in useless):
         with pytest.raises(ExportError, match="is not for Whisper"):
             export_checkpoint(str(whisper_checkpoint("english")), tmp_path / "models", options)
     assert list(tmp_path.iterdir()) == []

@@ -25,6 +25,7 @@ def export_whisper(
         "Whisper, which is exported in fp32 for ONNX Runtime; a request names its language", _NOT_FOR_WHISPER
     )
     options.refuse("Whisper, whose decoder is a language model", ("lm", "lexicon"))
+    options.refuse("Whisper, which takes no live streams", ("max_streams",))
     loaded = load(source)
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         on_step("tracing encoder, decoder and decoder with past")

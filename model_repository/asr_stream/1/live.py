@@ -162,7 +162,9 @@ class Streams:
             self._forget(IDLE_WHEN_FULL_S)
             if len(self._streams) >= self._most:
                 # The beginning is Triton's own words for a full queue.
-                raise TooManyStreams(f"Exceeds maximum queue size: {self._most} live streams are under way already")
+                raise TooManyStreams(
+                    f"Exceeds maximum queue size: {self._most} live streams are under way (export --max-streams)"
+                )
         stream.touched = self._clock()
         self._streams[key] = stream
 
