@@ -45,12 +45,8 @@ def export(
     ] = None,
     max_streams: Annotated[
         int,
-        typer.Option(
-            min=1,
-            help="Live streams at a time; one more is refused. For more than 16, start the server with `triton-asr "
-            "serve`, or with --grpc-infer-allocation-pool-size=1024.",
-        ),
-    ] = 16,
+        typer.Option(min=1, help="Live streams at a time; one more is refused."),
+    ] = 64,
     max_audio_seconds: Annotated[
         float | None,
         typer.Option(

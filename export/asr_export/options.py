@@ -37,7 +37,7 @@ class ExportOptions:
     max_queue: int | None = None  # recordings that may wait for the acoustic model; None for one batch
     lm: str | None = None  # an n-gram language model for beam search: an ARPA file, or KenLM's binary form of one
     lexicon: str | None = None  # the words that may come out with it, one a line; None: all that it has
-    max_streams: int = 16  # live streams at a time
+    max_streams: int = 64  # live streams at a time
 
     def seconds(self, default: float) -> float:
         """The longest recording, where a kind of model takes `default` seconds unless told otherwise."""

@@ -81,7 +81,7 @@ class Deployment:
     buckets: tuple[int, ...] = ()  # lengths that audio is padded to, for a TensorRT engine; none for a ragged graph
     gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
     language_model: LanguageModel | None = None  # for beam search
-    max_streams: int = 16  # live streams at a time
+    max_streams: int = 64  # live streams at a time
 
     @property
     def sampling_rate(self) -> int:

@@ -30,9 +30,6 @@ from asr_server.log import LogHook, LogReader, errors, model_failures, says_port
 from asr_server.ports import Ports, reserve
 
 _BIND_ATTEMPTS = 5
-# Triton 24.10 deletes the states of gRPC requests beyond so many (8 by default) while their last callback still writes
-# to them, which crashes it with many streams (docs/decisions.md).
-_GRPC_STATES = 1024
 _UNLOAD_TIMEOUT_S = 10.0  # what Triton may take after it has given up waiting for requests, before it is killed
 # Options of tritonserver that this package sets; setting them a second time would leave our attributes wrong.
 _OURS = {
@@ -213,7 +210,6 @@ class TritonServer:
             f"--grpc-port={ports.grpc}",
             f"--metrics-port={ports.metrics}",
             f"--exit-timeout-secs={max(1, round(self._drain_timeout_s))}",
-            f"--grpc-infer-allocation-pool-size={_GRPC_STATES}",
             f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
             *found.options,
             *(["--log-verbose=1"] if self._verbose else []),

@@ -16,7 +16,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """The server, on free ports."""
     repository = tmp_path_factory.mktemp("repository") / "models"
     # Room for all that a test sends at once; tests/faults has the default, and what is refused by it.
-    options = ExportOptions(max_queue=256, max_streams=32, lm=str(ROOT / "demo" / "language_model.arpa"))
+    options = ExportOptions(max_queue=256, lm=str(ROOT / "demo" / "language_model.arpa"))
     export_checkpoint(str(ROOT / "demo" / "checkpoint"), repository, options)
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running

@@ -58,15 +58,13 @@ def test_the_server_is_ready_inside_the_block_and_gone_after_it(repository: Path
 
 def test_options_reach_tritonserver(repository: Path, fake_tritonserver: Path) -> None:
     log = Log()
-    extra = ["--rate-limit=off", "--log-format=ISO8601", "--grpc-infer-allocation-pool-size=2000"]
+    extra = ["--rate-limit=off", "--log-format=ISO8601"]
     with start(repository, fake_tritonserver, log, extra_args=extra, verbose=True, drain_timeout_s=7) as server:
         pass
     expected = {f"--model-repository={repository}", "--exit-timeout-secs=7", "--log-verbose=1", *extra}
     expected |= {f"--{service}-address=127.0.0.1" for service in ("http", "grpc", "metrics")}
     expected |= {f"--grpc-port={server.grpc_url.split(':')[1]}"}
     assert expected <= set(log.arguments)
-    sizes = [argument for argument in log.arguments if argument.startswith("--grpc-infer-allocation-pool-size=")]
-    assert (len(sizes), sizes[-1]) == (2, extra[-1])  # the last one counts
 
 
 def test_a_given_tritonserver_keeps_its_own_backends_and_libraries(repository: Path, fake_tritonserver: Path) -> None:

@@ -33,10 +33,25 @@ class TritonPythonModel:
         self.pace = Pace(**{name: float(settings[f"{name}_seconds"]) for name in PACE})
         self.streams = live.Streams(int(settings["max_streams"]))
         self.models = live.Models(self._acoustic, self._decode)
+        self.loop = asyncio.new_event_loop()
 
-    async def execute(self, requests: list) -> list:
-        """Answer all pieces at once, so that the windows of all streams share batches."""
-        return await asyncio.gather(*map(self._answer, requests))
+    def execute(self, requests: list) -> None:
+        """Answer all pieces at once, so that the windows of all streams share batches.
+
+        Returns when all are answered: Triton takes it for the end of the requests, and goes on with their sequences.
+        """
+        self.loop.run_until_complete(self._answer_all(requests))
+
+    def finalize(self) -> None:
+        """Close what is open."""
+        self.loop.close()
+
+    async def _answer_all(self, requests: list) -> None:
+        await asyncio.gather(*map(self._send_answer, requests))
+
+    async def _send_answer(self, request: "pb_utils.InferenceRequest") -> None:
+        response = await self._answer(request)
+        request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     async def _answer(self, request: "pb_utils.InferenceRequest") -> "pb_utils.InferenceResponse":
         key, flags = request.correlation_id(), request.flags()
