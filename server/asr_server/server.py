@@ -30,6 +30,9 @@ from asr_server.log import LogHook, LogReader, errors, model_failures, says_port
 from asr_server.ports import Ports, reserve
 
 _BIND_ATTEMPTS = 5
+# Unless the caller's environment has it otherwise. glibc gives threads heaps of their own, up to eight for each core,
+# and what an overload has left in them does not come back.
+_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
 _UNLOAD_TIMEOUT_S = 10.0  # what Triton may take after it has given up waiting for requests, before it is killed
 # Options of tritonserver that this package sets; setting them a second time would leave our attributes wrong.
 _OURS = {
@@ -217,7 +220,8 @@ class TritonServer:
         ]
         # The first step of an ensemble asks how much waits behind it (model_repository/preprocess).
         metrics = _host_and_port(*self._address(ports.metrics))
-        return command, {**os.environ, **found.environment, "TRITON_ASR_METRICS": metrics}, shm_prefix
+        environment = {**_ENVIRONMENT, **os.environ, **found.environment, "TRITON_ASR_METRICS": metrics}
+        return command, environment, shm_prefix
 
     def _spawn(self, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path) -> None:
         self._scratch = scratch

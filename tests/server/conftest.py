@@ -11,6 +11,7 @@ import http.server, json, os, pathlib, signal, subprocess, sys, threading
 options = dict(argument[2:].split("=", 1) for argument in sys.argv[1:] if "=" in argument)
 mode = os.environ.get("FAKE_TRITON", "")
 print("arguments", json.dumps(sys.argv[1:]), flush=True)
+print("heaps", os.environ["MALLOC_ARENA_MAX"], flush=True)
 if mode == "dies":
     sys.exit('E1123 05:35:48.4 8070 main.cc:1] "something broke"')
 if mode == "port taken":

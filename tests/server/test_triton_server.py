@@ -67,6 +67,19 @@ def test_options_reach_tritonserver(repository: Path, fake_tritonserver: Path) -
     assert expected <= set(log.arguments)
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "2"), ("8", "8")])
+def test_two_heaps_unless_the_environment_says_otherwise(
+    repository: Path, fake_tritonserver: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    if given:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", given)
+    log = Log()
+    with start(repository, fake_tritonserver, log):
+        pass
+    assert f"heaps {expected}" in log
+
+
 def test_a_given_tritonserver_keeps_its_own_backends_and_libraries(repository: Path, fake_tritonserver: Path) -> None:
     log = Log()
     with start(repository, fake_tritonserver, log):

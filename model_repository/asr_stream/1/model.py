@@ -47,7 +47,9 @@ class TritonPythonModel:
         self.loop.close()
 
     async def _answer_all(self, requests: list) -> None:
-        await asyncio.gather(*map(self._send_answer, requests))
+        for failed in await asyncio.gather(*map(self._send_answer, requests), return_exceptions=True):
+            if failed is not None:  # raised from `execute`, it would fail those that have their answer already
+                pb_utils.Logger.log_warn(f"a piece of a live stream could not be answered: {failed!r}")
 
     async def _send_answer(self, request: "pb_utils.InferenceRequest") -> None:
         response = await self._answer(request)
