@@ -160,8 +160,8 @@ def _supervise(
             stop_by = time.monotonic() + (drain_timeout_s if orders.are_to_keep_up else 0.0)
             with contextlib.suppress(OSError):  # a full disk: then no request is refused early
                 stopping.touch()
-        is_idle = load.is_idle()
-        if kill_at == float("inf") and stop_by < float("inf") and (is_idle or time.monotonic() >= stop_by):
+        load.look()
+        if kill_at == float("inf") and stop_by < float("inf") and (time.monotonic() >= stop_by or load.is_idle()):
             _signal(child, signal.SIGTERM)
             kill_at = time.monotonic() + stop_timeout_s
         elif (dead := stubs.dead()) and orders.are_to_keep_up and stop_by == float("inf"):
@@ -181,18 +181,22 @@ class _Load:
         self._seen_at, self._ticks = time.monotonic(), 0
         self._idle_spells = 0
 
-    def is_idle(self) -> bool:
-        """Return whether they did next to nothing in the last two spells of a moment or more.
-
-        Two, because where others take the processor a busy server may stand still for one.
-        """
+    def look(self) -> None:
+        """Take in what they did since the last look, if that was long enough ago."""
         now = time.monotonic()
         if now - self._seen_at >= _CHECK_S / 2:
             ticks = sum(map(_ticks, [self._tritonserver, *_children(self._tritonserver)]))
             cores = (ticks - self._ticks) / os.sysconf("SC_CLK_TCK") / (now - self._seen_at)
             self._idle_spells = self._idle_spells + 1 if cores < _BUSY_CORES else 0
             self._seen_at, self._ticks = now, ticks
-        return self._idle_spells >= 2
+
+    def is_idle(self) -> bool:
+        """Return whether they did next to nothing in the last two spells, and none of their threads wants to run.
+
+        Where others take the processor, or the whole machine stands still, a busy server gets no time either.
+        """
+        pids = [self._tritonserver, *_children(self._tritonserver)]
+        return self._idle_spells >= 2 and not any(map(_wants_to_run, pids))
 
 
 def _ticks(pid: int) -> int:
@@ -202,6 +206,16 @@ def _ticks(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return int(fields[11]) + int(fields[12])
+
+
+def _wants_to_run(pid: int) -> bool:
+    """Return whether a thread of a process runs, waits for a processor, or for the disk."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if (thread / "stat").read_text().rpartition(")")[2].split()[0] in ("R", "D"):
+                    return True
+    return False
 
 
 class _Stubs:
