@@ -12,7 +12,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
-from asr_export import engine, preprocess_step
+from asr_export import engine, machine_code, preprocess_step
 from asr_export.errors import OutputError
 from asr_export.labels import Labels
 from asr_export.language_model import LanguageModel
@@ -217,6 +217,7 @@ def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:
     tensor(config.input, "log_probs").dims[-1] = len(deployment.labels.labels)
     write_config(target, config)
     write_json(target / "labels.json", asdict(deployment.labels))
+    machine_code.copy_to(target)
     if deployment.language_model:
         deployment.language_model.copy_to(target)
 

@@ -179,6 +179,9 @@ def _open_session(environment: Environment, **_: Any) -> None:
     except (AsrError, LoadTestError) as error:
         _close_session(environment)
         environment.process_exit_code = 1
+        if is_worker(environment):  # the master hears of it, and ends with status 1 too
+            heard: Any = environment.events.user_error
+            heard.fire(user_instance=None, exception=error, tb=error.__traceback__)
         raise StopTest(f"no load test: {error}") from error
 
 

@@ -2,9 +2,12 @@
 
 import io
 import json
+import signal
 import sys
 import time
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,58 @@ def test_real_time(run: Run, server: list[str], recording: Path) -> None:
     begin = time.monotonic()
     assert run("stream", *server, recording, "--realtime").code == 0
     assert time.monotonic() - begin >= 0.5
+
+
+class Microphone:
+    """The package sounddevice, with a microphone that hears 0.3 s; then somebody presses Ctrl-C."""
+
+    class PortAudioError(Exception):
+        """As the package's."""
+
+    def __init__(self, presses: int = 1, error: str = "") -> None:
+        self.presses, self.error = presses, error
+
+    def RawInputStream(self, *, callback: Any, blocksize: int, **settings: object) -> Any:
+        """What the package calls a stream; it hears as soon as it is opened."""
+        assert settings == {"samplerate": 16_000, "channels": 1, "dtype": "int16"}
+        if self.error:
+            raise self.PortAudioError(self.error)
+
+        @contextmanager
+        def opened() -> Iterator[None]:
+            for _ in range(3):
+                callback(memoryview(bytes(2 * blocksize)), blocksize, None, None)
+            for _ in range(self.presses):
+                signal.raise_signal(signal.SIGINT)
+            yield
+
+        return opened()
+
+
+def test_the_microphone_is_heard_until_ctrl_c_and_to_the_end(
+    run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: TritonDouble
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", Microphone())
+    before = signal.getsignal(signal.SIGINT)
+    ran = run("stream", *server, "--mic")
+    assert (ran.code, ran.out) == (0, "one two\n")
+    assert sum(map(len, grpc_triton.live_pieces)) == 2 * 4800
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_second_ctrl_c_ends_it_at_once(
+    run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: TritonDouble
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", Microphone(presses=2))
+    assert "one two" not in run("stream", *server, "--mic").out
+    assert not grpc_triton.live_pieces
+
+
+def test_without_a_microphone_the_reason_is_told(run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", Microphone(error="Error querying device -1"))
+    ran = run("stream", *server, "--mic")
+    assert ran.code == 1
+    assert "cannot listen: Error querying device -1; needs a microphone" in ran.err
 
 
 @pytest.mark.parametrize(

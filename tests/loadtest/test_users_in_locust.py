@@ -38,11 +38,11 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """Locust, in a process of its own."""
+def start(*arguments: object, folder: Path | None = None) -> subprocess.Popen[str]:
+    """Locust, in a process of its own, and in a folder."""
     command = [*LOCUST, *map(str, arguments)]
     return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -147,6 +147,19 @@ def test_workers_share_the_rate(audio: Path, tmp_path: Path) -> None:
     assert (status, [status for status, _ in ended]) == (0, [0, 0]), log
     assert all(entry["num_failures"] == 0 for entry in figures(tmp_path).values())
     assert 4 * 5 * 1.5 < len(latencies(tmp_path)) <= 4 * (5 * 4 + 1)
+
+
+def test_a_worker_without_the_recordings_fails_the_test(audio: Path, tmp_path: Path) -> None:
+    port = reserve("127.0.0.1", Ports(0, 0, 0)).http
+    with stub_triton.running(Behaviour()) as url:
+        worker = start("--worker", "--master-port", port, folder=tmp_path)
+        distributed = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", 1]
+        options = ["--headless", "--only-summary", "--host", url, "--audio", audio.name, "-t", "2s"]
+        status, _ = finish(start(*distributed, *options, folder=audio.parent))
+        ended, log = finish(worker)
+
+    assert (status, ended) == (1, 1)
+    assert f"{audio.name} does not exist" in log
 
 
 def test_the_web_page_takes_the_options(audio: Path) -> None:

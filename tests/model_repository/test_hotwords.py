@@ -1,18 +1,23 @@
 """Hotwords found in log-probs, against the definition on small cases."""
 
 import itertools
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import hotwords
+import numba
 import numpy as np
 import pytest
+import spotting
 from decode import decode
 from decoding import Decoder
-from hotwords import Hotword, HotwordTree, align, search
+from hotwords import Hotword, HotwordTree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from options import ParameterError, parse
 from spelling import Speller, UnknownCharacters
+from spotting import NEAR_FRAMES, align, search
 
 from tests.model_repository.test_greedy import LABELS, PIECES, path
 
@@ -201,7 +206,7 @@ def by_definition(log_probs: np.ndarray, columns: list[int], weight: float) -> f
             if len(spoken) and end <= spoken[-1]:
                 score += relative[end, 1]
                 entered.append((end, 1))
-            near = hotwords.NEAR_FRAMES
+            near = NEAR_FRAMES
             lacking = [label for at, label in entered if label not in best[max(0, at - near) : at + near + 1]]
             needless = [
                 at
@@ -225,7 +230,7 @@ def test_the_search_finds_what_the_definition_says(rows: list[list[float]], colu
     probabilities = np.array(rows)
     log_probs = np.log(probabilities / probabilities.sum(axis=1, keepdims=True)).astype(np.float32)
     name = "".join(labels.labels[column] for column in columns)
-    (found,) = search([HotwordTree([Hotword(name, weight)], labels)], [log_probs])
+    found = search(HotwordTree([Hotword(name, weight)], labels), log_probs)
     expected = by_definition(log_probs, columns, weight)
     if expected < 1e-4:
         assert not found or expected > -1e-4
@@ -262,3 +267,23 @@ def test_nan_is_told_and_nothing_is_found_in_it() -> None:
     broken[1, 3] = np.nan
     (heard,) = decode([broken], [2], LABELS, hotwords="AB")
     assert np.isnan(heard.confidence)
+
+
+def test_without_their_package_hotwords_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spotting", None)
+    assert text(MISHEARD) == "MISDER QOILDER SPEAKS"
+    with pytest.raises(ValueError, match="hotwords need the package numba"):
+        text(MISHEARD, "quilter")
+
+
+def test_the_search_is_compiled_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    njit = numba.njit
+
+    def refusing(signature: str, cache: bool = False, **options: bool) -> Callable[..., object]:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available for file")
+        return njit(signature, **options)
+
+    monkeypatch.setattr(numba, "njit", refusing)
+    twice = spotting._compiled("i8(i8)")(lambda number: 2 * number)
+    assert twice(21) == 42

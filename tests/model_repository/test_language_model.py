@@ -103,6 +103,20 @@ def test_labels(folders: dict[str, Path], rows: list[list[float]], weight: float
     assert best.score == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["probing", "trie"])
+def test_the_binary_form_is_the_same_model(tmp_path: Path, kind: str) -> None:
+    """The files are OF_WORDS, as `build_binary probing|trie words.arpa` of KenLM 0.3.0 writes it."""
+    (tmp_path / "lm.bin").write_bytes((Path(__file__).parent / "kenlm" / f"words-{kind}.bin").read_bytes())
+    binary, options = language_model.load(tmp_path, SMALL), BeamOptions(50, nbest=5, lm_weight=1.0)
+    assert binary is not None
+    model = load(tmp_path, OF_WORDS, SMALL)
+    log_probs = normalized(np.random.default_rng(0).uniform(0.05, 3, (6, 4)).tolist())
+    expected = BeamSearch(SMALL, model).search(log_probs, options)
+    found = BeamSearch(SMALL, binary).search(log_probs, options)
+    assert {one.text: pytest.approx(one.score, abs=1e-3) for one in expected} == {one.text: one.score for one in found}
+    assert len(found) > 1
+
+
 def test_a_weight_of_nothing_is_beam_search_without_a_model(tmp_path: Path) -> None:
     log_probs = normalized(np.random.default_rng(0).uniform(0.05, 3, (6, 4)).tolist())
     with_model = BeamSearch(SMALL, load(tmp_path, OF_WORDS, SMALL)).search(log_probs, BeamOptions(50, nbest=5))

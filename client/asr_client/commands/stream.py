@@ -12,14 +12,13 @@ import typer
 
 from asr_client._errors import InvalidAudio
 from asr_client._options import DecodeOptions
-from asr_client.commands import connection, decoding
+from asr_client.commands import connection, decoding, microphone
 
 if TYPE_CHECKING:
     from asr_client import StreamResult
 
 STDIN = "-"
 CHUNK_S = 0.1
-MIC_RATE = 16_000
 _CLEAR_LINE = "\r\033[K"
 
 
@@ -67,7 +66,7 @@ def stream(
         hotwords=decoding.join_hotwords(hotwords, hotwords_file),
     )
     if mic:
-        chunks, rate = _microphone(), MIC_RATE
+        chunks, rate = microphone.listen(CHUNK_S), microphone.SAMPLING_RATE
     elif file == STDIN:
         rate = sampling_rate or 0
         chunks = _raw(sys.stdin.buffer, int(CHUNK_S * rate) * 2 * channels)
@@ -78,9 +77,7 @@ def stream(
     show = _as_json if format == "json" else _Screen()
     with server.client() as client:
         try:
-            for result in client.stream(
-                chunks, sampling_rate=rate, channels=None if mic else channels, options=options
-            ):
+            for result in client.stream(chunks, sampling_rate=rate, channels=1 if mic else channels, options=options):
                 show(result)
         except KeyboardInterrupt:
             typer.echo("", err=True)
@@ -151,23 +148,6 @@ def _decoded(path: str) -> tuple[Iterator[bytes], int, int]:
     opened.seek(0)  # without it, libsndfile 1.2 forgets to leave out the pre-skip of an Ogg Opus file
     blocks = opened.blocks(int(CHUNK_S * opened.samplerate), dtype="int16")
     return (block.tobytes() for block in blocks), opened.samplerate, opened.channels
-
-
-def _microphone() -> Iterator[Any]:
-    import queue
-
-    import sounddevice
-
-    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    with sounddevice.RawInputStream(
-        samplerate=MIC_RATE,
-        channels=1,
-        dtype="int16",
-        blocksize=int(CHUNK_S * MIC_RATE),
-        callback=lambda data, *_: heard.put(bytes(data)),
-    ):
-        while True:
-            yield heard.get()
 
 
 def _paced(chunks: Iterator[Any], each_s: float) -> Iterator[Any]:

@@ -1,14 +1,13 @@
 """One batch of recordings, each decoded as its request asks."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import greedy
-import hotwords
 import numpy as np
 from beam import Alternative, BeamOptions, BeamSearch
-from hotwords import Hotword, HotwordTree
+from hotwords import Found, Hotword, HotwordTree, apply
 from hypotheses import Hypothesis, hypothesis, runs_of
 from labels import Labels
 from language_model import LanguageModel
@@ -55,6 +54,7 @@ class Decoder:
         self._labels = labels
         self._language_model = language_model
         self._beam = BeamSearch(labels, language_model) if language_model else None
+        self._spot = _spotter()
         self._tree = functools.lru_cache(_TREES)(self._grow)
 
     def task(self, log_probs: NDArray[np.float32], frames: int, options: DecodeOptions) -> Task:
@@ -67,7 +67,7 @@ class Decoder:
 
         Raises:
             ValueError: shapes that do not fit, a hotword that the labels cannot write, an option of a language model
-                that is not there, or beam search where its package is missing.
+                that is not there, or beam search or hotwords where their package is missing.
         """
         greedy.check(log_probs, frames, self._labels)
         if options.decoder == "beam" and self._beam is None:
@@ -75,6 +75,8 @@ class Decoder:
                 self._beam = BeamSearch(self._labels)
             except ImportError as missing:
                 raise ValueError("decoder=beam needs the package flashlight-text in the server's Python") from missing
+        if options.hotwords and self._spot is None:
+            raise ValueError("hotwords need the package numba in the server's Python")
         if options.lm_weight is not None and self._language_model is None:
             raise ValueError("lm_weight given, but this model has no language model; needs one from export --lm")
         if options.word_score is not None and not (self._language_model and self._language_model.is_of_words):
@@ -99,16 +101,25 @@ class Decoder:
         paths: dict[int, NDArray[np.int64]] = {}  # of the tasks whose path is not the best one
         alternatives: dict[int, list[Alternative]] = {}
         for index, task in enumerate(tasks):
-            if self._beam is not None and task.options.decoder == "beam" and not np.isnan(task.log_probs).any():
+            searches = task.options.decoder == "beam" or task.tree is not None
+            if not searches or np.isnan(task.log_probs).any():
+                continue
+            if self._beam is not None and task.options.decoder == "beam":
                 alternatives[index] = self._beam.search(task.log_probs, self._beam_options(task.options))
                 if alternatives[index]:  # none where no text has any probability
                     paths[index] = alternatives[index][0].path
-        wishing = [(index, task.log_probs, task.tree) for index, task in enumerate(tasks) if task.tree is not None]
-        found = hotwords.search([tree for *_, tree in wishing], [log_probs for _, log_probs, _ in wishing])
-        for (index, log_probs, _), places in zip(wishing, found, strict=True):
-            if places:
-                path = paths[index] if index in paths else log_probs.argmax(axis=1)
-                paths[index] = hotwords.apply(path, places, self._labels)
+            if self._spot is not None and task.tree is not None and (found := self._spot(task.tree, task.log_probs)):
+                path = paths[index] if index in paths else task.log_probs.argmax(axis=1)
+                paths[index] = apply(path, found, self._labels)
         for index, path in paths.items():
             runs[index] = runs_of(path, tasks[index].log_probs)
         return [Result(hypothesis(run, self._labels), alternatives.get(index, [])) for index, run in enumerate(runs)]
+
+
+def _spotter() -> Callable[[HotwordTree, NDArray[np.float32]], list[Found]] | None:
+    """The search for hotwords, compiled when a model is loaded rather than under its first request."""
+    try:
+        import spotting
+    except ImportError:  # of numba, which nothing else needs
+        return None
+    return spotting.search
