@@ -53,7 +53,7 @@ bench: $(INSTALLED) ## Measure the kit beside its peers, in one run
 bench-speech: $(DEMO_EXPORT) ## Measure decoders, an hour in one recording, live streams (needs the system package espeak-ng)
 	$(BIN)/python benchmarks/decoders.py $(DEMO_REPOSITORY) --sentences 150
 	$(BIN)/python benchmarks/long_recording.py $(DEMO_REPOSITORY)
-	$(BIN)/python benchmarks/streams.py $(DEMO_REPOSITORY) --streams 1,8,16
+	$(BIN)/python benchmarks/streams.py $(DEMO_REPOSITORY) --streams 1,8,16,24
 
 faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minutes); `make test` has it in short
 	$(BIN)/python benchmarks/faults.py $(DEMO_REPOSITORY)
