@@ -6,7 +6,7 @@ Held-out sentences by held-out voices of espeak-ng (the system package), one wor
 demo model has never heard; and as many without a name, which hotwords must leave alone. The names of the other
 sentences and invented ones make the lists longer. Time is that of the decode step alone, batches of 16, for each
 second of audio, without what the list costs once (it is kept for later requests); beside it that of the acoustic model,
-which hears one recording after the other on all cores. All rows take turns in one process.
+which hears one recording after the other on all cores. All of them take turns in one process.
 """
 
 import argparse
@@ -60,8 +60,8 @@ class Sentence:
 
     text: str
     name: str  # the rare one in it; "" where there is none
+    audio: NDArray[np.float32]  # float32 [samples]
     log_probs: NDArray[np.float32]  # float32 [frames, vocab]
-    seconds: float
 
 
 def main() -> None:
@@ -73,7 +73,8 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT)
     arguments = parser.parse_args()
     labels = Labels.load(arguments.repository / "ctc_decode" / "labels.json")
-    sentences, acoustic_ms = spoken(arguments.repository, arguments.sentences)
+    acoustic = AcousticModel(arguments.repository)
+    sentences = spoken(acoustic, arguments.sentences)
     decoder = Decoder(labels, language_model.load(arguments.repository / "ctc_decode", labels))
     weights = [
         {"weight": weight, **quality(decoder, sentences, wishes(100, weight))}
@@ -84,7 +85,7 @@ def main() -> None:
         for name, how in DECODERS.items()
         for size in LIST_SIZES
     }
-    costs = cost(decoder, sentences, rows)
+    costs, acoustic_ms = cost(acoustic, decoder, sentences, rows)
     sizes = [
         {"decoder": name, "hotwords": size, **quality(decoder, sentences, asked), "ms_per_second": costs[name, size]}
         for (name, size), asked in rows.items()
@@ -96,23 +97,32 @@ def main() -> None:
     print(f"written to {arguments.result}", file=sys.stderr)
 
 
-def spoken(repository: Path, count: int) -> tuple[list[Sentence], float]:
-    """`count` sentences with a name, and as many without; and what the acoustic model takes for a second, in ms."""
+class AcousticModel:
+    """The repository's, by ONNX Runtime's own settings."""
+
+    def __init__(self, repository: Path) -> None:
+        path = repository / "acoustic" / "1" / "model.onnx"
+        self._session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def __call__(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The log-probs of one recording, float32 [frames, vocab]."""
+        shape = np.array([[len(audio)]], dtype=np.int32)
+        log_probs: NDArray[np.float32] = self._session.run(["log_probs"], {"audio": audio, "audio_shape": shape})[0][0]
+        return log_probs
+
+
+def spoken(acoustic: AcousticModel, count: int) -> list[Sentence]:
+    """`count` sentences with a name, and as many without."""
     rng, noise = random.Random("hotwords"), np.random.default_rng(0)
-    session = ort.InferenceSession(repository / "acoustic" / "1" / "model.onnx", providers=["CPUExecutionProvider"])
-    sentences, spent_s = [], 0.0
+    sentences = []
     for index in tqdm(range(2 * count), unit="sentence", file=sys.stderr):
         words, name = held_out_sentence(rng).split(), ""
         if index < count:
             name = RARE[index % len(RARE)]
             words[rng.randrange(len(words))] = name
         audio = augment(synthesise(" ".join(words), rng.choice(HELD_OUT_VOICES)).samples, noise, Augmentation())
-        shape = np.array([[len(audio)]], dtype=np.int32)
-        begin = time.perf_counter()
-        log_probs = session.run(["log_probs"], {"audio": audio, "audio_shape": shape})[0][0]
-        spent_s += time.perf_counter() - begin
-        sentences.append(Sentence(" ".join(words), name, log_probs, len(audio) / SAMPLE_RATE))
-    return sentences, 1000 * spent_s / sum(one.seconds for one in sentences)
+        sentences.append(Sentence(" ".join(words), name, audio, acoustic(audio)))
+    return sentences
 
 
 def wished(size: int) -> list[str]:
@@ -145,19 +155,27 @@ def quality(decoder: Decoder, sentences: Sequence[Sentence], asked: DecodeOption
 
 
 def cost(
-    decoder: Decoder, sentences: Sequence[Sentence], rows: Mapping[tuple[str, int], DecodeOptions]
-) -> dict[tuple[str, int], float]:
-    """Milliseconds of the decode step for a second of audio."""
-    seconds = sum(one.seconds for one in sentences)
+    acoustic: AcousticModel,
+    decoder: Decoder,
+    sentences: Sequence[Sentence],
+    rows: Mapping[tuple[str, int], DecodeOptions],
+) -> tuple[dict[tuple[str, int], float], float]:
+    """Milliseconds of the decode step for a second of audio, and those of the acoustic model; medians."""
+    seconds = sum(len(one.audio) for one in sentences) / SAMPLE_RATE
     spent: dict[tuple[str, int], list[float]] = {row: [] for row in rows}
+    listening = []
     for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        for one in sentences:
+            acoustic(one.audio)
+        listening.append(1000 * (time.perf_counter() - begin) / seconds)
         for row, asked in rows.items():
             tasks = [decoder.task(one.log_probs, len(one.log_probs), asked) for one in sentences]
             begin = time.perf_counter()
             for first in range(0, len(tasks), BATCH):
                 decoder.decode(tasks[first : first + BATCH])
             spent[row].append(1000 * (time.perf_counter() - begin) / seconds)
-    return {row: round(statistics.median(values), 3) for row, values in spent.items()}
+    return {row: round(statistics.median(values), 3) for row, values in spent.items()}, statistics.median(listening)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -29,10 +29,10 @@ _Integers = NDArray[np.int64]
 _NO_LABEL = -1
 _NOWHERE = -1
 
-# A recording: float32 `[frames, vocab]`, log-probs less those of the best path; the column of each frame on that path;
-# the label that begins there on it, or none; the columns of the blank and of the delimiter, or none.
-_Heard = tuple[NDArray[np.float32], _Integers, _Integers, int, int]
-_HEARD = "Tuple((f4[:, ::1], i8[::1], i8[::1], i8, i8))"
+# A recording: log-probs, float32 `[frames, vocab]`, and the best one of each frame; the column of each frame on
+# the best path; the label that begins there on it, or none; the columns of the blank and of the delimiter, or none.
+_Heard = tuple[NDArray[np.float32], NDArray[np.float32], _Integers, _Integers, int, int]
+_HEARD = "Tuple((f4[:, ::1], f4[::1], i8[::1], i8[::1], i8, i8))"
 # The nodes of a `HotwordTree`: labels, bonuses, is_complete, first, child_of.
 _Tree = tuple[_Integers, _Floats, NDArray[np.bool_], _Integers, _Integers]
 _TREE = "Tuple((i8[::1], f8[::1], b1[::1], i8[::1], i8[::1]))"
@@ -97,21 +97,28 @@ def _compiled(signature: str) -> Callable[[_Function], _Function]:
 
 @_compiled(f"{_HEARD}(f4[:, ::1], i8, i8)")
 def _heard(log_probs: NDArray[np.float32], blank: int, delimiter: int) -> _Heard:
-    relative = np.empty_like(log_probs)
+    peaks = np.empty(len(log_probs), np.float32)
     best = np.empty(len(log_probs), np.int64)
     begins = np.full(len(log_probs), _NO_LABEL, np.int64)
     for frame in range(len(log_probs)):
         best[frame] = np.argmax(log_probs[frame])
-        relative[frame] = log_probs[frame] - log_probs[frame, best[frame]]
+        peaks[frame] = log_probs[frame, best[frame]]
         if best[frame] != blank and (frame == 0 or best[frame - 1] != best[frame]):
             begins[frame] = best[frame]
-    return relative, best, begins, blank, delimiter
+    return log_probs, peaks, best, begins, blank, delimiter
+
+
+@_compiled(f"f8(i8, i8, {_HEARD})")
+def _relative(frame: int, column: int, heard: _Heard) -> float:
+    """How much less likely a column is than the best path there, in nats; 0 or less."""
+    difference: float = heard[0][frame, column] - heard[1][frame]
+    return difference
 
 
 @_compiled(f"f8(i8, i8, f8, {_HEARD})")
 def _for_entering(frame: int, label: int, bonus: float, heard: _Heard) -> float:
     """The bonus for a label that is entered, if the best path has it nowhere near."""
-    best = heard[1]
+    best = heard[2]
     for near in range(max(0, frame - NEAR_FRAMES), min(len(best), frame + NEAR_FRAMES + 1)):
         if best[near] == label:
             return 0.0
@@ -124,7 +131,7 @@ def _for_passing(frame: int, column: int, node: int, heard: _Heard, tree: _Tree)
 
     A delimiter after the last label is the one that closes the hotword, however late it does so.
     """
-    begins, delimiter = heard[2][frame], heard[4]
+    begins, delimiter = heard[3][frame], heard[5]
     if begins in (_NO_LABEL, column) or (begins == delimiter and tree[2][node]):
         return 0.0
     bonus: float = tree[1][node]
@@ -137,15 +144,15 @@ def _go_on(frame: int, heard: _Heard, tree: _Tree, now: _Active, count: int, the
 
     `places` int64 `[nodes]` is told where each of them is.
     """
-    relative, blank = heard[0][frame], heard[3]
+    blank = heard[4]
     nodes, scores, begun = now
     number = 0
     for at in range(count):
         node = nodes[at]
         label = tree[0][node]
-        lasts = scores[_LASTS, at] + relative[label] + _for_passing(frame, label, node, heard, tree)
+        lasts = scores[_LASTS, at] + _relative(frame, label, heard) + _for_passing(frame, label, node, heard, tree)
         better = _LASTS if scores[_LASTS, at] > scores[_RESTS, at] else _RESTS
-        rests = scores[better, at] + relative[blank] + _for_passing(frame, blank, node, heard, tree)
+        rests = scores[better, at] + _relative(frame, blank, heard) + _for_passing(frame, blank, node, heard, tree)
         if lasts > -BEAM or rests > -BEAM:
             then[0][number], places[node] = node, number
             then[1][_LASTS, number], then[2][_LASTS, number] = lasts, begun[_LASTS, at]
@@ -167,7 +174,6 @@ def _enter(
     number: int,
 ) -> int:
     """What enters a next label in this frame, or the first one of a hotword, put to the others; their number."""
-    relative = heard[0][frame]
     labels, bonuses, _, first, child_of = tree
     nodes, scores, begun = now
     for at in range(count + 1):
@@ -179,7 +185,7 @@ def _enter(
                 # The same label again needs a blank between.
                 if scores[_LASTS, at] > score and label != labels[nodes[at]]:
                     score, since = scores[_LASTS, at], begun[_LASTS, at]
-            score += relative[label]
+            score += _relative(frame, label, heard)
             if score + 2 * bonuses[child] <= -BEAM:  # most of them
                 continue
             score += _for_entering(frame, label, bonuses[child], heard)
@@ -227,7 +233,7 @@ def _spot(
     heard: _Heard, tree: _Tree, starts: _Integers, starts_at_the_beginning: _Integers
 ) -> tuple[_Floats, _Integers, _Integers, _Integers]:
     """Gain, first frame, frame after the last, and node, of all hotwords at all places where they are likely enough."""
-    relative, best, _, blank, delimiter = heard
+    _, _, best, _, blank, delimiter = heard
     _, bonuses, is_complete, _, _ = tree
     spoken = np.flatnonzero((best != blank) & (best != delimiter))
     # What the delimiter costs that has to come after a hotword, and whether the best path lacks it; where nothing more
@@ -235,7 +241,7 @@ def _spot(
     closing, lacking = np.zeros(len(best) + 1), np.zeros(len(best) + 1)
     if len(spoken) and delimiter != _NO_LABEL:
         for end in range(1, spoken[-1] + 1):
-            closing[end] = relative[end, delimiter]
+            closing[end] = _relative(end, delimiter, heard)
             lacking[end] = _for_entering(end, delimiter, 1.0, heard)
     now, then, count = _none(len(is_complete)), _none(len(is_complete)), 0
     places = np.full(len(is_complete), _NOWHERE, np.int64)
