@@ -8,7 +8,7 @@ DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 CODE := cli client export server loadtest demo benchmarks tests model_repository
 SERVE_OPTIONS ?=
 
-.PHONY: help install demo test lint format serve bench bench-speech faults bench-precision parity train-demo clean
+.PHONY: help install demo test lint format serve bench bench-peers bench-speech faults bench-precision parity train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -47,7 +47,9 @@ format: $(INSTALLED) ## Format and fix what can be fixed
 serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and :8000 (HTTP)
 	$(BIN)/triton-asr serve $(DEMO_REPOSITORY) $(SERVE_OPTIONS)
 
-bench: $(INSTALLED) ## Measure the kit beside its peers, in one run
+bench: bench-peers bench-speech ## Both of the following: half an hour on 2 cores
+
+bench-peers: $(INSTALLED) ## Measure the kit beside its peers, in one run
 	$(BIN)/python benchmarks/compare.py --model both
 
 bench-speech: $(DEMO_EXPORT) ## Measure decoders, an hour in one recording, live streams (needs the system package espeak-ng)

@@ -105,7 +105,8 @@ def test_the_processes_of_models_are_part_of_the_server_and_may_die(server: Trit
     before = found.sample(0.0)
     assert before.shared_memory_bytes is not None
     assert before.shared_memory_bytes >= 2 * 2**20  # each Python model has a file of 1 MiB or more
-    stub = next(child for child in psutil.Process().children(recursive=True) if child.name() == STUB)
+    # Of this server: other tests may have one of their own under way.
+    stub = next(child for child in psutil.Process(server.pid).children(recursive=True) if child.name() == STUB)
     stub.kill()
     assert before.memory_bytes is not None
     for attempt in range(50):  # its memory goes a moment after it

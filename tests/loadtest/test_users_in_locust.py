@@ -156,6 +156,7 @@ def test_a_worker_without_the_recordings_fails_the_test(audio: Path, tmp_path: P
         distributed = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", 1]
         options = ["--headless", "--only-summary", "--host", url, "--audio", audio.name, "-t", "2s"]
         status, _ = finish(start(*distributed, *options, folder=audio.parent))
+        worker.terminate()  # by itself it would wait a minute for the master
         ended, log = finish(worker)
 
     assert (status, ended) == (1, 1)

@@ -269,6 +269,12 @@ def test_nan_is_told_and_nothing_is_found_in_it() -> None:
     assert np.isnan(heard.confidence)
 
 
+def test_log_probs_may_lie_in_memory_that_is_not_ours() -> None:
+    theirs = np.asfortranarray(MISHEARD)
+    theirs.flags.writeable = False
+    assert text(theirs, "quilter") == "MISDER QUILTER SPEAKS"
+
+
 def test_without_their_package_hotwords_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "spotting", None)
     assert text(MISHEARD) == "MISDER QOILDER SPEAKS"

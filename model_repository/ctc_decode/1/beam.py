@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 # Labels that one frame may add to a prefix; the others of a frame are far less likely. A third of the time that all 32
 # labels of the demo checkpoint take.
 LABELS_PER_FRAME = 8
-# Nats below the best prefix, at which one is given up. With 25 it takes 1.4 times as long, for as many errors.
-THRESHOLD = 17.0
+# Nats below the best prefix, at which one is given up. With 25 it takes 1.3 times as long, for as many errors.
+THRESHOLD = 20.0
 _NATS = math.log(10)  # KenLM's scores are logarithms to the base 10
 # What a text loses whose last word is not complete: more than anything else can bring, so that it is the last resort.
 _INCOMPLETE = -1000.0

@@ -50,7 +50,7 @@ def search(tree: HotwordTree, log_probs: NDArray[np.float32]) -> list[Found]:
         tree: the hotwords.
         log_probs: float32 `[frames, vocab]`, without NaN.
     """
-    log_probs = np.ascontiguousarray(log_probs, dtype=np.float32)
+    log_probs = _as_compiled_for(log_probs)
     labels = tree.vocabulary
     heard = _heard(log_probs, labels.blank, _NO_LABEL if labels.delimiter is None else labels.delimiter)
     nodes = (tree.labels, tree.bonuses, tree.is_complete, tree.first, tree.child_of)
@@ -76,10 +76,15 @@ def align(log_probs: NDArray[np.float32], columns: Sequence[int], blank: int) ->
     Raises:
         ValueError: there are too few frames for so many labels.
     """
-    path = _align(np.ascontiguousarray(log_probs, dtype=np.float32), np.array(columns, dtype=np.int64), blank)
+    path = _align(_as_compiled_for(log_probs), np.array(columns, dtype=np.int64), blank)
     if not len(path):
         raise ValueError(f"{len(log_probs)} frames for {len(columns)} labels; needs at least one each")
     return path
+
+
+def _as_compiled_for(log_probs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same; a copy where memory is laid out otherwise or cannot be written: other types to the compiler."""
+    return np.require(log_probs, np.float32, ("C", "W"))
 
 
 def _compiled(signature: str) -> Callable[[_Function], _Function]:
