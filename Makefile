@@ -47,7 +47,7 @@ format: $(INSTALLED) ## Format and fix what can be fixed
 serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and :8000 (HTTP)
 	$(BIN)/triton-asr serve $(DEMO_REPOSITORY) $(SERVE_OPTIONS)
 
-bench: bench-peers bench-speech ## Both of the following: half an hour on 2 cores
+bench: bench-peers bench-speech ## Both of the following
 
 bench-peers: $(INSTALLED) ## Measure the kit beside its peers, in one run
 	$(BIN)/python benchmarks/compare.py --model both

@@ -29,6 +29,24 @@ input()
 """
 
 
+# Starts a child when it is told to, and ends it when it is told to.
+PARENT = """
+import socket, subprocess, sys
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+input()
+code = "print(flush=True); input()"
+child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(flush=True)
+input()
+with child:
+    child.kill()
+print(flush=True)
+input()
+"""
+
+
 @pytest.fixture
 def address() -> Iterator[str]:
     """HOST:PORT at which this process listens."""
@@ -70,20 +88,26 @@ def test_processor_time_is_of_the_time_between_samples(address: str) -> None:
     assert cores > 0.1
 
 
-def test_children_count_and_may_come_and_go(address: str) -> None:
-    found = ServerProcesses.find(address)
-    assert found is not None
-    alone = found.sample(0.0).file_descriptors
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        together = found.sample(1.0).file_descriptors
-        child.kill()
-    after = found.sample(2.0)
+def test_children_count_and_may_come_and_go() -> None:
+    # Of a process of its own: this one has other tests' servers for children, which open and close files.
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        found = ServerProcesses.find(f"127.0.0.1:{int(parent.stdout.readline())}")
+        assert found is not None
+        counts = [found.sample(0.0).file_descriptors]
+        for at_s in (1.0, 2.0):
+            print(file=parent.stdin, flush=True)
+            parent.stdout.readline()
+            counts.append(found.sample(at_s).file_descriptors)
+        parent.kill()
+    alone, together, after = counts
     assert alone is not None
     assert together is not None
     assert together > alone + 2
-    # No more than that: servers of other tests are children of this process too, and open files of their own.
-    assert after.file_descriptors is not None
-    assert after.file_descriptors < together
+    assert after == alone
 
 
 def test_a_file_in_shared_memory_counts_once_and_also_when_its_name_is_gone(address: str) -> None:

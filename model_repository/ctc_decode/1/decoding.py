@@ -54,7 +54,14 @@ class Decoder:
         self._labels = labels
         self._language_model = language_model
         self._beam = BeamSearch(labels, language_model) if language_model else None
-        self._spot = _spotter()
+        self._spot: Callable[[HotwordTree, NDArray[np.float32]], list[Found]] | None = None
+        self._no_spot = ""  # the reason
+        try:
+            import spotting  # compiled when a model is loaded rather than under its first request
+
+            self._spot = spotting.search
+        except ImportError as error:  # of numba, which nothing else needs
+            self._no_spot = str(error)
         self._tree = functools.lru_cache(_TREES)(self._grow)
 
     def task(self, log_probs: NDArray[np.float32], frames: int, options: DecodeOptions) -> Task:
@@ -76,7 +83,7 @@ class Decoder:
             except ImportError as missing:
                 raise ValueError("decoder=beam needs the package flashlight-text in the server's Python") from missing
         if options.hotwords and self._spot is None:
-            raise ValueError("hotwords need the package numba in the server's Python")
+            raise ValueError(f"hotwords need the package numba in the server's Python: {self._no_spot}")
         if options.lm_weight is not None and self._language_model is None:
             raise ValueError("lm_weight given, but this model has no language model; needs one from export --lm")
         if options.word_score is not None and not (self._language_model and self._language_model.is_of_words):
@@ -114,12 +121,3 @@ class Decoder:
         for index, path in paths.items():
             runs[index] = runs_of(path, tasks[index].log_probs)
         return [Result(hypothesis(run, self._labels), alternatives.get(index, [])) for index, run in enumerate(runs)]
-
-
-def _spotter() -> Callable[[HotwordTree, NDArray[np.float32]], list[Found]] | None:
-    """The search for hotwords, compiled when a model is loaded rather than under its first request."""
-    try:
-        import spotting
-    except ImportError:  # of numba, which nothing else needs
-        return None
-    return spotting.search
