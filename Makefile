@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 DEMO_REPOSITORY := build/demo
 DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 CODE := cli client export server loadtest demo benchmarks tests model_repository
+PYTEST := $(BIN)/python -m pytest
 SERVE_OPTIONS ?=
 
 .PHONY: help install demo test lint format serve bench bench-peers bench-speech faults bench-precision parity train-demo clean
@@ -32,8 +33,12 @@ $(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) demo/language_model.a
 demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton, transcribe the samples
 	$(BIN)/python demo/run.py $(DEMO_REPOSITORY) demo/samples/manifest.tsv
 
+# Exports only compute, so they share the processors. Servers and load tests need them to themselves, one test at a time.
 test: $(INSTALLED) ## Run all tests, against a real Triton where they need a server
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	@status=0; \
+	$(PYTEST) tests/export -n auto --maxprocesses 4 --dist worksteal --cov --cov-report= --cov-fail-under=0 || status=1; \
+	$(PYTEST) --ignore tests/export --cov --cov-append --cov-report=term:skip-covered || status=1; \
+	exit $$status
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff check .

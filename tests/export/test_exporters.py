@@ -1,6 +1,7 @@
 """Both of PyTorch's exporters make a graph of every family, with the same tensors and behind the same gate."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,20 @@ def test_no_family_is_left_out() -> None:
     assert {tiny_checkpoints.model_type(kind) for kind in KINDS} == FAMILIES.keys()
 
 
+@pytest.fixture
+def without_coverage() -> Iterator[None]:
+    """Measured, torch.export takes twice as long; the other tests below cover as much.
+
+    pytest-cov's own mark leaves one of two tracers on where pytest-xdist runs the tests.
+    """
+    trace = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(trace)
+
+
 # TorchScript, the default, is what every other test exports with.
+@pytest.mark.usefixtures("without_coverage")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_dynamo_exporter_takes_every_family(
     kind: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
