@@ -108,17 +108,26 @@ class Microphone:
         return opened()
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as at a terminal: a shell's background processes, of which this may be one, do not hear it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_the_microphone_is_heard_until_ctrl_c_and_to_the_end(
     run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: TritonDouble
 ) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", Microphone())
-    before = signal.getsignal(signal.SIGINT)
     ran = run("stream", *server, "--mic")
     assert (ran.code, ran.out) == (0, "one two\n")
     assert sum(map(len, grpc_triton.live_pieces)) == 2 * 4800
-    assert signal.getsignal(signal.SIGINT) == before
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_ends_it_at_once(
     run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: TritonDouble
 ) -> None:
