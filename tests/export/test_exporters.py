@@ -43,7 +43,7 @@ def test_no_family_is_left_out() -> None:
 def without_coverage() -> Iterator[None]:
     """Measured, torch.export takes twice as long; the other tests below cover as much.
 
-    pytest-cov's own mark leaves one of two tracers on where pytest-xdist runs the tests.
+    pytest-cov's own mark, `no_cover`, saved nothing where pytest-xdist runs the tests.
     """
     trace = sys.gettrace()
     sys.settrace(None)
