@@ -5,7 +5,6 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO_REPOSITORY := build/demo
 DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
-CODE := cli client export server loadtest demo benchmarks tests model_repository
 PYTEST := $(BIN)/python -m pytest
 SERVE_OPTIONS ?=
 
@@ -26,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-$(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) demo/language_model.arpa $(shell find export model_repository -type f -not -name '*.pyc')
+$(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) demo/language_model.arpa $(shell find contract export model_repository serving -type f -not -name '*.pyc')
 	$(BIN)/triton-asr export demo/checkpoint --output $(DEMO_REPOSITORY) --lm demo/language_model.arpa
 	@touch $@
 

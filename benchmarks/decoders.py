@@ -28,14 +28,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "demo"), str(ROOT / "model_repository" / "ctc_decode" / "1")]
+sys.path.insert(0, str(ROOT / "demo"))
 
-import language_model  # noqa: E402
-from decoding import Decoder  # noqa: E402
+from asr_contract.labels import Labels  # noqa: E402
+from asr_contract.parameters import DecodeOptions  # noqa: E402
+from asr_serving.ctc import language_model  # noqa: E402
+from asr_serving.ctc.decoding import Decoder  # noqa: E402
 from grammar import held_out_sentence  # noqa: E402
-from hotwords import DEFAULT_WEIGHT, Hotword  # noqa: E402
-from labels import Labels  # noqa: E402
-from options import DecodeOptions  # noqa: E402
 from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, Augmentation, augment, synthesise  # noqa: E402
 
 RESULT = Path(__file__).parent / "results" / "decoders.json"
@@ -81,7 +80,7 @@ def main() -> None:
         for weight in map(float, arguments.weights.split(","))
     ]
     rows = {
-        (name, size): replace(how, hotwords=wishes(size, DEFAULT_WEIGHT).hotwords)
+        (name, size): replace(how, hotwords=wishes(size, how.hotword_weight).hotwords)
         for name, how in DECODERS.items()
         for size in LIST_SIZES
     }
@@ -136,14 +135,14 @@ def wished(size: int) -> list[str]:
 
 def wishes(size: int, weight: float) -> DecodeOptions:
     """A request with that many hotwords."""
-    return DecodeOptions(hotwords=tuple(Hotword(name, weight) for name in wished(size)))
+    return DecodeOptions(hotwords=",".join(wished(size)), hotword_weight=weight)
 
 
 def quality(decoder: Decoder, sentences: Sequence[Sentence], asked: DecodeOptions) -> dict[str, float]:
     """Recall of the names that are in the list (of all, where there is none), and word error rates in percent."""
     tasks = [decoder.task(one.log_probs, len(one.log_probs), asked) for one in sentences]
     heard = [result.best.text.lower() for result in decoder.decode(tasks)]
-    names = {hotword.text for hotword in asked.hotwords} or set(RARE)
+    names = set(filter(None, asked.hotwords.split(","))) or set(RARE)
     named = [(one, text) for one, text in zip(sentences, heard, strict=True) if one.name in names]
     plain = [(one, text) for one, text in zip(sentences, heard, strict=True) if not one.name]
     return {

@@ -34,11 +34,11 @@ from numpy.typing import NDArray
 from overload import memory_mb, peak_mb
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "demo"), str(ROOT / "model_repository" / "asr_long" / "1")]
+sys.path.insert(0, str(ROOT / "demo"))
 
+from asr_serving.long.windows import Cutter  # noqa: E402
 from grammar import held_out_sentence  # noqa: E402
 from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, synthesise  # noqa: E402
-from windows import Cutter  # noqa: E402
 
 RESULT = Path(__file__).parent / "results" / "long_recording.json"
 PACKAGES = ("nvidia-pytriton", "onnxruntime", "tritonclient", "triton-asr-kit")

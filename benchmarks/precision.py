@@ -25,12 +25,12 @@ import onnxruntime
 import torch
 import transformers
 from asr_export import ExportOptions, export_checkpoint
-from asr_export.acoustic import RaggedCtc
+from asr_export.checkpoint.families import FAMILIES
 from asr_export.choices import PRECISIONS, Precision
-from asr_export.families import FAMILIES
-from asr_export.gate import ragged_feed
-from asr_export.graph import save_graph, write_graph
-from asr_export.precision import plan_half, to_half, to_int8
+from asr_export.graph.gate import ragged_feed
+from asr_export.graph.precision import plan_half, to_half, to_int8
+from asr_export.graph.trace import save_graph, write_graph
+from asr_export.networks.acoustic import RaggedCtc
 from machine import machine
 from numpy.typing import NDArray
 from speech import RATE, samples_of

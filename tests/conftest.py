@@ -45,7 +45,7 @@ def whisper_artefacts(
     root = tmp_path_factory.mktemp("whisper-artefacts")
 
     def get(kind: str) -> Path:
-        from asr_export.checkpoint import locate
+        from asr_export.checkpoint.loading import locate
         from asr_export.whisper import artefacts, checkpoint
 
         if not (root / kind).exists():

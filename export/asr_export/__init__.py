@@ -3,6 +3,9 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from asr_contract.labels import Labels
+from asr_contract.names import ModelNames
+
 from asr_export.errors import (
     CheckpointError,
     ExportError,
@@ -14,12 +17,10 @@ from asr_export.errors import (
 )
 
 if TYPE_CHECKING:
-    from asr_export.foreign_pipeline import GraphOptions, export_graph
-    from asr_export.gate import Parity
-    from asr_export.labels import Labels
+    from asr_export.graph.gate import Parity
     from asr_export.options import ExportOptions, ExportResult
     from asr_export.pipeline import export_checkpoint
-    from asr_export.repository import ModelNames
+    from asr_export.ready_graph.pipeline import GraphOptions, export_graph
 
 __all__ = [
     "CheckpointError",
@@ -42,12 +43,10 @@ __all__ = [
 _LAZY = {
     "ExportOptions": "options",
     "ExportResult": "options",
-    "GraphOptions": "foreign_pipeline",
-    "Labels": "labels",
-    "ModelNames": "repository",
-    "Parity": "gate",
+    "GraphOptions": "ready_graph.pipeline",
+    "Parity": "graph.gate",
     "export_checkpoint": "pipeline",
-    "export_graph": "foreign_pipeline",
+    "export_graph": "ready_graph.pipeline",
 }
 
 

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from asr_contract.labels import Labels
+from asr_contract.names import DEFAULT_NAME, ModelNames, WhisperNames
+
 from asr_export.choices import EXPORTERS, PRECISIONS, Exporter, Precision
 from asr_export.errors import ExportError
-from asr_export.gate import Parity
-from asr_export.labels import Labels
-from asr_export.language_model import LanguageModel, read
-from asr_export.repository import DEFAULT_NAME, ModelNames, WhisperNames
-from asr_export.tensorrt import check_precision
-from asr_export.word_errors import WordErrors
+from asr_export.graph.gate import Parity
+from asr_export.graph.tensorrt import check_precision
+from asr_export.graph.word_errors import WordErrors
+from asr_export.repository.language_model import LanguageModel, read
 
 PLATFORMS = ("onnxruntime", "tensorrt")
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")

@@ -6,21 +6,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asr_export import checkpoint as checkpoints
-from asr_export.acoustic import DenseCtc, RaggedCtc
+from asr_export.checkpoint import loading as checkpoints
+from asr_export.checkpoint.labels import read_labels
 from asr_export.choices import Precision
-from asr_export.engine import bucket_samples
-from asr_export.folding import fold_constants
-from asr_export.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
-from asr_export.graph import OPSETS, write_graph
-from asr_export.labels import read_labels
+from asr_export.graph.folding import fold_constants
+from asr_export.graph.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
+from asr_export.graph.precision import Converted, convert
+from asr_export.graph.tensorrt import check_tensorrt
+from asr_export.graph.trace import OPSETS, write_graph
+from asr_export.graph.word_errors import check_word_errors, hear
+from asr_export.networks.acoustic import DenseCtc, RaggedCtc
 from asr_export.options import ExportOptions, ExportResult, check_options, library_versions
-from asr_export.precision import Converted, convert
-from asr_export.repository import Deployment, check_output, write_models
-from asr_export.tensorrt import check_tensorrt
+from asr_export.repository.engine import bucket_samples
+from asr_export.repository.models import Deployment, check_output, write_models
 from asr_export.whisper.checkpoint import MODEL_TYPE as WHISPER
 from asr_export.whisper.pipeline import export_whisper
-from asr_export.word_errors import check_word_errors, hear
 
 # A CTC model takes a recording in one piece, so that its length bounds memory.
 DEFAULT_SECONDS = 40.0

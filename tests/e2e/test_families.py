@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from asr_client import Client
 from asr_export import ExportOptions, export_checkpoint
-from asr_export.families import FAMILIES
+from asr_export.checkpoint.families import FAMILIES
 from asr_server import TritonServer
 from reference import transformers_says
 

@@ -9,7 +9,7 @@ import torch
 import tritonclient.grpc
 from asr_client import Audio, Client
 from asr_export import ExportOptions, GraphOptions, export_graph
-from asr_export.gate import synthetic_speech
+from asr_export.graph.gate import synthetic_speech
 from asr_server import TritonServer
 
 pytestmark = pytest.mark.e2e

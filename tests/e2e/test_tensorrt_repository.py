@@ -14,7 +14,7 @@ import soundfile
 import tritonclient.grpc
 from asr_client import Audio, Client
 from asr_export import ExportOptions, export_checkpoint
-from asr_export.model_folder import read_config
+from asr_export.repository.model_folder import read_config
 from asr_server import RepositoryError, TritonServer
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2

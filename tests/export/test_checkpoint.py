@@ -12,7 +12,7 @@ import fake_hub
 import pytest
 import torch
 from asr_export import CheckpointError, UnsupportedCheckpoint
-from asr_export.checkpoint import load, locate
+from asr_export.checkpoint.loading import load, locate
 
 
 @pytest.fixture

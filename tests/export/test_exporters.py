@@ -10,11 +10,11 @@ import pytest
 import tiny_checkpoints
 import torch
 from asr_export import ExportOptions, GateError, export_checkpoint
-from asr_export.acoustic import RaggedCtc
-from asr_export.families import FAMILIES
-from asr_export.gate import TENSORRT_OPERATORS
-from asr_export.geometry import Geometry
-from asr_export.graph import write_graph
+from asr_export.checkpoint.families import FAMILIES
+from asr_export.graph.gate import TENSORRT_OPERATORS
+from asr_export.graph.trace import write_graph
+from asr_export.networks.acoustic import RaggedCtc
+from asr_export.networks.parts.geometry import Geometry
 
 # One for each family, and those whose modules torch.export refuses as transformers has them.
 KINDS = (

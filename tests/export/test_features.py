@@ -8,10 +8,10 @@ import pytest
 import soundfile
 import soxr
 import torch
-from asr_export.batch import pad_ragged
-from asr_export.parakeet import NemoFeatures
-from asr_export.spectrogram import PowerSpectrum
-from asr_export.wav2vec2_bert import KaldiFeatures
+from asr_export.networks.parakeet import NemoFeatures
+from asr_export.networks.parts.batch import pad_ragged
+from asr_export.networks.parts.spectrogram import PowerSpectrum
+from asr_export.networks.wav2vec2_bert import KaldiFeatures
 from reference import transformers_features
 from transformers import ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor
 

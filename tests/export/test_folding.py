@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from asr_export.folding import fold_constants, foldable
+from asr_export.graph.folding import fold_constants, foldable
 from onnx import TensorProto, helper, numpy_helper
 
 

@@ -9,8 +9,8 @@ import onnx
 import pytest
 import torch
 from asr_export import ExportError, ExportOptions, GateError, GraphError, GraphOptions, export_graph
-from asr_export.behaviour import FrameRule
-from asr_export.foreign import read
+from asr_export.ready_graph.behaviour import FrameRule
+from asr_export.ready_graph.source import read
 from onnx import TensorProto, helper, numpy_helper
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 import pytest
 from asr_export import ExportError, ExportResult, GateError, export_checkpoint, pipeline
-from asr_export.checkpoint import load, locate
-from asr_export.gate import Probe, check_graph, check_parity, make_probe
-from asr_export.tensorrt import TENSORRT_OPERATORS
+from asr_export.checkpoint.loading import load, locate
+from asr_export.graph.gate import Probe, check_graph, check_parity, make_probe
+from asr_export.graph.tensorrt import TENSORRT_OPERATORS
 from onnx import TensorProto, helper, numpy_helper
 
 

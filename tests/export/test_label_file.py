@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from asr_export import GraphError
-from asr_export.label_file import name_columns, read, word_boundaries
+from asr_export.ready_graph.label_file import name_columns, read, word_boundaries
 
 
 def write(tmp_path: Path, content: str | bytes, name: str = "labels.txt") -> Path:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_checkpoints
+from asr_contract.labels import Labels as ServedLabels
 from asr_export import UnsupportedCheckpoint
-from asr_export.checkpoint import Checkpoint, load, locate
-from asr_export.labels import read_labels
+from asr_export.checkpoint.labels import read_labels
+from asr_export.checkpoint.loading import Checkpoint, load, locate
 from decode import decode
-from labels import Labels as ServedLabels
 from vocabularies import LATIN, VOCABULARIES, with_vocabulary
 
 SIZE = len(tiny_checkpoints.ALPHABET)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from arpa import Bigrams
 from asr_export import ExportError, ExportOptions, Labels, LanguageModelError, export_checkpoint
-from asr_export.language_model import read
+from asr_export.repository.language_model import read
 
 WORDS = Bigrams({"hello": (-0.5, 0.0), "world": (-0.5, 0.0), "42": (-0.5, 0.0)})
 LABELS = Labels(

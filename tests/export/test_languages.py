@@ -9,8 +9,8 @@ import pytest
 import tiny_checkpoints
 import torch
 from asr_export import CheckpointError, ExportOptions, export_checkpoint
-from asr_export.checkpoint import load, locate
-from asr_export.gate import run_ragged
+from asr_export.checkpoint.loading import load, locate
+from asr_export.graph.gate import run_ragged
 from transformers import AutoFeatureExtractor, Wav2Vec2ForCTC
 
 VOCABULARIES = {

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from asr_export import machine_code
-from asr_export.model_folder import copy_template
+from asr_export.repository import machine_code
+from asr_export.repository.model_folder import copy_template
 
-PROGRAM = "import spotting; print(sum(spotting._spot.stats.cache_hits.values()))"
+PROGRAM = "from asr_serving.ctc import spotting; print(sum(spotting._spot.stats.cache_hits.values()))"
 
 
 def hits(decode_step: Path) -> int:
@@ -25,15 +25,12 @@ def test_an_exported_decode_step_compiles_nothing(tmp_path: Path) -> None:
     assert hits(tmp_path / "other") == 1
 
 
-def test_where_nothing_can_be_compiled_nothing_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    template = tmp_path / "template"
-    copy_template("ctc_decode", template / "ctc_decode")
-    (template / "ctc_decode" / "1" / "spotting.py").write_text("import a_package_that_is_missing\n")
-    monkeypatch.setattr(machine_code, "template_folder", lambda: template)
+def test_where_the_compiler_could_not_write_nothing_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_code.asr_serving, "__file__", str(tmp_path / "elsewhere" / "__init__.py"))
     machine_code._compiled.cache_clear()
     try:
         copy_template("ctc_decode", tmp_path / "one")
         machine_code.copy_to(tmp_path / "one")
     finally:
         machine_code._compiled.cache_clear()
-    assert not (tmp_path / "one" / "1" / "__pycache__").exists()
+    assert not list((tmp_path / "one").rglob("__pycache__"))

@@ -12,9 +12,9 @@ import tiny_checkpoints
 import tiny_whisper
 import torch
 from asr_export import ExportOptions, export_checkpoint
-from asr_export.checkpoint import load, locate
+from asr_export.checkpoint.loading import load, locate
 from asr_export.choices import EXPORTERS, PRECISIONS
-from asr_export.gate import run_ragged
+from asr_export.graph.gate import run_ragged
 from reference import transformers_log_probs
 from transformers import AutoFeatureExtractor
 

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from asr_export import ExportError, ExportOptions, ExportResult, GateError, export_checkpoint, precision
-from asr_export.checkpoint import Checkpoint, load, locate
+from asr_export import ExportError, ExportOptions, ExportResult, GateError, export_checkpoint
+from asr_export.checkpoint.loading import Checkpoint, load, locate
 from asr_export.choices import Precision
-from asr_export.gate import open_session
-from asr_export.model_folder import read_config
-from asr_export.precision import plan_half, to_half, to_int8
-from asr_export.word_errors import check_word_errors, hear
+from asr_export.graph import precision
+from asr_export.graph.gate import open_session
+from asr_export.graph.precision import plan_half, to_half, to_int8
+from asr_export.graph.word_errors import check_word_errors, hear
+from asr_export.repository.model_folder import read_config
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file, save_file
 from tritonclient.grpc import model_config_pb2

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import onnx
 import pytest
-from asr_export import ExportOptions, ExportResult, OutputError, export_checkpoint, graph
-from asr_export.labels import Labels
-from asr_export.model_folder import read_config, template_folder
-from asr_export.repository import Deployment, write_models
+from asr_export import ExportOptions, ExportResult, OutputError, export_checkpoint
+from asr_export.checkpoint.labels import Labels
+from asr_export.graph import trace as graph
+from asr_export.repository.model_folder import read_config, template_folder
+from asr_export.repository.models import Deployment, write_models
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 

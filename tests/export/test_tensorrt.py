@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 import tiny_checkpoints
 from asr_export import ExportError, ExportOptions, ExportResult, GateError, export_checkpoint
-from asr_export.folding import fold_constants, foldable
-from asr_export.gate import dense_feed, run_graph, run_ragged
-from asr_export.tensorrt import check_precision, check_tensorrt
+from asr_export.graph.folding import fold_constants, foldable
+from asr_export.graph.gate import dense_feed, run_graph, run_ragged
+from asr_export.graph.tensorrt import check_precision, check_tensorrt
 from onnx import TensorProto, helper, numpy_helper
 
 FLOAT, DOUBLE, INT64, BOOL = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.BOOL

@@ -21,9 +21,9 @@ from asr_export import (
     UnsupportedCheckpoint,
     export_checkpoint,
 )
-from asr_export.checkpoint import locate
-from asr_export.inspection import inspect_repository
-from asr_export.model_folder import read_config
+from asr_export.checkpoint.loading import locate
+from asr_export.graph.inspection import inspect_repository
+from asr_export.repository.model_folder import read_config
 from asr_export.whisper import artefacts, checkpoint
 from asr_export.whisper import gate as whisper_gate
 

@@ -18,6 +18,7 @@ class TritonError(Exception):
     INVALID_ARG = 1
     INTERNAL = 2
     UNAVAILABLE = 3
+    CANCELLED = 4
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -71,6 +72,8 @@ def load(model: str, folder: Path, parameters: dict[str, str] | None = None, gpu
         setattr(utils, thing.__name__, thing)
     utils.get_input_tensor_by_name = lambda request, name: Tensor(name, request.inputs[name])  # type: ignore[attr-defined]
     utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL = "final"  # type: ignore[attr-defined]
+    utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START = 1  # type: ignore[attr-defined]
+    utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 2  # type: ignore[attr-defined]
     utils.Logger = SimpleNamespace(log_warn=LOG.append)  # type: ignore[attr-defined]
     sys.modules["triton_python_backend_utils"] = utils
     try:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from asr_export.graph import Quiet
+from asr_export.graph.trace import Quiet
 from torch import Tensor, nn
 
 RATE = 16_000

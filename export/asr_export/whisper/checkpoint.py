@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from asr_serving.whisper.settings import Settings
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
@@ -14,7 +15,7 @@ from transformers import (
     WhisperTokenizerFast,
 )
 
-from asr_export import checkpoint as checkpoints
+from asr_export.checkpoint import loading as checkpoints
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 
 MODEL_TYPE = "whisper"
@@ -48,33 +49,7 @@ class WhisperCheckpoint:
     model: Any  # WhisperForConditionalGeneration, in eval mode, float32
     feature_extractor: WhisperFeatureExtractor
     tokenizer: WhisperTokenizerFast
-    settings: "Settings"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The content of `whisper.json`; its reader is `model_repository/whisper_generate/1/whisper_settings.py`."""
-
-    sampling_rate: int  # Hz
-    n_fft: int  # samples
-    hop_length: int  # samples
-    window_samples: int
-    window_frames: int
-    vocab_size: int
-    max_positions: int
-    max_length: int
-    max_new_tokens: int | None
-    start: int
-    end: int
-    previous: int
-    no_timestamps: int
-    suppress: list[int]
-    begin_suppress: list[int]
-    max_initial_timestamp_index: int | None
-    languages: dict[str, int]  # code -> token; empty for a checkpoint of one language
-    tasks: dict[str, int]
-    language: str | None  # None: to be detected
-    task: str
+    settings: Settings
 
 
 def load(source: checkpoints.Source) -> WhisperCheckpoint:

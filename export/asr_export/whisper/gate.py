@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from asr_serving.whisper.service import Service
 from numpy.typing import NDArray
 
 from asr_export.errors import GateError
-from asr_export.gate import (
+from asr_export.graph.gate import (
     DECIDED,
     EXACT,
     Parity,
@@ -19,7 +20,6 @@ from asr_export.gate import (
 )
 from asr_export.whisper.artefacts import GRAPHS, quiet
 from asr_export.whisper.checkpoint import WhisperCheckpoint
-from asr_export.whisper.served import load_service
 
 _STEPS = 6  # of the decoder with past: enough for a slip in its positions or its cache to show
 _PROMPT_LENGTHS = (2, 5)
@@ -68,7 +68,7 @@ def check_artefacts(folder: Path, checkpoint: WhisperCheckpoint) -> Parity:
     """
     for name in GRAPHS:
         check_graph(folder / f"{name}.onnx")
-    service = load_service(folder)
+    service = Service.load(folder)
     waveforms = _waveforms(checkpoint)
     features = [_check_features(service, checkpoint, waveform) for waveform in waveforms]
     differences = _Differences()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from asr_export.checkpoint import Source
+from asr_export.checkpoint.loading import Source
 from asr_export.options import ExportOptions, ExportResult, library_versions
-from asr_export.repository import WhisperDeployment, write_whisper
+from asr_export.repository.models import WhisperDeployment, write_whisper
 from asr_export.whisper.artefacts import OPSET, write_artefacts
 from asr_export.whisper.checkpoint import ARCHITECTURE, load
 from asr_export.whisper.gate import check_artefacts

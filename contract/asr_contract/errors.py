@@ -1,0 +1,125 @@
+"""The codes of the service's errors, and how they travel.
+
+Triton hands a client a status and a text, and within a stream the text alone. So the text begins with a code of ours:
+"AUDIO_TOO_LONG: audio is too long: 61.00 s …". The code decides what a client does; the words are for people.
+"""
+
+import re
+from enum import StrEnum
+from typing import ClassVar
+
+
+class ErrorCode(StrEnum):
+    """What went wrong with one request."""
+
+    INVALID_AUDIO = "INVALID_AUDIO"  # not audio, cut short, too short, NaN …
+    AUDIO_TOO_LONG = "AUDIO_TOO_LONG"  # for this model; the model for long recordings may take it
+    INVALID_PARAMETER = "INVALID_PARAMETER"  # a request parameter that is unknown or malformed
+    INVALID_REQUEST = "INVALID_REQUEST"  # tensors of another shape, and the like
+    UNKNOWN_SEQUENCE = "UNKNOWN_SEQUENCE"  # a piece of a sequence that was never begun, or was given up
+    QUEUE_FULL = "QUEUE_FULL"  # the server has as much work as it takes; try again
+    STOPPING = "STOPPING"  # the server is about to stop; try another one, or again
+    MODEL_FAILED = "MODEL_FAILED"  # a model or its code failed
+    CANCELLED = "CANCELLED"  # the caller went away before the answer was there
+
+    @property
+    def status(self) -> str:
+        """The gRPC status that goes with it."""
+        return _STATUS.get(self, "INVALID_ARGUMENT")
+
+
+_STATUS = {
+    ErrorCode.QUEUE_FULL: "UNAVAILABLE",
+    ErrorCode.STOPPING: "UNAVAILABLE",
+    ErrorCode.MODEL_FAILED: "INTERNAL",
+    ErrorCode.CANCELLED: "CANCELLED",
+}
+
+
+class ServiceError(ValueError):
+    """A request that gets no transcript; the message is for the person who sent it."""
+
+    code: ClassVar[ErrorCode] = ErrorCode.MODEL_FAILED
+
+
+class AudioError(ServiceError):
+    """The recording cannot be used."""
+
+    code = ErrorCode.INVALID_AUDIO
+
+
+class AudioTooLong(AudioError):
+    """The recording is longer than this model takes."""
+
+    code = ErrorCode.AUDIO_TOO_LONG
+
+
+class ParameterError(ServiceError):
+    """A request parameter is unknown or malformed; the message names the valid choices."""
+
+    code = ErrorCode.INVALID_PARAMETER
+
+
+class RequestError(ServiceError):
+    """The tensors of a request are not what the model takes."""
+
+    code = ErrorCode.INVALID_REQUEST
+
+
+class SequenceError(ServiceError):
+    """A piece of a sequence cannot be taken."""
+
+    code = ErrorCode.UNKNOWN_SEQUENCE
+
+
+class QueueFull(ServiceError):
+    """The server has as much work as it takes."""
+
+    code = ErrorCode.QUEUE_FULL
+
+
+class Stopping(ServiceError):
+    """The server is about to stop."""
+
+    code = ErrorCode.STOPPING
+
+
+class Cancelled(ServiceError):
+    """The caller no longer waits."""
+
+    code = ErrorCode.CANCELLED
+
+
+class ModelFailed(ServiceError):
+    """A model or its code failed."""
+
+
+# Triton puts words of its own before a message: "in ensemble 'asr', …".
+_CODED = re.compile(rf"(?:^|[\s,\]])({'|'.join(ErrorCode)}): (.*)", re.DOTALL)
+
+
+def encode(error: Exception) -> tuple[ErrorCode, str]:
+    """Return the code of an exception, and the text that carries it to the client.
+
+    What is no `ServiceError` was not foreseen: its code is MODEL_FAILED, its text its `repr`.
+    """
+    if isinstance(error, ServiceError):
+        return error.code, f"{error.code}: {error}"
+    return ErrorCode.MODEL_FAILED, f"{ErrorCode.MODEL_FAILED}: {error!r}"
+
+
+def decode(message: str) -> tuple[ErrorCode | None, str]:
+    """Return the code in a message of the server and the text without it; None where no model of this kit wrote it."""
+    found = _CODED.search(message)
+    return (ErrorCode(found[1]), found[2]) if found else (None, message)
+
+
+def raised(message: str) -> ServiceError:
+    """Return the exception that a message of another model tells of, so that its code goes on to the client."""
+    code, text = decode(message)
+    kinds = {kind.code: kind for kind in _subclasses(ServiceError)}
+    return kinds.get(code or ErrorCode.MODEL_FAILED, ModelFailed)(text)
+
+
+def _subclasses(kind: type[ServiceError]) -> list[type[ServiceError]]:
+    return [found for below in kind.__subclasses__() for found in (below, *_subclasses(below))]

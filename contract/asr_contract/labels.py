@@ -1,0 +1,72 @@
+"""What the columns of the log-probs mean: the checkpoint's vocabulary, as `triton-asr export` wrote it."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+# SentencePiece writes a word's beginning into its first piece.
+WORD_START = "▁"
+# transformers' `clean_up_tokenization`, for the checkpoints whose tokenizer asks for it.
+_CLEAN_UP = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The vocabulary of a CTC model and how its frames lie in time."""
+
+    labels: list[str]  # one per column of the log-probs
+    blank: int  # column of the CTC blank
+    delimiter: int | None  # column that separates words; None where every label is a word (e.g. Chinese)
+    lowercase: bool  # the tokenizer writes lower case though its labels are upper case
+    clean_up_spaces: bool  # the tokenizer removes spaces before punctuation
+    sampling_rate: int  # Hz
+    stride_samples: int  # between two frames
+    receptive_field_samples: int  # heard by one frame; 0 for frames centred on multiples of the stride
+    word_start: str | None = None  # with what a label begins that begins a word ("▁"); None: see delimiter
+
+    @classmethod
+    def load(cls, path: Path) -> "Labels":
+        """Read `labels.json`.
+
+        Raises:
+            ValueError: a key is missing or unknown, or an index lies outside the labels.
+        """
+        content = json.loads(path.read_text(encoding="utf-8"))
+        needed = {field.name for field in fields(cls)}
+        if content.keys() != needed:
+            raise ValueError(f"{path} holds the keys {sorted(content)}; needs {sorted(needed)}")
+        labels = cls(**content)
+        for name, column in (("blank", labels.blank), ("delimiter", labels.delimiter)):
+            if column is not None and not 0 <= column < len(labels.labels):
+                raise ValueError(f"{path}: {name} is {column}; needs a column from 0 to {len(labels.labels) - 1}")
+        return labels
+
+    def text(self, columns: list[int]) -> str:
+        """The text of emitted labels (blanks and repeats already removed), as the checkpoint's tokenizer writes it."""
+        text = "".join(" " if column == self.delimiter else self.labels[column] for column in columns)
+        text = (text.replace(self.word_start, " ") if self.word_start else text).strip()
+        if self.lowercase:
+            text = text.lower()
+        if self.clean_up_spaces:
+            for found, written in _CLEAN_UP:
+                text = text.replace(found, written)
+        return text
+
+    def seconds(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where the edges before `frames` lie in the recording: frames are centred on what they hear."""
+        first = (self.receptive_field_samples - self.stride_samples) / 2
+        return (frames * self.stride_samples + first) / self.sampling_rate

@@ -1,0 +1,299 @@
+"""The request parameters of the service: one entry each, with its type, range, default and meaning.
+
+The client's `DecodeOptions`, the command line's options and the checks in the server all come from here. Triton carries
+parameters as text, whole numbers and booleans; a client that has text alone sends "true" and "16", and is understood.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Literal, Protocol, TypedDict
+
+from asr_contract.errors import ParameterError
+
+Value = str | bool | int | float
+Decoder = Literal["greedy", "beam"]
+Encoding = Literal["file", "pcm_s16le", "pcm_f32le"]
+Model = Literal["ctc", "whisper"]
+
+MIN_SAMPLING_RATE = 4_000  # Hz
+MAX_SAMPLING_RATE = 384_000  # Hz
+MAX_CHANNELS = 64
+MAX_BEAM_WIDTH = 1_000
+MAX_HOTWORD_WEIGHT = 100.0  # nats for each difference; far below it a hotword is found in everything
+MAX_LM_WEIGHT = 10.0  # far below it the recording is not listened to
+MAX_WORD_SCORE = 100.0  # nats
+
+
+class Type(Protocol):
+    """The type of a parameter: what a value has to be."""
+
+    def check(self, name: str, value: object) -> Value:
+        """Return the value in its own type.
+
+        Raises:
+            ParameterError: another type, or out of range; the message says what is valid.
+        """
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false."""
+
+    def check(self, name: str, value: object) -> bool:
+        """See `Type.check`."""
+        if isinstance(value, str):
+            value = {"true": True, "false": False}.get(value.lower(), value)
+        if not isinstance(value, bool):
+            raise ParameterError(f"{name} is {value!r}; needs true or false")
+        return value
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number of a range; both ends belong to it."""
+
+    low: int
+    high: int
+
+    def check(self, name: str, value: object) -> int:
+        """See `Type.check`."""
+        # Python refuses to read a number of more than 4,300 digits by raising.
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(self.high)):
+            value = int(value)
+        # A bool is an int to Python.
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
+            raise ParameterError(f"{name} is {value!r}; needs a whole number from {self.low} to {self.high}")
+        return value
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a range; the lower end belongs to it unless `above` is set."""
+
+    low: float
+    high: float
+    unit: str = ""
+    above: bool = False
+
+    def check(self, name: str, value: object) -> float:
+        """See `Type.check`."""
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if not self.low <= number <= self.high or (self.above and number == self.low):
+            unit = f" ({self.unit})" if self.unit else ""
+            bounds = f"above {self.low:g}, up to" if self.above else f"from {self.low:g} to"
+            raise ParameterError(f"{name} is {value!r}; needs a number {bounds} {self.high:g}{unit}")
+        return number
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some words."""
+
+    values: tuple[str, ...]
+
+    def check(self, name: str, value: object) -> str:
+        """See `Type.check`."""
+        if not isinstance(value, str) or value not in self.values:
+            raise ParameterError(f"{name} is {value!r}; needs one of {', '.join(self.values)}")
+        return value
+
+
+@dataclass(frozen=True)
+class Text:
+    """Any text; what it must hold is looked at where it is used."""
+
+    what: str = "text"
+
+    def check(self, name: str, value: object) -> str:
+        """See `Type.check`."""
+        if not isinstance(value, str):
+            raise ParameterError(f"{name} is {value!r}; needs {self.what}")
+        return value
+
+
+HOTWORD_WEIGHT = Number(0, MAX_HOTWORD_WEIGHT, "nats", above=True)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What is known of a request parameter, beside its name and default."""
+
+    type: Type
+    models: tuple[Model, ...]
+    help: str  # of the command line
+    beam_only: bool = False  # goes with decoder=beam alone
+    whole_only: bool = False  # for recordings that the model takes at once; not for long ones and live streams
+
+
+def _parameter(
+    default: Any, type_: Type, *models: Model, help: str, beam_only: bool = False, whole_only: bool = False
+) -> Any:
+    return field(default=default, metadata={"parameter": Parameter(type_, models, help, beam_only, whole_only)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions:
+    """How the server is to decode. Each field is a request parameter of the same name; None leaves it to the server."""
+
+    word_timestamps: bool = _parameter(False, Flag(), "ctc", help="Tell when each word was said.")
+    decoder: Decoder = _parameter(
+        "greedy",
+        Choice(("greedy", "beam")),
+        "ctc",
+        help="beam: the likeliest text over all of its alignments; slower.",
+    )
+    beam_width: int = _parameter(
+        16, Integer(1, MAX_BEAM_WIDTH), "ctc", help="Prefixes that beam search keeps.", beam_only=True
+    )
+    lm_weight: float | None = _parameter(
+        None,
+        Number(0, MAX_LM_WEIGHT),
+        "ctc",
+        help="Weight of the server's language model, with beam search; 0: without it.",
+        beam_only=True,
+    )
+    word_score: float | None = _parameter(
+        None,
+        Number(-MAX_WORD_SCORE, MAX_WORD_SCORE, "nats"),
+        "ctc",
+        help="Nats for each word; a language model prefers few words without it.",
+        beam_only=True,
+    )
+    nbest: int = _parameter(
+        1,
+        Integer(1, MAX_BEAM_WIDTH),
+        "ctc",
+        help="How many texts of beam search to return.",
+        beam_only=True,
+        whole_only=True,
+    )
+    hotwords: str = _parameter(
+        "",
+        Text("words separated by commas, such as 'acme, Quilter^5'"),
+        "ctc",
+        help="Listen for these words; WORD^5 for one more than others.",
+    )
+    hotword_weight: float = _parameter(
+        4.0,  # docs/decoding.md tells how it was chosen
+        HOTWORD_WEIGHT,
+        "ctc",
+        help="Nats for each label that a hotword may differ from what was heard.",
+    )
+    language: str | None = _parameter(
+        None,
+        Text("a code such as en, or auto"),
+        "whisper",
+        help="Code of the language, such as en; auto: detect it.  [default: the model's]",
+    )
+    task: str | None = _parameter(
+        None, Choice(("transcribe", "translate")), "whisper", help="translate: into English.  [default: the model's]"
+    )
+    timestamps: bool = _parameter(False, Flag(), "whisper", help="Tell when each segment was said.")
+    prompt: str = _parameter("", Text(), "whisper", help="What was said before, or names and their spelling.")
+    max_new_tokens: int | None = _parameter(
+        None, Integer(1, 100_000), "whisper", help="Most tokens of one window of 30 s."
+    )
+    temperature_fallback: bool = _parameter(
+        False, Flag(), "whisper", help="Decode again where the text repeats itself or is unlikely."
+    )
+
+    def parameters(self) -> dict[str, Value]:
+        """Return the request parameters; defaults are left out, so that an older server need not know newer options."""
+        return {
+            option.name: getattr(self, option.name)
+            for option in fields(self)
+            if getattr(self, option.name) != option.default
+        }
+
+
+class DecodeParameters(TypedDict, total=False):
+    """The fields of `DecodeOptions` as keyword arguments, for type checkers. A test holds the two together."""
+
+    word_timestamps: bool
+    decoder: Decoder
+    beam_width: int
+    lm_weight: float | None
+    word_score: float | None
+    nbest: int
+    hotwords: str
+    hotword_weight: float
+    language: str | None
+    task: str | None
+    timestamps: bool
+    prompt: str
+    max_new_tokens: int | None
+    temperature_fallback: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioOptions:
+    """How AUDIO is encoded. The preprocess step reads these; the others leave them alone."""
+
+    encoding: Encoding = _parameter(
+        "file", Choice(("file", "pcm_s16le", "pcm_f32le")), "ctc", "whisper", help="What the bytes are."
+    )
+    sample_rate: int | None = _parameter(
+        None, Integer(MIN_SAMPLING_RATE, MAX_SAMPLING_RATE), "ctc", "whisper", help="Of raw samples, in Hz."
+    )
+    channels: int = _parameter(1, Integer(1, MAX_CHANNELS), "ctc", "whisper", help="Of raw samples, interleaved.")
+
+
+AUDIO_PARAMETERS = tuple(option.name for option in fields(AudioOptions))
+
+
+def parameter(option: "Field[Any]") -> Parameter:
+    """Return what is known of a field of `DecodeOptions` or `AudioOptions`."""
+    found = option.metadata["parameter"]
+    assert isinstance(found, Parameter)
+    return found
+
+
+def names(model: Model) -> tuple[str, ...]:
+    """Return the names of the parameters of a kind of model, those of AUDIO first."""
+    own = [option.name for option in fields(DecodeOptions) if model in parameter(option).models]
+    return (*AUDIO_PARAMETERS, *sorted(own))
+
+
+def read(received: Mapping[str, object], model: Model) -> DecodeOptions:
+    """Return the options in the parameters of a request; those of AUDIO may be among them and are not looked at.
+
+    Raises:
+        ParameterError: a parameter that this kind of model does not have, a malformed value, or one that needs another.
+    """
+    if unknown := sorted(received.keys() - set(names(model))):
+        raise ParameterError(
+            f"unknown parameter {', '.join(map(repr, unknown))}; needs some of {', '.join(names(model))}"
+        )
+    own = [option for option in fields(DecodeOptions) if option.name in received]
+    # `received` has been checked by name, and each value is checked by its type.
+    options = DecodeOptions(
+        **{  # type: ignore[arg-type]
+            option.name: parameter(option).type.check(option.name, received[option.name]) for option in own
+        }
+    )
+    stray = [option.name for option in own if parameter(option).beam_only and options.decoder != "beam"]
+    if stray:
+        raise ParameterError(f"{' and '.join(stray)} given with decoder={options.decoder}; needs decoder=beam")
+    Integer(1, options.beam_width).check("nbest", options.nbest)  # a beam holds no more texts than that
+    return options
+
+
+def refuse_whole_only(received: Mapping[str, object], what: str) -> None:
+    """Refuse parameters that long recordings and live streams do not have.
+
+    Args:
+        received: the parameters of a request.
+        what: "long recordings" or "live streams", for the message.
+
+    Raises:
+        ParameterError: one of them is there.
+    """
+    stray = [
+        option.name for option in fields(DecodeOptions) if parameter(option).whole_only and option.name in received
+    ]
+    if stray:
+        raise ParameterError(f"{', '.join(stray)} is for recordings that the model takes at once, not for {what}")

@@ -1,0 +1,1 @@
+"""A HuggingFace checkpoint, read and understood: model, processor, family, labels."""

@@ -1,0 +1,66 @@
+"""The CTC families that the kit exports, one table entry each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import transformers
+
+from asr_export.networks import conformer, encoder, parakeet, sew, sew_d, wav2vec2_bert, waveform, wavlm
+from asr_export.networks.acoustic import Network
+from asr_export.networks.parts.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where a family of checkpoints differs from the others."""
+
+    architecture: str  # transformers' class, as config.json names it
+    network: Callable[[Any, Any], Network]  # (model, feature_extractor) -> its part of the graph
+    geometry: Callable[[Any, Any], Geometry]  # (config, feature_extractor) -> how its frames lie in time
+    feature_extractor: str  # transformers' class
+    inputs: Callable[[Any], dict[str, Any]]  # what the extractor returns -> what transformers' own model is given
+    head: str = "lm_head"  # attribute of the model whose weight has a row for each label
+    # False where the feature extractor divides by a deviation, which in digital silence is its own rounding noise.
+    defined_in_silence: bool = True
+
+    def model_class(self) -> Any:
+        """The class in transformers."""
+        return getattr(transformers, self.architecture)
+
+
+def _waveform(architecture: str, base: str, encode: waveform.Encode = encoder.encode) -> Family:
+    network = partial(waveform.WaveformNetwork, base=base, encode=encode)
+    return Family(architecture, network, waveform.geometry, "Wav2Vec2FeatureExtractor", waveform.inputs)
+
+
+# Keyed by `model_type` of config.json.
+FAMILIES: dict[str, Family] = {
+    "wav2vec2": _waveform("Wav2Vec2ForCTC", "wav2vec2"),
+    "hubert": _waveform("HubertForCTC", "hubert"),
+    "unispeech": _waveform("UniSpeechForCTC", "unispeech"),
+    "unispeech-sat": _waveform("UniSpeechSatForCTC", "unispeech_sat"),
+    "data2vec-audio": _waveform("Data2VecAudioForCTC", "data2vec_audio"),
+    "wavlm": _waveform("WavLMForCTC", "wavlm", partial(encoder.encode, run_layers=wavlm.run_layers)),
+    "wav2vec2-conformer": _waveform("Wav2Vec2ConformerForCTC", "wav2vec2_conformer", conformer.encode),
+    "sew": _waveform("SEWForCTC", "sew", sew.encode),
+    "sew-d": _waveform("SEWDForCTC", "sew_d", sew_d.encode),
+    "wav2vec2-bert": Family(
+        "Wav2Vec2BertForCTC",
+        wav2vec2_bert.Wav2Vec2BertNetwork,
+        wav2vec2_bert.geometry,
+        "SeamlessM4TFeatureExtractor",
+        wav2vec2_bert.inputs,
+        defined_in_silence=False,
+    ),
+    "parakeet_ctc": Family(
+        "ParakeetForCTC",
+        parakeet.ParakeetNetwork,
+        parakeet.geometry,
+        "ParakeetFeatureExtractor",
+        parakeet.inputs,
+        head="ctc_head",
+        defined_in_silence=False,
+    ),
+}

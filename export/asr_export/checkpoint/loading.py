@@ -1,0 +1,218 @@
+"""A hub id or a folder -> a checked CTC checkpoint in memory, from safetensors alone."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
+
+from asr_export.checkpoint import languages as adapters
+from asr_export.checkpoint.families import FAMILIES, Family
+from asr_export.errors import CheckpointError, UnsupportedCheckpoint
+from asr_export.networks.parts.geometry import Geometry
+
+# Everything that an export reads. Pickled weights (*.bin, *.pt) are not even downloaded: they are code, not data.
+_FILES = ["*.json", "merges.txt", "model*.safetensors"]
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a checkpoint came from and the files that were read."""
+
+    name: str  # as the user wrote it: a hub id or a folder
+    revision: str | None  # the commit that was downloaded; None for a folder
+    folder: Path  # holds the files
+    patterns: list[str]  # of the files that an export reads
+
+    def file_hashes(self) -> dict[str, str]:
+        """SHA-256 of every file that an export reads, by name."""
+        files = sorted({path for pattern in self.patterns for path in self.folder.glob(pattern)})
+        return {path.name: sha256(path) for path in files}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A CTC model with the feature extractor and the tokenizer that belong to it."""
+
+    source: Source
+    family: Family
+    model: Any  # transformers' …ForCTC, in eval mode, float32
+    feature_extractor: Any  # of the class that the family names
+    tokenizer: Any  # Wav2Vec2CTCTokenizer or another with a vocabulary
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the model's frames lie in a recording."""
+        return self.family.geometry(self.model.config, self.feature_extractor)
+
+
+def locate(checkpoint: str, revision: str | None = None, language: str | None = None) -> Source:
+    """Find a checkpoint folder, or download a hub id; of a multi-lingual one the adapter of one language alone.
+
+    Raises:
+        CheckpointError: no such folder, no such repository or revision, no access, or no network.
+    """
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise CheckpointError(f"{checkpoint} is a folder: --revision is only for a hub id")
+        return Source(checkpoint, None, folder, _files(language))
+    if not _HUB_ID.fullmatch(checkpoint) or checkpoint.startswith("."):
+        raise CheckpointError(f"{checkpoint} is neither a folder nor a hub id (as in facebook/wav2vec2-base-960h)")
+    try:
+        snapshot = Path(snapshot_download(checkpoint, revision=revision, allow_patterns=_files(language)))
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"{checkpoint} is gated: accept its terms on the hub, then log in with `hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"no folder and no hub repository is called {checkpoint} (a private one needs `hf auth login`)"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"{checkpoint} has no revision {revision!r}") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise CheckpointError(
+            f"there is no folder {checkpoint}, and as a hub id it cannot be downloaded: {reason}. "
+            "Is the hub within reach?"
+        ) from error
+    # A snapshot's folder is named by the commit that the revision pointed to.
+    return Source(checkpoint, snapshot.name, snapshot, _files(language))
+
+
+def _files(language: str | None) -> list[str]:
+    # MMS has an adapter for each of a thousand languages.
+    return [*_FILES, f"adapter.{language}.safetensors"] if language else _FILES
+
+
+def model_type(source: Source) -> str:
+    """What config.json calls the kind of model.
+
+    Raises:
+        CheckpointError: config.json is missing or broken.
+    """
+    return str(read(AutoConfig, source.folder, "config.json", "the model's shape").model_type)
+
+
+def load(source: Source, language: str | None = None) -> Checkpoint:
+    """Load the model, feature extractor and tokenizer of a checkpoint, and check that they make a CTC recogniser.
+
+    Raises:
+        CheckpointError: a file is missing or broken.
+        UnsupportedCheckpoint: not CTC, or an architecture that the kit does not know.
+    """
+    folder = source.folder
+    config = read(AutoConfig, folder, "config.json", "the model's shape")
+    family = _family(config, source.name)
+    feature_extractor = read(AutoFeatureExtractor, folder, "preprocessor_config.json", "the sampling rate")
+    if type(feature_extractor).__name__ != family.feature_extractor:
+        raise UnsupportedCheckpoint(
+            f"{source.name} has a {type(feature_extractor).__name__}; {family.architecture} needs a "
+            f"{family.feature_extractor}"
+        )
+    if not (folder / "vocab.json").is_file() and not (folder / "tokenizer.json").is_file():
+        raise CheckpointError(
+            f"{source.name} has no tokenizer: needs vocab.json (and tokenizer_config.json), which says what text the "
+            "outputs stand for. A checkpoint that was only pre-trained has none: fine-tune it for CTC first"
+        )
+    adapters.check_language(folder, config, language)
+    chosen = {"target_lang": language} if language else {}
+    tokenizer = read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary", **chosen)
+    model = load_model(source, config, family.model_class())
+    if language:
+        adapters.load_adapter(folder, model, language)
+    return Checkpoint(source, family, model, feature_extractor, tokenizer)
+
+
+def _family(config: Any, name: str) -> Family:
+    supported = ", ".join(family.architecture for family in FAMILIES.values())
+    architectures = config.architectures or []
+    family = FAMILIES.get(config.model_type)
+    if family is None:
+        raise UnsupportedCheckpoint(
+            f"{name} is of type {config.model_type!r} ({', '.join(architectures) or 'no architecture named'}); "
+            f"supported: {supported}"
+        )
+    if family.architecture not in architectures:
+        raise UnsupportedCheckpoint(
+            f"{name} is not a CTC checkpoint: config.json says {', '.join(architectures) or 'no architecture'}; "
+            f"supported: {supported}. A pre-trained encoder has to be fine-tuned for CTC first"
+        )
+    return family
+
+
+def read(loader: Any, folder: Path, file: str, purpose: str, **options: str) -> Any:
+    """One part of a checkpoint, by transformers' Auto class `loader`, after a look at the JSON `file` that it needs.
+
+    Raises:
+        CheckpointError: the file is missing or broken; the message says that it tells `purpose`.
+    """
+    path = folder / file
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no {file}, which tells {purpose}")
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+        return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise CheckpointError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+
+
+def load_model(source: Source, config: Any, model_class: Any) -> Any:
+    """The model in eval mode, float32, from safetensors alone.
+
+    Raises:
+        CheckpointError: there are none, or they do not fill the model.
+    """
+    _require_safetensors(source)
+    try:
+        # "eager" attention: the fused kinds leave operators in the graph that neither runtime takes with a mask.
+        model, report = model_class.from_pretrained(
+            source.folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"cannot load the weights of {source.name}: {error}") from error
+    # `masked_spec_embed` is SpecAugment's, used in training alone: checkpoints without it are whole.
+    missing = sorted(key for key in report["missing_keys"] if "masked_spec_embed" not in key)
+    if missing or report["mismatched_keys"]:
+        shown = ", ".join(missing[:5]) or str(report["mismatched_keys"][0])
+        raise CheckpointError(f"the weights of {source.name} do not fill the model: {len(missing)} missing ({shown})")
+    return model.eval()
+
+
+def _require_safetensors(source: Source) -> None:
+    if any(source.folder.glob("model*.safetensors")):
+        return
+    pickled = sorted(path.name for pattern in ("*.bin", "*.pt") for path in source.folder.glob(pattern))
+    raise CheckpointError(
+        f"{source.name} has no model.safetensors"
+        + (f", only {', '.join(pickled)}" if pickled else "")
+        + ". Pickled weights can run code and are not loaded: convert them first, in a place where that is safe, with "
+        "model.save_pretrained(folder, safe_serialization=True)"
+    )
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,279 @@
+"""The checks that an exported graph must pass before anything is written."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from asr_export.checkpoint.loading import Checkpoint
+from asr_export.errors import GateError
+from asr_export.graph.tensorrt import TENSORRT_OPERATORS
+from asr_export.graph.trace import MAX_IR_VERSION, MAX_OPSET
+from asr_export.networks.parts.batch import BLOCK
+
+# Float32 waveforms `[samples]` -> the inputs of a graph of some kind.
+Feed = Callable[[Sequence[NDArray[np.float32]]], dict[str, NDArray[Any]]]
+# Frames whose two best labels are this many nats apart count as decided. Rounding may turn over those that are not, of
+# which a checkpoint with random weights has many.
+DECIDED = 0.5
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a graph may differ by."""
+
+    absolute: float  # of log-probs
+    relative: float  # for checkpoints that are very sure: a log-prob of -60 carries more noise
+    agreement: float  # least share of frames with the same best label
+    decided_agreement: float  # the same of the decided frames
+
+
+EXACT = Tolerance(absolute=1e-4, relative=1e-5, agreement=0.0, decided_agreement=1.0)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Recordings on which the graph is compared, and what each one alone should give."""
+
+    batches: list[list[NDArray[np.float32]]]  # float32 waveforms `[samples]`, batches of mixed lengths
+    references: list[list[NDArray[np.float32]]]  # float32 log-probs `[frames, vocab]`, one per waveform
+    origin: str = "PyTorch"  # where the references come from
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How close the graph is to what it was made from."""
+
+    shapes: int  # batches compared
+    recordings: int
+    # Of log-probs (Whisper: of encoder outputs and logits): ONNX in a batch against PyTorch, or the graph as it came,
+    # alone.
+    max_abs_difference: float
+    max_abs_batch_difference: float  # of the same: ONNX in a batch against ONNX alone
+    argmax_agreement: float  # share of frames, 0 to 1
+    mean_abs_difference: float  # of log-probs, as the first
+    decided_frames: int  # of all recordings together, those whose two best labels are `DECIDED` apart in PyTorch
+    decided_agreement: float  # share of the decided frames, 0 to 1
+    batch_agreement: float  # share of frames, 0 to 1: the best label in a batch against that alone
+
+
+def make_probe(checkpoint: Checkpoint) -> Probe:
+    """Seeded waveforms from the receptive field up to 20 seconds, and PyTorch's own solo answers to them.
+
+    Must run before the model is wrapped: the wrapper changes modules of the model in place.
+    """
+    quietest = 0.0 if checkpoint.family.defined_in_silence else 1e-3  # a quiet room, 60 dB below full scale
+    batches = probe_batches(checkpoint.feature_extractor.sampling_rate, checkpoint.geometry.shortest, quietest)
+    return Probe(batches, [[ask_pytorch(checkpoint, wave) for wave in batch] for batch in batches])
+
+
+def probe_batches(rate: int, shortest: int, quietest: float = 0.0) -> list[list[NDArray[np.float32]]]:
+    """Seeded waveforms in batches of mixed lengths, from `shortest` up to 20 seconds at `rate` Hz.
+
+    The last one holds silence among speech; `quietest` is the deviation of its noise.
+    """
+    second = max(rate, 2 * shortest)
+    lengths = [
+        [shortest],
+        [second],
+        [second // 2, 2 * second + 1],
+        [3 * second - 7, shortest, second + 160, second // 3 + shortest],
+        [shortest + 1, 2 * second, 2 * second],
+        [20 * second],  # long sums are where float32 goes astray
+    ]
+    random = np.random.default_rng(0)
+    batches = [[synthetic_speech(random, length, rate) for length in batch] for batch in lengths]
+    silence = random.normal(scale=quietest, size=second).astype(np.float32)
+    batches.append([silence, synthetic_speech(random, second + 333, rate)])
+    return batches
+
+
+def check_graph(path: Path, operators: frozenset[str] = TENSORRT_OPERATORS) -> None:
+    """`check_format`, operator allow-list, finite weights.
+
+    Raises:
+        GateError: what does not pass, by name.
+    """
+    check_format(path)
+    model = onnx.load(path)
+    foreign = sorted({node.op_type for node in model.graph.node} - operators)
+    if foreign:
+        raise GateError(f"the graph has operators that TensorRT does not take: {', '.join(foreign)}")
+    for weight in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight, str(path.parent))
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise GateError(f"the weight {weight.name} holds NaN or Inf")
+
+
+def check_format(path: Path) -> None:
+    """Checker, opset and IR limits.
+
+    Raises:
+        GateError: what does not pass, by name.
+    """
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GateError(f"the ONNX checker refuses the graph: {error}") from error
+    model = onnx.load(path, load_external_data=False)
+    opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset > MAX_OPSET or model.ir_version > MAX_IR_VERSION:
+        raise GateError(
+            f"the graph has opset {opset} and IR {model.ir_version}; "
+            f"Triton 24.10 takes {MAX_OPSET} and {MAX_IR_VERSION}"
+        )
+
+
+def ragged_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """The inputs of a ragged graph for float32 waveforms `[samples]`."""
+    return {"audio": np.concatenate(batch), "audio_shape": np.array([[len(wave)] for wave in batch], dtype=np.int32)}
+
+
+def dense_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """The same of a dense graph, with NaN beyond the end of each waveform, and a block more than is needed.
+
+    A waveform alone gets neither: it ends in zeros, in its own last block.
+    """
+    alone = len(batch) == 1
+    blocks = -(-max(map(len, batch)) // BLOCK) + (0 if alone else 1)
+    audio = np.full((len(batch), blocks * BLOCK), 0 if alone else np.nan, np.float32)
+    for row, wave in zip(audio, batch, strict=True):
+        row[: len(wave)] = wave
+    return {"audio": audio, "lengths": np.array([[len(wave)] for wave in batch], dtype=np.int32)}
+
+
+def equal_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """The same of a graph that takes waveforms of one length, `[n, samples]`."""
+    return {"audio": np.stack(batch)}
+
+
+def check_parity(path: Path, probe: Probe, tolerance: Tolerance = EXACT, feed: Feed = ragged_feed) -> Parity:
+    """Run the graph on the probe's batches, and on each recording alone.
+
+    Args:
+        path: the graph.
+        probe: recordings and what each alone should give.
+        tolerance: what the graph may differ by.
+        feed: how a graph of its kind takes a batch: `ragged_feed`, `dense_feed` or `equal_feed`.
+
+    Raises:
+        GateError: NaN or Inf, a wrong number of frames, or a difference beyond the tolerance.
+    """
+    session = open_session(path)
+    gaps, batch_gaps, agreements, batch_agreements, decided = [], [], [], [], []
+    for batch, references in zip(probe.batches, probe.references, strict=True):
+        answers = run_graph(session, batch, feed)
+        for wave, answer, reference in zip(batch, answers, references, strict=True):
+            samples = len(wave)
+            require_finite(answer, f"the graph's output for {samples} samples")
+            if answer.shape != reference.shape:
+                raise GateError(
+                    f"{samples} samples gave log-probs of shape {answer.shape}; {probe.origin} gives {reference.shape}"
+                )
+            gaps.append(_gap(answer, reference, tolerance, f"{probe.origin}, for {samples} samples"))
+            solo = run_graph(session, [wave], feed)[0]
+            what = f"the same recording alone, for {samples} samples"
+            batch_gaps.append(_gap(answer, solo, tolerance, what))
+            agreements.append(answer.argmax(axis=1) == reference.argmax(axis=1))
+            batch_agreements.append(answer.argmax(axis=1) == solo.argmax(axis=1))
+            second, best = np.partition(reference, -2, axis=1)[:, -2:].T
+            decided.append(best - second >= DECIDED)
+    agrees, is_decided = np.concatenate(agreements), np.concatenate(decided)
+    parity = Parity(
+        shapes=len(probe.batches),
+        recordings=sum(len(batch) for batch in probe.batches),
+        max_abs_difference=float(np.concatenate(gaps).max()),
+        max_abs_batch_difference=float(np.concatenate(batch_gaps).max()),
+        argmax_agreement=float(agrees.mean()),
+        mean_abs_difference=float(np.concatenate(gaps).mean()),
+        decided_frames=int(is_decided.sum()),
+        decided_agreement=float(agrees[is_decided].mean()) if is_decided.any() else 1.0,
+        batch_agreement=float(np.concatenate(batch_agreements).mean()),
+    )
+    _require_agreement(parity, tolerance)
+    return parity
+
+
+def open_session(path: Path) -> Any:
+    """A graph on the CPU. That it cannot fold a constant of float16 there is no news to anyone."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """As `run_graph`, for a ragged graph."""
+    return run_graph(session, batch, ragged_feed)
+
+
+def run_graph(session: Any, batch: Sequence[NDArray[np.float32]], feed: Feed) -> list[NDArray[np.float32]]:
+    """Log-probs `[frames, vocab]` of each waveform, from one run over the batch."""
+    log_probs, frames = session.run(["log_probs", "frames"], feed(batch))
+    return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
+
+
+def synthetic_speech(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
+    """float32 `[length]`: a voiced-like sweep in noise at speech level.
+
+    Noise alone drives some encoders into saturation.
+    """
+    time = np.arange(length) / rate
+    pitch = random.uniform(80, 250)
+    tone = sum(np.sin(2 * np.pi * pitch * k * time + random.uniform(0, 6)) / k for k in range(1, 12))
+    envelope = 0.5 + 0.5 * np.sin(2 * np.pi * random.uniform(2, 5) * time)
+    noise = random.normal(size=length)
+    # The offset is what a cheap sound card adds, and what the normalisation has to remove.
+    wave: NDArray[np.float32] = (0.05 * envelope * tone + 0.02 * noise + 0.01).astype(np.float32)
+    return wave
+
+
+def ask_pytorch(checkpoint: Checkpoint, wave: NDArray[np.float32]) -> NDArray[np.float32]:
+    """PyTorch's log-probs `[frames, vocab]` of a waveform `[samples]` alone.
+
+    Raises:
+        GateError: NaN or Inf.
+    """
+    extractor = checkpoint.feature_extractor
+    features = extractor(wave, sampling_rate=extractor.sampling_rate, return_tensors="pt")
+    with torch.inference_mode():
+        logits = checkpoint.model(**checkpoint.family.inputs(features)).logits[0]
+        log_probs = torch.log_softmax(logits, dim=-1).numpy()
+    require_finite(log_probs, f"the checkpoint's own output (PyTorch) for {len(wave)} samples")
+    return np.asarray(log_probs, dtype=np.float32)
+
+
+def require_finite(values: NDArray[np.float32], what: str) -> None:
+    """Raise GateError, which names `what`, where a value is NaN or Inf."""
+    # Explicitly: Python's max() and most comparisons let NaN pass.
+    if not np.isfinite(values).all():
+        raise GateError(f"{what} holds NaN or Inf")
+
+
+def _require_agreement(parity: Parity, tolerance: Tolerance) -> None:
+    for agreement, needed, frames in (
+        (parity.argmax_agreement, tolerance.agreement, "of all frames"),
+        (
+            parity.decided_agreement,
+            tolerance.decided_agreement,
+            f"of the {parity.decided_frames} frames that are decided by {DECIDED:g} nats or more",
+        ),
+    ):
+        if agreement < needed:
+            raise GateError(
+                f"the graph's best label is PyTorch's in {agreement:.2%} {frames}; needs {needed:.2%} or more"
+            )
+
+
+def _gap(
+    answer: NDArray[np.float32], expected: NDArray[np.float32], tolerance: Tolerance, what: str
+) -> NDArray[np.float32]:
+    gap: NDArray[np.float32] = np.abs(answer - expected)
+    if not (gap <= tolerance.absolute + tolerance.relative * np.abs(expected)).all():
+        raise GateError(f"log-probs differ by {gap.max():.2e} from {what}; needs {tolerance.absolute:.0e} or less")
+    return gap

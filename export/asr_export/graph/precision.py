@@ -1,0 +1,367 @@
+"""A float32 graph in fewer bits: fp16 for GPUs, int8 for CPUs.
+
+Both rewrites are our own. onnxruntime's float16 converter turns over whatever is not on a list of operators, the masks
+and the sums of our masked norms among it; its dynamic quantisation takes one scale for a whole batch, so that a
+neighbour decides how finely an item is resolved. Figures: docs/decisions.md.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from asr_export.choices import Precision
+from asr_export.errors import GateError
+from asr_export.graph.gate import (
+    Feed,
+    Parity,
+    Probe,
+    Tolerance,
+    check_graph,
+    check_parity,
+    open_session,
+    ragged_feed,
+)
+from asr_export.graph.tensorrt import TENSORRT_OPERATORS
+from asr_export.graph.trace import save_graph
+
+LARGEST_HALF = 65504.0
+# The differences themselves are reported, not limited: how much is harmless depends on how sure a checkpoint is. Of all
+# kinds in docs/parity.md, the least agreement in fp16 is 99.7 % of all frames, in int8 96 %; of the decided ones 100 %.
+TOLERANCES: dict[Precision, Tolerance] = {
+    "fp16": Tolerance(absolute=np.inf, relative=0, agreement=0.98, decided_agreement=0.995),
+    "int8": Tolerance(absolute=np.inf, relative=0, agreement=0.9, decided_agreement=0.98),
+}
+# TensorRT has no such product: int8 is for CPUs.
+OPERATORS: dict[Precision, frozenset[str]] = {
+    "fp16": TENSORRT_OPERATORS,
+    "int8": TENSORRT_OPERATORS | {"MatMulInteger"},
+}
+# Where the work is: these run in float16.
+_HEAVY = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
+# These stay in float16 after a heavy one, where nothing that is float32 comes in. Operator -> which inputs hold its
+# values; the others are indices and conditions.
+_ALL = slice(None)
+_FIRST = slice(1)
+_LIGHT = {
+    **dict.fromkeys(("Add", "Concat", "Div", "Mul", "Sub"), _ALL),
+    **dict.fromkeys(("Erf", "Expand", "Gelu", "Identity", "Neg", "Relu", "Sigmoid", "Tanh"), _FIRST),
+    **dict.fromkeys(("Gather", "GatherElements", "Reshape", "Slice", "Split"), _FIRST),
+    **dict.fromkeys(("Squeeze", "Transpose", "Unsqueeze"), _FIRST),
+    "Where": slice(1, 3),
+}
+_ACTIVATION_STEPS = 127
+_ZERO = 128  # of activations, which are uint8
+# Weights of 7 bits: without VNNI, ONNX Runtime adds two products in 16 bits, which 8 would overflow without a sign.
+_WEIGHT_STEPS = 63
+# Below any activation that means something: only padding and silence are all zero.
+_SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class HalfPlan:
+    """Which part of a graph runs in float16."""
+
+    nodes: frozenset[int]  # indices into `graph.node`
+    values: tuple[str, ...]  # tensors that are float16 then, without the constants
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The largest value that a tensor of float16 had to hold."""
+
+    value: float
+    tensor: str
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What came of a conversion."""
+
+    parity: Parity  # of the converted graph
+    fp16_peak: Peak | None  # of an fp16 graph; float16 ends at 65504
+
+
+def convert(path: Path, precision: Precision, probe: Probe, feed: Feed = ragged_feed) -> Converted:
+    """Put the float32 graph in `path` into another precision, and check what came out.
+
+    Raises:
+        GateError: the graph does not fit into the precision, or its best labels are not those of PyTorch.
+    """
+    model = onnx.load(path)
+    peak = None
+    if precision == "fp16":
+        plan = plan_half(model)
+        peak = find_peak(model, plan, [*probe.batches, *loud(probe)], feed)
+        require_half_range(peak)
+        to_half(model, plan)
+    else:
+        to_int8(model)
+    save_graph(model, path)
+    check_graph(path, OPERATORS[precision])
+    try:
+        return Converted(check_parity(path, probe, TOLERANCES[precision], feed), peak)
+    except GateError as error:
+        raise GateError(f"in {precision} {error}; --precision fp32 keeps to 1e-4") from error
+
+
+def loud(probe: Probe) -> list[list[NDArray[np.float32]]]:
+    """The probe's most mixed batch as loud as a recording gets: at full scale, clipped."""
+    batch = max(probe.batches, key=len)
+    return [[np.clip(30 * wave, -1, 1) for wave in batch]]
+
+
+def plan_half(model: onnx.ModelProto) -> HalfPlan:
+    """Choose the nodes for float16: products and convolutions, and what passes on or bends their results.
+
+    All else stays float32: normalisation and its sums, softmax, masks (their minimum would become minus infinity),
+    residuals, positions, the normalisation of the waveform, and what leads to a logarithm (mel spectra).
+
+    Raises:
+        GateError: a weight that float16 cannot hold.
+    """
+    constants = _constants(model)
+    spectral = _before_a_logarithm(model)
+    ends = {value.name for value in model.graph.output}
+    nodes: set[int] = set()
+    produced: set[str] = set()
+    values: dict[str, None] = {}  # an ordered set
+    for index, node in enumerate(model.graph.node):
+        if index in spectral or not ends.isdisjoint(node.output):
+            continue
+        inputs = _values(node)
+        if node.op_type in _HEAVY:
+            _require_half_weights(inputs, constants)
+        elif not _passes_on(node, inputs, produced, constants):
+            continue
+        nodes.add(index)
+        produced.update(node.output)
+        values.update(dict.fromkeys(name for name in (*inputs, *node.output) if name not in constants))
+    return HalfPlan(frozenset(nodes), tuple(values))
+
+
+def to_half(model: onnx.ModelProto, plan: HalfPlan) -> None:
+    """Put the nodes of a plan into float16, with casts around them; inputs and outputs of the graph stay float32."""
+    constants = _constants(model)
+    produced = {name for index in plan.nodes for name in model.graph.node[index].output}
+    nodes: list[NodeProto] = []
+    made: set[str] = set()
+
+    def cast(name: str, to: int, suffix: str) -> str:
+        changed = f"{name}.{suffix}"
+        if changed not in made:
+            made.add(changed)
+            if name in constants:
+                model.graph.initializer.append(numpy_helper.from_array(constants[name].astype(np.float16), changed))
+            else:
+                nodes.append(helper.make_node("Cast", [name], [changed], to=to))
+        return changed
+
+    for index, node in enumerate(model.graph.node):
+        if index in plan.nodes:
+            for name in _values(node):
+                if name not in produced:
+                    _replace_input(node, name, cast(name, TensorProto.FLOAT16, "half"))
+        else:
+            for name in set(node.input) & produced:
+                _replace_input(node, name, cast(name, TensorProto.FLOAT, "single"))
+        nodes.append(node)
+    _rebuild(model, nodes)
+
+
+def find_peak(
+    model: onnx.ModelProto, plan: HalfPlan, batches: Iterable[Sequence[NDArray[np.float32]]], feed: Feed
+) -> Peak:
+    """Run the float32 graph on batches of float32 waveforms `[samples]` and look at all that is to become float16."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    for name in plan.values:
+        watched.graph.node.append(helper.make_node("Abs", [name], [f"{name}.abs"]))
+        watched.graph.node.append(helper.make_node("ReduceMax", [f"{name}.abs"], [f"{name}.peak"], keepdims=0))
+        watched.graph.output.append(helper.make_tensor_value_info(f"{name}.peak", TensorProto.FLOAT, []))
+    with TemporaryDirectory(prefix="asr-export-") as work:
+        path = Path(work) / "watched.onnx"
+        save_graph(watched, path)
+        session = open_session(path)
+    peaks = np.zeros(len(plan.values))
+    for batch in batches:
+        found = session.run([f"{name}.peak" for name in plan.values], feed(batch))
+        peaks = np.maximum(peaks, np.array(found, np.float64))  # NaN stays NaN
+    worst = int(np.argmax(np.where(np.isnan(peaks), np.inf, peaks)))
+    return Peak(float(peaks[worst]), plan.values[worst])
+
+
+def require_half_range(peak: Peak) -> None:
+    """Refuse values that float16 cannot hold.
+
+    Raises:
+        GateError: with the value and where it is.
+    """
+    if not peak.value <= LARGEST_HALF:
+        raise GateError(
+            f"fp16 overflows: the tensor {peak.tensor} reaches {peak.value:.3g}, and float16 ends at {LARGEST_HALF:g}. "
+            "Export this checkpoint with --precision fp32"
+        )
+
+
+def to_int8(model: onnx.ModelProto) -> int:
+    """Quantise every product with a constant matrix, and return how many there were.
+
+    Weights get a scale for each column; activations one for each row (a frame of an item), found as the graph runs.
+    So no item depends on the scale of another, as with one for the whole batch (`DynamicQuantizeLinear`). Products of
+    activations with each other and convolutions stay float32: quantised, the latter are slower than in float32.
+
+    Raises:
+        GateError: there is nothing to quantise.
+    """
+    constants = _constants(model)
+    spectral = _before_a_logarithm(model)
+    version = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    nodes: list[NodeProto] = []
+    quantised: set[str] = set()
+    products = 0
+    for index, node in enumerate(model.graph.node):
+        matrix = constants.get(node.input[1]) if node.op_type == "MatMul" and index not in spectral else None
+        if matrix is None or matrix.ndim != 2:
+            nodes.append(node)
+            continue
+        products += 1
+        source, weight = node.input
+        if source not in quantised:
+            nodes += _quantise_rows(source, version)
+        if f"{weight}.int8" not in quantised:
+            model.graph.initializer.extend(_quantise_columns(weight, matrix))
+        quantised |= {source, f"{weight}.int8"}
+        nodes += _multiply(source, weight, node.output[0])
+    if not products:
+        raise GateError("int8 finds nothing to quantise: the graph has no product with a constant matrix")
+    model.graph.initializer.extend(_INT8_CONSTANTS)
+    _rebuild(model, nodes)
+    return products
+
+
+_INT8_CONSTANTS = tuple(
+    numpy_helper.from_array(np.array(value, dtype), f"int8.{name}")
+    for name, value, dtype in (
+        ("axis", [-1], np.int64),
+        ("smallest", _SMALLEST, np.float32),
+        ("steps", _ACTIVATION_STEPS, np.float32),
+        ("zero", _ZERO, np.uint8),
+        # A cast to uint8 cuts off what is behind the point.
+        ("rounding", _ZERO + 0.5, np.float32),
+    )
+)
+
+
+def _quantise_rows(name: str, opset: int) -> list[NodeProto]:
+    """`name` `[…, k]` -> uint8 `name.rows` `[…, k]` and the size of a step, float32 `name.step` `[…, 1]`."""
+    axis: tuple[list[str], dict[str, Any]] = (["int8.axis"], {}) if opset >= 18 else ([], {"axes": [-1]})
+    steps = [
+        ("Abs", [name], "abs", {}),
+        ("ReduceMax", [f"{name}.abs", *axis[0]], "largest", {**axis[1], "keepdims": 1}),
+        ("Max", [f"{name}.largest", "int8.smallest"], "bound", {}),
+        ("Div", [f"{name}.bound", "int8.steps"], "step", {}),
+        ("Div", ["int8.steps", f"{name}.bound"], "per_step", {}),
+        ("Mul", [name, f"{name}.per_step"], "scaled", {}),
+        ("Add", [f"{name}.scaled", "int8.rounding"], "shifted", {}),
+        ("Cast", [f"{name}.shifted"], "rows", {"to": TensorProto.UINT8}),
+    ]
+    return [helper.make_node(kind, inputs, [f"{name}.{output}"], **more) for kind, inputs, output, more in steps]
+
+
+def _quantise_columns(name: str, matrix: NDArray[Any]) -> list[TensorProto]:
+    """Float32 `[k, m]` -> int8 `name.int8` `[k, m]` and the size of a step, float32 `name.steps` `[m]`."""
+    step = np.maximum(np.abs(matrix).max(axis=0), np.float32(_SMALLEST)) / _WEIGHT_STEPS
+    return [
+        numpy_helper.from_array(np.rint(matrix / step).astype(np.int8), f"{name}.int8"),
+        numpy_helper.from_array(step.astype(np.float32), f"{name}.steps"),
+    ]
+
+
+def _multiply(source: str, weight: str, output: str) -> list[NodeProto]:
+    return [
+        helper.make_node("MatMulInteger", [f"{source}.rows", f"{weight}.int8", "int8.zero"], [f"{output}.int32"]),
+        helper.make_node("Cast", [f"{output}.int32"], [f"{output}.count"], to=TensorProto.FLOAT),
+        # The columns first: the other way round looks like what ONNX Runtime fuses into one scale for everything.
+        helper.make_node("Mul", [f"{output}.count", f"{weight}.steps"], [f"{output}.columns"]),
+        helper.make_node("Mul", [f"{output}.columns", f"{source}.step"], [output]),
+    ]
+
+
+def _passes_on(node: NodeProto, inputs: list[str], produced: set[str], constants: dict[str, NDArray[Any]]) -> bool:
+    if node.op_type not in _LIGHT or produced.isdisjoint(inputs):
+        return False
+    if node.op_type == "Mul" and len(set(inputs)) == 1:
+        return False  # a square: half of the exponents would overflow
+    others = [name for name in inputs if name not in produced]
+    return all(name in constants and np.abs(constants[name]).max(initial=0) <= LARGEST_HALF for name in others)
+
+
+def _values(node: NodeProto) -> list[str]:
+    return [name for name in list(node.input)[_LIGHT.get(node.op_type, _ALL)] if name]
+
+
+def _require_half_weights(names: list[str], constants: dict[str, NDArray[Any]]) -> None:
+    for name in names:
+        largest = float(np.abs(constants[name]).max(initial=0)) if name in constants else 0.0
+        if largest > LARGEST_HALF:
+            raise GateError(
+                f"fp16 overflows: the weight {name} holds {largest:.3g}, and float16 ends at {LARGEST_HALF:g}. Export "
+                "this checkpoint with --precision fp32"
+            )
+
+
+def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """Float32 weights and constants by name, also those that an Identity only names again."""
+    found = {
+        weight.name: numpy_helper.to_array(weight)
+        for weight in model.graph.initializer
+        if weight.data_type == TensorProto.FLOAT
+    }
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            value = next((entry.t for entry in node.attribute if entry.name == "value"), None)
+            if value is not None and value.data_type == TensorProto.FLOAT:
+                found[node.output[0]] = numpy_helper.to_array(value)
+        elif node.op_type == "Identity" and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
+    return found
+
+
+def _before_a_logarithm(model: onnx.ModelProto) -> set[int]:
+    """Nodes whose values go into a logarithm."""
+    makers = {name: index for index, node in enumerate(model.graph.node) for name in node.output}
+    reached: set[int] = set()
+    waiting = [index for index, node in enumerate(model.graph.node) if node.op_type == "Log"]
+    while waiting:
+        index = waiting.pop()
+        if index in reached:
+            continue
+        reached.add(index)
+        node = model.graph.node[index]
+        if node.op_type != "Shape":  # which passes on no values
+            waiting += [makers[name] for name in node.input if name in makers]
+    return reached
+
+
+def _replace_input(node: NodeProto, old: str, new: str) -> None:
+    for position, name in enumerate(node.input):
+        if name == old:
+            node.input[position] = new
+
+
+def _rebuild(model: onnx.ModelProto, nodes: list[NodeProto]) -> None:
+    """Put new nodes into a graph, and drop the weights and the shapes that went with the old ones."""
+    used = {name for node in nodes for name in node.input}
+    nodes = [node for node in nodes if node.op_type not in ("Constant", "Identity") or not used.isdisjoint(node.output)]
+    used = {name for node in nodes for name in node.input}
+    weights = [weight for weight in model.graph.initializer if weight.name in used]
+    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(weights)

@@ -1,0 +1,103 @@
+"""PyTorch module -> ONNX file that Triton 24.10's ONNX Runtime loads."""
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from asr_export.choices import Exporter
+from asr_export.errors import GateError
+from asr_export.networks.acoustic import CtcGraph
+from asr_export.networks.parts.geometry import Geometry
+
+# Every operator that these graphs need is in 17, which TensorRT and every current runtime take; 20 is what the dynamo
+# exporter writes best. The limits are those of ONNX Runtime 1.19, which Triton 24.10 ships.
+OPSETS: dict[Exporter, int] = {"torchscript": 17, "dynamo": 20}
+MAX_OPSET = 21
+MAX_IR_VERSION = 10
+# A protobuf file ends at 2 GiB; the weights of larger models go beside it.
+EXTERNAL_DATA_FROM_BYTES = 1_900_000_000
+# Name -> its dynamic dimensions, as the inputs of `asr_export.networks.acoustic.RaggedCtc`.
+_OUTPUTS = {"log_probs": {0: "n", 1: "frames"}, "frames": {0: "n"}}
+
+
+def write_graph(module: CtcGraph, geometry: Geometry, path: Path, exporter: Exporter = "torchscript") -> None:
+    """Trace an acoustic graph into `path` (and `path.data` where the weights exceed a protobuf's 2 GiB).
+
+    Raises:
+        GateError: the dynamo exporter cannot take the model.
+    """
+    module.eval()  # a wrapper left in training mode turns SpecAugment on
+    with torch.inference_mode(), Quiet():
+        if exporter == "dynamo":
+            model = _trace_by_dynamo(module, geometry)
+        else:
+            torch.onnx.export(
+                module,
+                module.example(geometry),
+                str(path),
+                dynamo=False,
+                opset_version=OPSETS[exporter],
+                input_names=list(module.inputs),
+                output_names=list(_OUTPUTS),
+                dynamic_axes={**module.inputs, **_OUTPUTS},
+            )
+            model = onnx.load(path)
+    finish(model, path)
+
+
+def finish(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph within the limits of the oldest supported runtime."""
+    model.ir_version = min(model.ir_version, MAX_IR_VERSION)
+    model.producer_name = "triton-asr-kit"
+    save_graph(model, path)
+
+
+def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write `path`, the only file of its folder but for the weights of a model too large for one file."""
+    large = model.ByteSize() > EXTERNAL_DATA_FROM_BYTES
+    for leftover in path.parent.iterdir():  # the exporter writes a large model as one file per tensor
+        leftover.unlink()
+    onnx.save(model, path, save_as_external_data=large, location=f"{path.name}.data" if large else None)
+
+
+def _trace_by_dynamo(module: CtcGraph, geometry: Geometry) -> onnx.ModelProto:
+    dynamic = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in module.inputs.values())
+    printed = io.StringIO()  # on a failure torch prints the whole graph, thousands of lines
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            program: Any = torch.onnx.export(
+                module,
+                module.example(geometry),
+                dynamo=True,
+                opset_version=OPSETS["dynamo"],
+                input_names=list(module.inputs),
+                output_names=list(_OUTPUTS),
+                dynamic_shapes=dynamic,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise GateError(f"the dynamo exporter cannot take this model ({reason}); try --exporter torchscript") from error
+    model: onnx.ModelProto = program.model_proto
+    # It names dimensions by the formula that they come from, also those of tensors within.
+    del model.graph.value_info[:]
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, name in {**module.inputs, **_OUTPUTS}[value.name].items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    return model
+
+
+class Quiet(warnings.catch_warnings):
+    """The tracer warns of every Python condition; the parity gate is what tells whether one of them mattered."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        for category in (torch.jit._trace.TracerWarning, DeprecationWarning, FutureWarning, UserWarning):
+            warnings.simplefilter("ignore", category)
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)

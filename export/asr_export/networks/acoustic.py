@@ -1,0 +1,91 @@
+"""The acoustic graphs: a batch of waveforms -> CTC log-probs, exact whatever else is in the batch."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from asr_export.networks.parts.batch import BLOCK, first, pad_ragged
+from asr_export.networks.parts.geometry import Geometry
+
+# A family's part. (waveforms float32 `[n, samples]`, zero beyond their end, samples being a multiple of `batch.BLOCK`;
+# lengths int64 `[n]`) -> logits `[n, frames, vocab]` and valid frames int64 `[n]`.
+Network = nn.Module
+
+
+class CtcGraph(nn.Module):
+    """One CTC checkpoint as a graph; how it takes a batch is for the subclasses to say.
+
+    Returns (of `forward`):
+        log_probs: float32 `[n, frames, vocab]`, padded to the longest item or beyond.
+        frames: int32 `[n, 1]`, how many frames of each item are real.
+    """
+
+    # Name -> its dynamic dimensions.
+    inputs: ClassVar[dict[str, dict[int, str]]]
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        for module in self.modules():
+            if parametrize.is_parametrized(module):  # weight norm: one constant is cheaper than its computation
+                parametrize.remove_parametrizations(module, "weight")
+
+    def example(self, geometry: Geometry) -> tuple[Tensor, Tensor]:
+        """Inputs to trace with. Two items of different lengths: one alone lets the tracer bake the batch size in."""
+        raise NotImplementedError
+
+
+class RaggedCtc(CtcGraph):
+    """Takes a ragged batch, and pads by itself.
+
+    Args of `forward`:
+        audio: float32 `[total]`, the waveforms of the batch one after the other.
+        audio_shape: int32 `[n, 1]`, samples of each.
+    """
+
+    inputs: ClassVar = {"audio": {0: "total"}, "audio_shape": {0: "n"}}
+
+    def forward(self, audio: Tensor, audio_shape: Tensor) -> tuple[Tensor, Tensor]:
+        return log_probs(self.network, *pad_ragged(audio, audio_shape))
+
+    def example(self, geometry: Geometry) -> tuple[Tensor, Tensor]:
+        lengths = _example_lengths(geometry)
+        return _noise(sum(lengths)), torch.tensor(lengths, dtype=torch.int32)[:, None]
+
+
+class DenseCtc(CtcGraph):
+    """Takes a padded batch: no shape in the graph depends on a value, as TensorRT wants it.
+
+    Args of `forward`:
+        audio: float32 `[n, time]`, time being a multiple of `batch.BLOCK`; what is beyond an item's end is of
+            no account.
+        lengths: int32 `[n, 1]`, samples of each.
+    """
+
+    inputs: ClassVar = {"audio": {0: "n", 1: "time"}, "lengths": {0: "n"}}
+
+    def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        samples = lengths[:, 0].to(torch.int64)
+        return log_probs(self.network, torch.where(first(audio, samples), audio, 0.0), samples)
+
+    def example(self, geometry: Geometry) -> tuple[Tensor, Tensor]:
+        lengths = _example_lengths(geometry)
+        width = -(-max(lengths) // BLOCK) * BLOCK
+        audio = _noise(len(lengths) * width).reshape(len(lengths), width)
+        return audio, torch.tensor(lengths, dtype=torch.int32)[:, None]
+
+
+def log_probs(network: Any, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Float32 `[n, frames, vocab]` and int32 `[n, 1]`."""
+    logits, frames = network(waveforms, lengths)
+    return torch.log_softmax(logits, dim=-1), frames.to(torch.int32)[:, None]
+
+
+def _example_lengths(geometry: Geometry) -> list[int]:
+    return [geometry.shortest + 40 * geometry.stride, geometry.shortest + 25 * geometry.stride]
+
+
+def _noise(samples: int) -> Tensor:
+    return torch.randn(samples, generator=torch.Generator().manual_seed(0))

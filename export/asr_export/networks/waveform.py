@@ -1,0 +1,115 @@
+"""Wav2Vec2 and its relatives: normalised waveform -> strided convolutions -> an encoder -> logits.
+
+transformers pads a batch and lets the padding leak: into the GroupNorm of the first convolution, through the
+positional convolutions, and into the strided convolutions of an adapter. Here every one of these sees the valid frames
+alone, so that an item's output does not depend on its neighbours.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asr_export.networks import encoder
+from asr_export.networks.parts.batch import conv_length, first, sum_samples
+from asr_export.networks.parts.geometry import Geometry
+
+# (base, features, valid) -> hidden, as `asr_export.networks.encoder.encode`.
+Encode = Callable[[Any, Tensor, Tensor], Tensor]
+# Added to the variance by transformers' Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
+_VARIANCE_FLOOR = 1e-7
+
+
+class WaveformNetwork(nn.Module):
+    """A checkpoint whose features are learnt convolutions; an `asr_export.networks.acoustic.Network`.
+
+    Args:
+        model: transformers' …ForCTC.
+        feature_extractor: its Wav2Vec2FeatureExtractor.
+        base: attribute of the model which holds the encoder.
+        encode: what is special about the family's encoder.
+    """
+
+    def __init__(self, model: Any, feature_extractor: Any, base: str, encode: Encode = encoder.encode) -> None:
+        super().__init__()
+        self.base = getattr(model, base)
+        self.lm_head = model.lm_head
+        self.config = model.config
+        self.encode = encode
+        self.normalize = feature_extractor.do_normalize
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """As `asr_export.networks.acoustic.Network`."""
+        if self.normalize:
+            waveforms = _normalize(waveforms, lengths)
+        features, lengths = self._extract_features(waveforms, lengths)
+        hidden = self.encode(self.base, features, first(features, lengths))
+        adapter = getattr(self.base, "adapter", None)
+        if adapter is not None:
+            hidden, lengths = _adapt(adapter, hidden, lengths, self.config.adapter_stride)
+        return self.lm_head(hidden), lengths
+
+    def _extract_features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """`[n, samples]` -> `[n, frames, channels]` and the number of valid frames `[n]`."""
+        hidden = waveforms[:, None]
+        for layer in self.base.feature_extractor.conv_layers:
+            lengths = conv_length(lengths, layer.conv.kernel_size[0], layer.conv.stride[0])
+            norm = getattr(layer, "layer_norm", None)
+            if isinstance(norm, nn.GroupNorm):
+                hidden = layer.activation(_masked_channel_norm(layer.conv(hidden), lengths, norm))
+            else:
+                hidden = layer(hidden)
+        return hidden.transpose(1, 2), lengths
+
+
+def inputs(features: Any) -> dict[str, Tensor]:
+    """What transformers' own model is given for one recording: no mask, since nothing is padded."""
+    return {"input_values": features["input_values"]}
+
+
+def geometry(config: Any, feature_extractor: Any) -> Geometry:
+    """Of the strided convolutions, SEW's squeezing and an adapter."""
+    field, stride = 1, 1
+    for kernel, step in zip(config.conv_kernel, config.conv_stride, strict=True):
+        field += (kernel - 1) * stride
+        stride *= step
+    # SEW needs as many frames as it squeezes into one.
+    shortest = field + (getattr(config, "squeeze_factor", 1) - 1) * stride
+    if getattr(config, "add_adapter", False):
+        stride *= config.adapter_stride**config.num_adapter_layers
+    return Geometry(field, stride, shortest)
+
+
+def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Zero mean and unit variance over the valid samples; zero beyond them."""
+    valid = first(waveforms, lengths)
+    count = lengths[:, None].to(waveforms.dtype)
+    centred = torch.where(valid, waveforms - sum_samples(waveforms) / count, 0.0)
+    variance = sum_samples(centred * centred) / count
+    return centred / torch.sqrt(variance + _VARIANCE_FLOOR)
+
+
+def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """A GroupNorm of one channel a group over `[n, channels, frames]`; mean and variance of the valid frames alone."""
+    if norm.num_groups != norm.num_channels:
+        raise ValueError(
+            f"GroupNorm with {norm.num_groups} groups of {norm.num_channels} channels; needs one channel each"
+        )
+    valid = (torch.arange(hidden.shape[2])[None, :] < lengths[:, None])[:, None, :]
+    count = lengths[:, None, None].to(hidden.dtype)
+    mean = torch.where(valid, hidden, 0.0).sum(dim=2, keepdim=True) / count
+    centred = torch.where(valid, hidden - mean, 0.0)
+    variance = (centred * centred).sum(dim=2, keepdim=True) / count
+    return centred * (torch.rsqrt(variance + norm.eps) * norm.weight[:, None]) + norm.bias[:, None]
+
+
+def _adapt(adapter: Any, hidden: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """The strided convolutions between encoder and head; each pads by one frame, which must be zero."""
+    if adapter.proj is not None:
+        hidden = adapter.proj_layer_norm(adapter.proj(hidden))
+    for layer in adapter.layers:
+        hidden = torch.where(first(hidden, lengths)[:, :, None], hidden, 0.0)
+        hidden = layer(hidden.transpose(1, 2)).transpose(1, 2)
+        lengths = conv_length(lengths, 1, stride)
+    return hidden, lengths

@@ -1,0 +1,226 @@
+"""A ready ONNX graph, whoever made it: what its inputs and outputs are, told by rank and type, not by name."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.inliner
+import onnx.version_converter
+from google.protobuf.message import DecodeError
+from onnx import TensorProto
+from onnx.external_data_helper import uses_external_data
+
+from asr_export.checkpoint.loading import sha256
+from asr_export.errors import GraphError
+from asr_export.graph.trace import MAX_IR_VERSION, MAX_OPSET
+
+# The oldest that what is wrapped around the graph can be written in, and from which ONNX's own converter starts well.
+MIN_OPSET = 13
+_STANDARD_DOMAINS = ("", "ai.onnx")
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
+_INTEGERS = (TensorProto.INT32, TensorProto.INT64)
+_TYPE_NAMES = {
+    number: onnx.helper.tensor_dtype_to_np_dtype(number).name for number in onnx.helper.get_all_tensor_dtypes()
+}
+_NEEDED_INPUTS = (
+    "needs one waveform float32 [n, time] or [n, 1, time] and at most one number of samples int32 or int64 [n] or "
+    "[n, 1], n and time dynamic"
+)
+_NEEDED_OUTPUTS = (
+    "needs one float32 [n, frames, labels], its axes in any order, and at most one number of frames int32 or int64 "
+    "[n] or [n, 1]"
+)
+
+Dims = tuple[int | str, ...]  # a name where dynamic
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output as the graph declares it."""
+
+    name: str
+    type: int  # of TensorProto
+    dims: Dims | None  # None: not declared
+
+    def __str__(self) -> str:
+        shape = "of unknown shape" if self.dims is None else f"[{', '.join(map(str, self.dims))}]"
+        return f"{self.name} {_TYPE_NAMES.get(self.type, 'no tensor')} {shape}"
+
+    @property
+    def rank(self) -> int:
+        """Number of dimensions, -1 where not declared."""
+        return -1 if self.dims is None else len(self.dims)
+
+    @property
+    def is_one_per_item(self) -> bool:
+        """An integer `[n]` or `[n, 1]`."""
+        return self.type in _INTEGERS and (
+            self.rank == 1 or (self.rank == 2 and self.dims is not None and self.dims[1] == 1)
+        )
+
+
+@dataclass(frozen=True)
+class ForeignGraph:
+    """A graph that can be wrapped."""
+
+    path: Path
+    model: onnx.ModelProto  # weights that lie beside the file stay there
+    opset: int
+    audio: Tensor
+    samples: Tensor | None  # length of each item
+    scores: Tensor
+    frames: Tensor | None  # how many of each item's frames are real
+
+    def data_files(self) -> list[Path]:
+        """Files beside the graph that hold its weights."""
+        return _data_files(self.model, self.path)
+
+    def file_hashes(self) -> dict[str, str]:
+        """SHA-256 of every file that is read, by name."""
+        return {path.name: sha256(path) for path in [self.path, *self.data_files()]}
+
+
+def read(path: Path, labels: int) -> ForeignGraph:
+    """Read a graph and tell its inputs and outputs apart.
+
+    Args:
+        path: an ONNX file, perhaps with weights beside it.
+        labels: how many there are; tells the output where the graph has several of rank 3.
+
+    Raises:
+        GraphError: not a graph, outside the limits of Triton, or inputs or outputs that cannot be served.
+    """
+    model = _load(path)
+    graph = model.graph
+    weights = {weight.name for weight in graph.initializer}
+    # Before IR 4 weights were inputs with a default, too.
+    inputs = [value for value in graph.input if value.name not in weights]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    audio, samples = _choose_inputs([_tensor(value) for value in graph.input], path)
+    scores, frames = _choose_outputs([_tensor(value) for value in graph.output], labels, path)
+    opset = next(entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS)
+    return ForeignGraph(path, model, opset, audio, samples, scores, frames)
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    if not path.is_file():
+        raise GraphError(f"there is no file {path}")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (OSError, DecodeError) as error:
+        raise GraphError(f"cannot read {path} as an ONNX graph: {error}") from error
+    if not model.graph.node:
+        raise GraphError(f"{path} holds no ONNX graph")
+    for file in _data_files(model, path):
+        if not file.is_file():
+            raise GraphError(f"{path} keeps its weights in {file.name}, which is not beside it")
+    try:
+        onnx.checker.check_model(path)
+    except onnx.checker.ValidationError as error:
+        raise GraphError(f"the ONNX checker refuses {path}: {_one_line(error)}") from error
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    foreign = sorted({node.domain for node in _nodes(model.graph)} - set(_STANDARD_DOMAINS))
+    if foreign:
+        operators = sorted({f"{node.domain}.{node.op_type}" for node in _nodes(model.graph) if node.domain in foreign})
+        raise GraphError(
+            f"{path} has operators outside the ONNX standard: {', '.join(operators)}; needs a graph without them "
+            "(export it anew without the optimisation or quantisation that brought them)"
+        )
+    return _within_limits(model, path)
+
+
+def _within_limits(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    """Opset and IR that Triton 24.10 takes, by ONNX's own converter where it can."""
+    opset = max(entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS)
+    target = min(max(opset, MIN_OPSET), MAX_OPSET)
+    if target != opset:
+        try:
+            model = onnx.version_converter.convert_version(model, target)
+        except (RuntimeError, ValueError) as error:
+            raise GraphError(
+                f"{path} has opset {opset}, which ONNX cannot convert to {target}: {_one_line(error)}; "
+                f"needs opset {MIN_OPSET} to {MAX_OPSET} (what Triton 24.10 takes)"
+            ) from error
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", target))
+    model.ir_version = min(model.ir_version, MAX_IR_VERSION)  # the checker says later whether it needed more
+    # What is known of shapes within the graph would be that of the graph alone.
+    del model.graph.value_info[:]
+    return model
+
+
+def _choose_inputs(inputs: list[Tensor], path: Path) -> tuple[Tensor, Tensor | None]:
+    has = f"{path} has the inputs {'; '.join(map(str, inputs))}"
+    audio = [tensor for tensor in inputs if tensor.type in _FLOATS]
+    for tensor in audio:
+        if tensor.rank == 3 and tensor.dims is not None and tensor.dims[1] != 1:
+            raise GraphError(
+                f"{has}: {tensor.name} takes features such as mel bands ({tensor}), not samples; "
+                f"{_NEEDED_INPUTS}: put the feature extraction into the graph"
+            )
+    samples = [tensor for tensor in inputs if tensor.is_one_per_item]
+    if len(audio) != 1 or len(samples) > 1 or len(audio) + len(samples) != len(inputs):
+        raise GraphError(f"{has}; {_NEEDED_INPUTS}; anything else must be fixed within the graph")
+    (waveform,) = audio
+    if waveform.type != TensorProto.FLOAT or waveform.rank not in (2, 3):
+        raise GraphError(f"{has}: {waveform.name} is {waveform}; {_NEEDED_INPUTS}")
+    for tensor in inputs:
+        dynamic = (0,) if tensor.is_one_per_item else (0, tensor.rank - 1)
+        fixed = [axis for axis in dynamic if tensor.dims is not None and isinstance(tensor.dims[axis], int)]
+        if fixed:
+            what = " and ".join("batch" if axis == 0 else "time" for axis in fixed)
+            raise GraphError(
+                f"{has}: {tensor.name} has a fixed {what}; {_NEEDED_INPUTS} (dynamic_axes of torch.onnx.export)"
+            )
+    return waveform, next(iter(samples), None)
+
+
+def _choose_outputs(outputs: list[Tensor], labels: int, path: Path) -> tuple[Tensor, Tensor | None]:
+    has = f"{path} has the outputs {'; '.join(map(str, outputs))}"
+    scores = [tensor for tensor in outputs if tensor.type == TensorProto.FLOAT and tensor.rank == 3]
+    if len(scores) > 1:  # hidden states beside them
+        scores = [tensor for tensor in scores if tensor.dims and {labels, labels + 1} & set(tensor.dims)]
+    frames = [tensor for tensor in outputs if tensor.is_one_per_item]
+    if len(scores) != 1 or len(frames) > 1:
+        raise GraphError(f"{has}; {_NEEDED_OUTPUTS} ({labels} labels)")
+    return scores[0], next(iter(frames), None)
+
+
+def _tensor(value: Any) -> Tensor:
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return Tensor(value.name, tensor.elem_type, None)
+    dims = (dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim)
+    return Tensor(value.name, tensor.elem_type, tuple(dims))
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """The nodes of a graph and of the graphs within them (branches, loops)."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            inner: Iterable[Any] = [attribute.g, *attribute.graphs]
+            for subgraph in inner:
+                yield from _nodes(subgraph)
+
+
+def _data_files(model: onnx.ModelProto, path: Path) -> list[Path]:
+    locations = {
+        entry.value
+        for weight in model.graph.initializer
+        if uses_external_data(weight)
+        for entry in weight.external_data
+        if entry.key == "location"
+    }
+    for location in locations:
+        if Path(location).name != location:
+            raise GraphError(f"{path} keeps its weights in {location}; needs them in files beside it")
+    return [path.parent / location for location in sorted(locations)]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""The Triton repository that an export writes."""

@@ -1,0 +1,76 @@
+"""The folder of one model in a Triton repository: copied from the template, its configuration read and written."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import asr_contract
+import asr_serving
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from asr_export.errors import OutputError
+
+
+def template_folder() -> Path:
+    """The checked-in models: inside the package when installed from a wheel, at the top of a checkout otherwise."""
+    packaged = Path(__file__).parents[1] / "model_repository"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "model_repository"
+
+
+def read_config(model: Path) -> Any:
+    """The configuration of a model folder, as protobuf.
+
+    Raises:
+        OutputError: no config.pbtxt, or not a valid one.
+    """
+    path = model / "config.pbtxt"
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise OutputError(f"cannot read {path}: {error}") from error
+
+
+def write_config(target: Path, config: Any) -> None:
+    """Write config.pbtxt."""
+    text = text_format.MessageToString(config)
+    (target / "config.pbtxt").write_text(f"# Written by triton-asr export.\n{text}", encoding="utf-8")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file for people and for `model.py`."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def copy_template(model: str, target: Path) -> Any:
+    """Copy a checked-in model without what a local run left in it; return its configuration, under the new name.
+
+    The packages that a Python model imports are put beside its adapter: so the repository needs nothing of
+    this project.
+    """
+    source = template_folder() / model
+    shutil.copytree(
+        source,
+        target,
+        ignore=shutil.ignore_patterns(
+            "__pycache__", "*.onnx*", "*.npy", "labels.json", "whisper.json", "tokenizer.json", "lm.*", "lexicon.txt"
+        ),
+    )
+    config = read_config(source)
+    if config.backend == "python":
+        for package in (asr_contract, asr_serving):
+            folder = Path(package.__path__[0])
+            shutil.copytree(folder, target / "1" / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+    config.name = target.name
+    return config
+
+
+def tensor(tensors: Any, name: str) -> Any:
+    """The input or output of that name."""
+    return next(tensor for tensor in tensors if tensor.name == name)
+
+
+def queue_policy(config: Any) -> Any:
+    """How many requests may wait for the model, and how long."""
+    return config.dynamic_batching.default_queue_policy

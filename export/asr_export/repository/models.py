@@ -1,0 +1,258 @@
+"""A checked graph and its labels -> models in a Triton repository, all of them or none."""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from asr_contract.labels import Labels
+from asr_contract.names import RESERVED_ENDS, ModelNames, WhisperNames
+from tritonclient.grpc import model_config_pb2
+
+from asr_export.errors import OutputError
+from asr_export.repository import engine, machine_code, preprocess_step
+from asr_export.repository.language_model import LanguageModel
+from asr_export.repository.model_folder import copy_template, queue_policy, tensor, write_config, write_json
+
+# Of a long recording: about what models are trained on, and long enough that the ends cost little.
+WINDOW_SECONDS = 20.0
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class WhisperDeployment:
+    """What the configurations of a Whisper say, beyond the template."""
+
+    max_batch_size: int  # recordings that are decoded side by side
+    max_queue: int  # recordings that may wait for that
+    max_audio_seconds: float  # the longest recording
+    sampling_rate: int  # Hz
+    min_samples: int = 1  # a window is filled up with silence
+    buckets: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What the configurations say, beyond the template."""
+
+    max_batch_size: int  # recordings in one run of the acoustic model
+    max_queue: int  # recordings that may wait for a run
+    max_audio_seconds: float  # the longest recording; bounds memory together with max_batch_size
+    min_samples: int  # the shortest recording
+    labels: Labels
+    padding_safe: bool = True  # False: the graph takes `audio` `[n, time]`, and a batch holds equal lengths alone
+    buckets: tuple[int, ...] = ()  # lengths that audio is padded to, for a TensorRT engine; none for a ragged graph
+    gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
+    language_model: LanguageModel | None = None  # for beam search
+    max_streams: int = 64  # live streams at a time
+
+    @property
+    def sampling_rate(self) -> int:
+        """In Hz."""
+        return self.labels.sampling_rate
+
+
+def check_output(output: Path, name: str) -> None:
+    """Refuse early what the last step would have to refuse.
+
+    Raises:
+        OutputError: a name that Triton or the kit cannot take, an output that is a file, or a model of that name
+            which no export wrote.
+    """
+    if not _MODEL_NAME.fullmatch(name) or name.endswith(RESERVED_ENDS):
+        raise OutputError(
+            f"--name is {name!r}; needs letters, digits, '_', '-' or '.', and an end other than "
+            + ", ".join(RESERVED_ENDS)
+        )
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"--output {output} is not a folder")
+    own = {*vars(ModelNames.of(name, "")).values(), *vars(WhisperNames.of(name, "")).values()} - {""}
+    taken = sorted(model for model in own if (output / model).exists())
+    if taken and not (output / name / "export.json").is_file():
+        raise OutputError(
+            f"{output} already holds {', '.join(taken)}, which no export called {name!r} wrote: choose another --name"
+        )
+
+
+def write_models(output: Path, name: str, graph: Path, deployment: Deployment, report: dict[str, Any]) -> ModelNames:
+    """Put one export into a repository; other models there stay as they are.
+
+    Args:
+        output: the repository; made when absent.
+        name: of the ensemble. An earlier export of that name is replaced.
+        graph: folder with `model.onnx` and, for a large model, its data file.
+        deployment: what the configurations have to say.
+        report: the content of `export.json`, to which the names of the models are added.
+
+    Raises:
+        OutputError: see `check_output`.
+    """
+    check_output(output, name)
+    names = ModelNames.of(name, preprocess_step.choose(output, name, deployment))
+    if deployment.buckets:  # an engine takes padded audio, which only the preprocess step makes
+        names = replace(names, long="", stream="")
+    with _staging(output) as staged:
+        preprocess_step.stage(staged, output, names.preprocess, names.runner, deployment)
+        _stage_acoustic(staged / names.acoustic, graph, deployment)
+        _stage_ctc_decode(staged / names.ctc_decode, deployment)
+        if names.long:
+            rate, longest = str(deployment.sampling_rate), f"{min(WINDOW_SECONDS, deployment.max_audio_seconds):g}"
+            _stage_caller(
+                staged / names.long, "asr_long", names, deployment, sampling_rate=rate, window_seconds=longest
+            )
+            most = str(deployment.max_streams)
+            _stage_caller(
+                staged / names.stream, "asr_stream", names, deployment, longest_seconds=longest, max_streams=most
+            )
+        _stage_ensemble(staged / names.ensemble, "asr", names, deployment, report)
+        _swap_in(staged, output, _outdated(output, name))
+    return names
+
+
+def write_whisper(
+    output: Path, name: str, artefacts: Path, deployment: WhisperDeployment, report: dict[str, Any]
+) -> WhisperNames:
+    """Put one export of a Whisper into a repository, as `write_models` does.
+
+    Args:
+        output: the repository; made when absent.
+        name: of the ensemble. An earlier export of that name is replaced.
+        artefacts: folder with the graphs and all else that the decode step reads.
+        deployment: what the configurations have to say.
+        report: the content of `export.json`, to which the names of the models are added.
+
+    Raises:
+        OutputError: see `check_output`.
+    """
+    check_output(output, name)
+    names = WhisperNames.of(name, preprocess_step.choose(output, name, deployment))
+    with _staging(output) as staged:
+        preprocess_step.stage(staged, output, names.preprocess, names.runner, deployment)
+        config = copy_template("whisper_generate", staged / names.whisper_generate)
+        config.max_batch_size = deployment.max_batch_size
+        queue_policy(config).max_queue_size = deployment.max_queue
+        write_config(staged / names.whisper_generate, config)
+        shutil.copytree(artefacts, staged / names.whisper_generate / "1", dirs_exist_ok=True)
+        _stage_ensemble(staged / names.ensemble, "asr_whisper", names, deployment, report)
+        _swap_in(staged, output, _outdated(output, name))
+    return names
+
+
+def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
+    config = copy_template("acoustic", target)
+    config.max_batch_size = deployment.max_batch_size
+    tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
+    if not deployment.padding_safe:
+        # Without these Triton merges requests of equal shape alone.
+        tensor(config.input, "audio").ClearField("allow_ragged_batch")
+        del config.batch_input[:]
+    for warmup in config.model_warmup:
+        warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.min_samples)
+    if deployment.buckets:
+        engine.serve_engine(config, deployment.buckets)
+        engine.write_build_script(target, engine.profile(deployment.buckets, deployment.max_batch_size))
+    if deployment.gpu:
+        config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
+        # Heuristic: by default every algorithm is timed for each new shape, and here nearly every batch has one. Under
+        # optimization.execution_accelerators, where it is documented, Triton 24.10 ignores it (server issue 8808).
+        config.parameters["cudnn_conv_algo_search"].string_value = "1"
+    write_config(target, config)
+    shutil.copytree(graph, target / "1", dirs_exist_ok=True)
+
+
+def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:
+    config = copy_template("ctc_decode", target)
+    config.max_batch_size = deployment.max_batch_size
+    tensor(config.input, "log_probs").dims[-1] = len(deployment.labels.labels)
+    write_config(target, config)
+    write_json(target / "labels.json", asdict(deployment.labels))
+    machine_code.copy_to(target)
+    if deployment.language_model:
+        deployment.language_model.copy_to(target)
+
+
+def _stage_caller(target: Path, template: str, names: ModelNames, deployment: Deployment, **settings: str) -> None:
+    """A model that asks the acoustic model and the decode step by itself."""
+    config = copy_template(template, target)
+    shared = {
+        "acoustic": names.acoustic,
+        "ctc_decode": names.ctc_decode,
+        "min_samples": str(deployment.min_samples),
+    }
+    for key, value in {**shared, **settings}.items():
+        config.parameters[key].string_value = value
+    write_config(target, config)
+    write_json(target / "labels.json", asdict(deployment.labels))
+
+
+def _stage_ensemble(
+    target: Path,
+    template: str,
+    names: ModelNames | WhisperNames,
+    deployment: preprocess_step.Intake,
+    report: dict[str, Any],
+) -> None:
+    config = copy_template(template, target)
+    config.max_batch_size = deployment.max_batch_size
+    if deployment.buckets:
+        engine.pass_lengths(config)
+    for step in config.ensemble_scheduling.step:
+        step.model_name = getattr(names, step.model_name)
+    write_config(target, config)
+    (target / "1").mkdir(exist_ok=True)  # Triton asks for a version, though an ensemble has no file in it
+    (target / "1" / ".keep").touch()
+    write_json(target / "export.json", {**report, "models": asdict(names)})
+
+
+@contextmanager
+def _staging(output: Path) -> Iterator[Path]:
+    """A folder within `output`, which may be a mount of its own: there a rename moves a whole model at once."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=output) as staging:
+            staged = Path(staging) / "new"
+            staged.mkdir()
+            yield staged
+    except shutil.Error as error:  # of a whole tree: a list of (source, target, reason), which says the same many times
+        raise OutputError(f"cannot write to {output}: {error.args[0][0][-1]}") from error
+    except OSError as error:
+        raise OutputError(f"cannot write to {output}: {error}") from error
+    finally:
+        with suppress(OSError):  # not empty: it holds models
+            output.rmdir()
+
+
+def _outdated(output: Path, name: str) -> list[str]:
+    """The steps that an earlier export of that name wrote for itself: one of another kind leaves them behind."""
+    try:
+        models = json.loads((output / name / "export.json").read_text(encoding="utf-8"))["models"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    own = {**asdict(ModelNames.of(name, "")), **asdict(WhisperNames.of(name, ""))}
+    return [model for step, model in own.items() if models.get(step) and model and (output / model).is_dir()]
+
+
+def _swap_in(staged: Path, output: Path, outdated: Iterable[str]) -> None:
+    """Move every staged model into place and outdated ones away; on an error put back what was there."""
+    replaced = staged.parent / "old"
+    replaced.mkdir()
+    moved: list[str] = []
+    try:
+        for model in outdated:
+            (output / model).rename(replaced / model)
+        for model in sorted(path.name for path in staged.iterdir()):
+            if (output / model).exists():
+                (output / model).rename(replaced / model)
+            (staged / model).rename(output / model)
+            moved.append(model)
+    except OSError:
+        for model in moved:
+            (output / model).rename(staged / model)
+        for path in replaced.iterdir():
+            path.rename(output / path.name)
+        raise

@@ -1,0 +1,136 @@
+"""The `preprocess` step of a repository, which the models that agree on it share."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from asr_export.errors import OutputError
+from asr_export.repository import engine
+from asr_export.repository.model_folder import copy_template, queue_policy, read_config, write_config
+
+_LIMITS = {"sampling_rate", "min_samples", "max_audio_seconds"}
+_BUCKETS = "bucket_samples"
+_FEEDS = "feeds"
+NAME = "preprocess"
+
+
+class Intake(Protocol):
+    """What a model takes, of whatever kind it is: what its preprocess step has to know."""
+
+    @property
+    def max_batch_size(self) -> int:
+        """Recordings in one run."""
+
+    @property
+    def max_queue(self) -> int:
+        """Recordings that may wait for a run."""
+
+    @property
+    def max_audio_seconds(self) -> float:
+        """The longest recording."""
+
+    @property
+    def min_samples(self) -> int:
+        """The shortest recording."""
+
+    @property
+    def sampling_rate(self) -> int:
+        """In Hz."""
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """Lengths that audio is padded to, in samples; none for a model that takes any."""
+
+
+def choose(output: Path, name: str, intake: Intake) -> str:
+    """`preprocess`, shared by every model that agrees on it; a model that does not gets its own.
+
+    Args:
+        output: the repository.
+        name: of the export.
+        intake: what its model takes.
+
+    Raises:
+        OutputError: a model which no export wrote is where its own would go.
+    """
+    shared = output / NAME
+    if not shared.exists() or _fits(shared, intake) or (_is_preprocess(shared) and not _callers(output, name)):
+        return NAME
+    own = output / f"{name}_preprocess"
+    if own.exists() and not _is_preprocess(own):
+        raise OutputError(f"{output} already holds {own.name}, which no export wrote: choose another --name")
+    return own.name
+
+
+def stage(staged: Path, output: Path, model: str, runner: str, intake: Intake) -> None:
+    """Put the step into the staging folder: this kit's code, and the configuration that is there where it fits.
+
+    Args:
+        staged: the staging folder.
+        output: the repository.
+        model: what the step is called there.
+        runner: the model that it feeds, beside those that it feeds already.
+        intake: what that model takes.
+    """
+    config, feeds = copy_template(NAME, staged / model), {}
+    if _fits(output / model, intake):
+        config = read_config(output / model)  # which may have been tuned by hand
+        feeds = _feeds(config)
+    else:
+        config.max_batch_size = max(config.max_batch_size, intake.max_batch_size)
+        # A burst that the acoustic model is to take has to come through here.
+        queue = queue_policy(config)
+        queue.max_queue_size = max(queue.max_queue_size, intake.max_queue)
+        for key, value in _limits(intake).items():
+            config.parameters[key].string_value = value
+        if intake.buckets:
+            engine.pad_in_preprocess(config)
+    feeds[runner] = intake.max_queue
+    config.parameters[_FEEDS].string_value = ",".join(f"{fed}={queue}" for fed, queue in sorted(feeds.items()))
+    write_config(staged / model, config)
+
+
+def _callers(output: Path, name: str) -> list[str]:
+    """The ensembles other than `name` that the shared step is part of."""
+    others = [path for path in output.iterdir() if path.name != name and (path / "config.pbtxt").is_file()]
+    return [
+        path.name
+        for path in others
+        if any(step.model_name == NAME for step in read_config(path).ensemble_scheduling.step)
+    ]
+
+
+def _is_preprocess(model: Path) -> bool:
+    """Whether an export wrote this preprocess model."""
+    if not (model / "config.pbtxt").is_file():
+        return False
+    return _settings(read_config(model)).keys() - {_BUCKETS, _FEEDS} == _LIMITS
+
+
+def _fits(model: Path, intake: Intake) -> bool:
+    """Whether this preprocess model serves another one as it stands."""
+    if not _is_preprocess(model):
+        return False
+    config = read_config(model)
+    queue = queue_policy(config).max_queue_size
+    is_large_enough = config.max_batch_size >= intake.max_batch_size and queue >= intake.max_queue
+    limits = {key: value for key, value in _settings(config).items() if key != _FEEDS}
+    return is_large_enough and limits == _limits(intake)
+
+
+def _limits(intake: Intake) -> dict[str, str]:
+    limits = {
+        "sampling_rate": str(intake.sampling_rate),
+        "min_samples": str(intake.min_samples),
+        "max_audio_seconds": f"{intake.max_audio_seconds:g}",
+    }
+    return limits | ({_BUCKETS: ",".join(map(str, intake.buckets))} if intake.buckets else {})
+
+
+def _settings(config: Any) -> dict[str, str]:
+    return {key: value.string_value for key, value in config.parameters.items()}
+
+
+def _feeds(config: Any) -> dict[str, int]:
+    """Which models it feeds, and how many requests may wait for each."""
+    pairs = (pair.partition("=") for pair in _settings(config).get(_FEEDS, "").split(",") if pair)
+    return {fed: int(queue) for fed, _, queue in pairs}

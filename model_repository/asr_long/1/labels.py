@@ -1,1 +1,0 @@
-../../ctc_decode/1/labels.py

@@ -1,1 +1,0 @@
-../../asr_long/1/heard.py

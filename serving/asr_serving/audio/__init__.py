@@ -1,0 +1,1 @@
+"""An audio file or raw samples -> the waveform that a model takes."""

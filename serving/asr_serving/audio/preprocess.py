@@ -1,0 +1,85 @@
+"""The preprocess step: bytes of a recording -> what the acoustic model takes."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from asr_contract.errors import QueueFull, ServiceError, Stopping
+from numpy.typing import NDArray
+
+from asr_serving.audio import buckets, waveform
+from asr_serving.audio.request import pcm_format
+from asr_serving.overload import backlog, stopping
+from asr_serving.overload.heap import Heap
+
+SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
+# For an acoustic model that takes padded audio: the lengths to pad to. There is then a third output, `lengths`.
+# And the models behind this step, with the sizes of their queues.
+OPTIONAL = {"bucket_samples", "feeds"}
+# HOST:PORT of this server's metrics, which tell what waits for the models behind. `triton-asr serve` sets it; the
+# default is where Triton has them by itself; empty turns it off.
+METRICS = "TRITON_ASR_METRICS"
+_DEFAULT_METRICS = "localhost:8002"
+
+
+class Preprocess:
+    """Prepares recordings, and refuses those that the models behind cannot take.
+
+    Args:
+        settings: of the model's configuration: SETTINGS, and some of OPTIONAL.
+        warn: called with a line for the log.
+
+    Raises:
+        ValueError: a setting is malformed.
+    """
+
+    def __init__(self, settings: Mapping[str, str], warn: Callable[[str], None]) -> None:
+        self._limits = waveform.Limits(
+            sampling_rate=int(settings["sampling_rate"]),
+            min_samples=int(settings["min_samples"]),
+            max_seconds=float(settings["max_audio_seconds"]),
+        )
+        longest = math.ceil(self._limits.max_seconds * self._limits.sampling_rate)
+        self._buckets = buckets.parse(settings.get("bucket_samples", ""), longest)
+        feeds = backlog.parse_feeds(settings.get("feeds", ""))
+        self._heap = Heap()
+        self.backlog = backlog.Backlog(os.environ.get(METRICS, _DEFAULT_METRICS), feeds, warn)
+
+    def admit(self, asked: int) -> tuple[int, ServiceError]:
+        """Return how many of so many requests to take, and what to tell the others."""
+        self._heap.tidy()
+        try:
+            stopping.check()
+        except Stopping as refusal:
+            return 0, refusal
+        return self.backlog.take(asked), QueueFull("the server has more requests than it can do")
+
+    def prepare(self, data: bytes, parameters: Mapping[str, object]) -> dict[str, NDArray[Any]]:
+        """Return the tensors of one recording.
+
+        Args:
+            data: an audio file, or raw samples.
+            parameters: of the request.
+
+        Returns:
+            `audio` float32 `[1, samples]` and `duration` float32 `[1, 1]` in seconds. With buckets, `audio` is padded,
+            and `lengths` int32 `[1, 1]` tells how many of its samples are real.
+
+        Raises:
+            AudioError: the recording cannot be used.
+            ParameterError: a parameter about the recording is malformed.
+        """
+        samples, seconds = waveform.load(data, self._limits, pcm_format(parameters))
+        tensors: dict[str, NDArray[Any]] = {
+            "audio": buckets.pad(samples, self._buckets)[None],
+            "duration": np.array([[seconds]], dtype=np.float32),
+        }
+        if self._buckets:
+            tensors["lengths"] = np.array([[len(samples)]], dtype=np.int32)
+        return tensors
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.backlog.close()

@@ -1,0 +1,37 @@
+"""The request parameters that say how AUDIO is encoded."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from asr_contract.errors import ParameterError
+from asr_contract.parameters import AudioOptions, parameter
+
+from asr_serving.audio.container import PCM_DTYPES, PcmFormat
+
+
+def pcm_format(parameters: Mapping[str, object]) -> PcmFormat | None:
+    """Return the layout of raw samples, or None when AUDIO is a file.
+
+    Parameters of other steps of the ensemble (decoder options) are not looked at: the decode step refuses what no
+    step knows.
+
+    Raises:
+        ParameterError: an unknown encoding, or a rate or channel count that is missing, malformed or out of range.
+    """
+    encoding = _check(parameters, "encoding")
+    if encoding == "file":
+        for name in ("sample_rate", "channels"):
+            if name in parameters:
+                raise ParameterError(
+                    f"{name} is only for raw samples (encoding={' or '.join(PCM_DTYPES)}): a file's own header tells it"
+                )
+        return None
+    if "sample_rate" not in parameters:
+        raise ParameterError(f"encoding={encoding} needs sample_rate, in Hz")
+    return PcmFormat(encoding, _check(parameters, "sample_rate"), _check(parameters, "channels"))
+
+
+def _check(parameters: Mapping[str, object], name: str) -> Any:
+    option = next(option for option in fields(AudioOptions) if option.name == name)
+    return parameter(option).type.check(name, parameters[name]) if name in parameters else option.default

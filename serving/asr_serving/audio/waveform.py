@@ -1,0 +1,93 @@
+"""Bytes of a recording -> mono float32 waveform at the model's sampling rate.
+
+soxr resamples: the same engine as in librosa and SoX, and flat to 0.91 of Nyquist.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+from asr_contract.errors import AudioError, AudioTooLong
+from numpy.typing import NDArray
+
+from asr_serving.audio.container import Block, PcmFormat, blocks
+
+# Float samples belong within ±1. The squares of larger ones than this overflow float32 when the model normalises.
+MAX_AMPLITUDE = 1e9
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the acoustic model can take."""
+
+    sampling_rate: int  # Hz, of the waveform that the model expects
+    min_samples: int  # at `sampling_rate`: the receptive field of one output frame
+    max_seconds: float  # bounds the memory of a batch
+
+
+def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[NDArray[np.float32], float]:
+    """Decode, downmix, check and resample one recording.
+
+    Args:
+        data: a whole audio file, or raw samples when `pcm` is given.
+        limits: what the model can take.
+        pcm: the layout of raw samples; None for a file, whose header tells.
+
+    Returns:
+        The waveform, float32 `[samples]` at `limits.sampling_rate`, and its duration in seconds.
+
+    Raises:
+        AudioError: the bytes are not audio, are cut short, hold NaN or Inf, or are too short or too long.
+    """
+    mono, rate = _collect(blocks(io.BytesIO(data), pcm), limits.max_seconds)
+    seconds = len(mono) / rate
+    check_samples(mono)
+    if rate != limits.sampling_rate:
+        mono = soxr.resample(mono, rate, limits.sampling_rate, quality="HQ")
+    check_length(len(mono), seconds, limits)
+    return np.ascontiguousarray(mono, dtype=np.float32), seconds
+
+
+def check_samples(mono: NDArray[np.float32]) -> None:
+    """Refuse samples that would poison what the model makes of the others.
+
+    Raises:
+        AudioError: NaN, Inf, or far beyond ±1.
+    """
+    peak = float(np.abs(mono).max())
+    if not peak <= MAX_AMPLITUDE:  # false for NaN too
+        raise AudioError(
+            f"audio holds NaN, Inf or samples beyond ±{MAX_AMPLITUDE:g} (peak {peak}); needs finite samples"
+        )
+
+
+def check_length(samples: int, seconds: float, limits: Limits) -> None:
+    """Refuse what gives the model not one frame.
+
+    Raises:
+        AudioError: fewer samples than `limits.min_samples`.
+    """
+    if samples < limits.min_samples:
+        raise AudioError(
+            f"audio is too short: {seconds * 1000:.1f} ms; this model needs at least "
+            f"{1000 * limits.min_samples / limits.sampling_rate:.1f} ms ({limits.min_samples} samples at "
+            f"{limits.sampling_rate} Hz)"
+        )
+
+
+def _collect(pieces: Iterator[Block], max_seconds: float) -> Block:
+    """All blocks as one; little more than `max_seconds` of a longer recording are read."""
+    samples, rate, length = [], 0, 0
+    for piece, rate in pieces:
+        samples.append(piece)
+        length += len(piece)
+        if length > max_seconds * rate:
+            raise AudioTooLong(
+                f"audio is too long: {length / rate:.2f} s or more; this model takes up to {max_seconds:g} s: "
+                "cut it into shorter pieces, or export with a larger --max-audio-seconds"
+            )
+    if not length:
+        raise AudioError("audio holds 0 samples")
+    return samples[0] if len(samples) == 1 else np.concatenate(samples), rate

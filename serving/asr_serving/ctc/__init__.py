@@ -1,0 +1,1 @@
+"""CTC log-probs -> text, confidence, word times."""

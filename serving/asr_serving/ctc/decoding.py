@@ -1,0 +1,151 @@
+"""One batch of recordings, each decoded as its request asks."""
+
+import functools
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from asr_contract import tensors
+from asr_contract.errors import ModelFailed, ParameterError
+from asr_contract.labels import Labels
+from asr_contract.parameters import DecodeOptions
+from numpy.typing import NDArray
+
+from asr_serving.ctc import greedy, hotwords
+from asr_serving.ctc.beam import Alternative, BeamOptions, BeamSearch
+from asr_serving.ctc.hotwords import Found, Hotword, HotwordTree, apply
+from asr_serving.ctc.hypotheses import Hypothesis, hypothesis, runs_of
+from asr_serving.ctc.language_model import LanguageModel
+
+# Of a language model, where a request says nothing; docs/decoding.md tells more.
+LM_WEIGHT = 0.5
+WORD_SCORE = 0.0  # nats
+
+# Lists of hotwords that are kept ready: callers send the same ones with every recording.
+_TREES = 32
+
+
+@dataclass(frozen=True)
+class Task:
+    """A recording to decode; made by `Decoder.task`, which has checked it."""
+
+    log_probs: NDArray[np.float32]  # float32 `[frames, vocab]`, without padding
+    options: DecodeOptions
+    tree: HotwordTree | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was heard in a recording."""
+
+    best: Hypothesis
+    alternatives: list[Alternative]  # the likeliest texts, best first, without hotwords; of beam search
+
+
+def outputs(task: Task, result: Result) -> dict[str, str | float]:
+    """Return the output tensors of a recording: text, confidence, and words and alternatives where they were asked for.
+
+    Raises:
+        ModelFailed: the log-probs hold NaN.
+    """
+    heard = result.best
+    if math.isnan(heard.confidence):
+        raise ModelFailed("the acoustic model returned NaN for this recording")
+    alternatives = [{"text": one.text, "score": round(one.score, 4)} for one in result.alternatives]
+    words = [asdict(word) for word in heard.words] if task.options.word_timestamps else []
+    return {
+        tensors.TRANSCRIPT: heard.text,
+        tensors.CONFIDENCE: heard.confidence,
+        tensors.WORDS: json.dumps(words, ensure_ascii=False),
+        tensors.ALTERNATIVES: json.dumps(alternatives if task.options.nbest > 1 else [], ensure_ascii=False),
+    }
+
+
+class Decoder:
+    """Decodes what an acoustic model with these labels has heard.
+
+    Args:
+        labels: of the acoustic model.
+        language_model: what beam search asks; None for none.
+
+    Raises:
+        ImportError: there is a language model, but not the package of beam search.
+    """
+
+    def __init__(self, labels: Labels, language_model: LanguageModel | None = None) -> None:
+        self._labels = labels
+        self._language_model = language_model
+        self._beam = BeamSearch(labels, language_model) if language_model else None
+        self._spot: Callable[[HotwordTree, NDArray[np.float32]], list[Found]] | None = None
+        self._no_spot = ""  # the reason
+        try:
+            from asr_serving.ctc import spotting  # compiled when a model is loaded rather than under its first request
+
+            self._spot = spotting.search
+        except ImportError as error:  # of numba, which nothing else needs
+            self._no_spot = str(error)
+        self._tree = functools.lru_cache(_TREES)(self._grow)
+
+    def task(self, log_probs: NDArray[np.float32], frames: int, options: DecodeOptions) -> Task:
+        """Check a request.
+
+        Args:
+            log_probs: float32 `[width, vocab]`.
+            frames: how many of them are real; the others are padding.
+            options: how to decode them.
+
+        Raises:
+            RequestError: shapes that do not fit.
+            ParameterError: a hotword that the labels cannot write, an option of a language model that is not there, or
+                beam search or hotwords where their package is missing.
+        """
+        greedy.check(log_probs, frames, self._labels)
+        if options.decoder == "beam" and self._beam is None:
+            try:
+                self._beam = BeamSearch(self._labels)
+            except ImportError as missing:
+                raise ParameterError(
+                    "decoder=beam needs the package flashlight-text in the server's Python"
+                ) from missing
+        if options.hotwords and self._spot is None:
+            raise ParameterError(f"hotwords need the package numba in the server's Python: {self._no_spot}")
+        if options.lm_weight is not None and self._language_model is None:
+            raise ParameterError("lm_weight given, but this model has no language model; needs one from export --lm")
+        if options.word_score is not None and not (self._language_model and self._language_model.is_of_words):
+            raise ParameterError("word_score given, but this model has no language model of words (export --lm)")
+        wished = hotwords.parse(options.hotwords, options.hotword_weight)
+        tree = self._tree(wished) if wished else None
+        return Task(log_probs[:frames], options, tree)
+
+    def _grow(self, wished: tuple[Hotword, ...]) -> HotwordTree:
+        return HotwordTree(wished, self._labels)
+
+    def _beam_options(self, options: DecodeOptions) -> BeamOptions:
+        weight = LM_WEIGHT if options.lm_weight is None else options.lm_weight
+        score = WORD_SCORE if options.word_score is None else options.word_score
+        return BeamOptions(options.beam_width, options.nbest, weight if self._language_model else 0.0, score)
+
+    def decode(self, tasks: Sequence[Task]) -> list[Result]:
+        """What was heard, for each task.
+
+        One whose log-probs hold NaN comes back with confidence NaN and no text; its neighbours are not touched.
+        """
+        runs = greedy.best_paths([task.log_probs for task in tasks])
+        paths: dict[int, NDArray[np.int64]] = {}  # of the tasks whose path is not the best one
+        alternatives: dict[int, list[Alternative]] = {}
+        for index, task in enumerate(tasks):
+            searches = task.options.decoder == "beam" or task.tree is not None
+            if not searches or np.isnan(task.log_probs).any():
+                continue
+            if self._beam is not None and task.options.decoder == "beam":
+                alternatives[index] = self._beam.search(task.log_probs, self._beam_options(task.options))
+                if alternatives[index]:  # none where no text has any probability
+                    paths[index] = alternatives[index][0].path
+            if self._spot is not None and task.tree is not None and (found := self._spot(task.tree, task.log_probs)):
+                path = paths[index] if index in paths else task.log_probs.argmax(axis=1)
+                paths[index] = apply(path, found, self._labels)
+        for index, path in paths.items():
+            runs[index] = runs_of(path, tasks[index].log_probs)
+        return [Result(hypothesis(run, self._labels), alternatives.get(index, [])) for index, run in enumerate(runs)]

@@ -1,0 +1,143 @@
+"""Words that the caller expects (names, products), found in the log-probs themselves.
+
+After "Fast Context-Biasing for CTC and Transducer ASR models with CTC-based Word Spotter" (Andrusenko et al.,
+Interspeech 2024): all hotwords run through the frames together, as one prefix tree with CTC's blanks and repeats,
+beside the decoder and not inside it. Where one of them, with a bonus, is as likely as the best path over the same
+frames, it takes that place. Unlike there, the bonus is for differences, each label that the best path lacks or has too
+many: if it were for each label alike, a name would win by the letters that it shares with what was said. What such a
+search costs depends on how many beginnings of hotwords sound like the recording, hardly on how many there are; without
+hotwords nothing runs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from asr_contract.errors import ParameterError
+from asr_contract.labels import Labels
+from asr_contract.parameters import HOTWORD_WEIGHT
+from numpy.typing import NDArray
+
+from asr_serving.ctc.spelling import Speller
+
+MAX_HOTWORDS = 10_000
+MAX_LABELS = 100  # of one hotword
+_ROOT = 0
+
+
+@dataclass(frozen=True)
+class Hotword:
+    """A word, or several, and how much it is wished for."""
+
+    text: str
+    weight: float  # nats for each difference from the best path
+
+
+def parse(text: str, weight: float) -> tuple[Hotword, ...]:
+    """Return the words of `"acme, Quilter^5"`; those without a weight of their own get `weight` (nats).
+
+    Raises:
+        ParameterError: too many words, one without characters or with too many, or a weight that is out of range.
+    """
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    if len(entries) > MAX_HOTWORDS:
+        raise ParameterError(f"hotwords holds {len(entries)} words; needs {MAX_HOTWORDS} or fewer")
+    hotwords = []
+    for entry in entries:
+        word, mark, own = entry.partition("^")
+        word = " ".join(word.split())
+        if not word or len(word) > MAX_LABELS:
+            raise ParameterError(f"hotword {entry[:120]!r}; needs WORD or WORD^WEIGHT, of 1 to {MAX_LABELS} characters")
+        wished = HOTWORD_WEIGHT.check(f"the weight of hotword {word!r}", own.strip()) if mark else weight
+        hotwords.append(Hotword(word, wished))
+    return tuple(hotwords)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A hotword at its place."""
+
+    start: int  # first frame that it takes from the best path
+    gain: float  # nats above the best path, bonus included
+    path: NDArray[np.int64]  # int64 `[frames that it takes]`, the column of each, blanks and a first delimiter included
+
+
+class HotwordTree:
+    """Hotwords as a prefix tree of labels, ready to be searched for in any recording.
+
+    Where the labels have a delimiter, a hotword stands between two of them, or at an end of the recording: else "art"
+    would be found in "party".
+
+    Args:
+        hotwords: the words; of two that are written alike the heavier one counts, as it does for the labels with
+            which both begin.
+        labels: the vocabulary.
+
+    Raises:
+        UnknownCharacters: the labels cannot write one of them.
+    """
+
+    def __init__(self, hotwords: Sequence[Hotword], labels: Labels) -> None:
+        self.vocabulary = labels
+        speller = Speller(labels)
+        self._label = [-1]  # of each node; the root has none
+        self._bonus = [0.0]
+        self._children: list[dict[int, int]] = [{}]
+        self.spelling: dict[int, list[int]] = {}  # of the hotwords, by the node at which they are complete
+        # At the beginning of a recording, or where labels need no delimiter, a hotword starts at the root.
+        # All share the delimiter before them, and with it the smallest bonus.
+        least = min(hotword.weight for hotword in hotwords)
+        before = _ROOT if labels.delimiter is None else self._child(_ROOT, labels.delimiter, least)
+        for hotword in hotwords:
+            columns = speller.spell(hotword.text)
+            for start in {_ROOT, before}:
+                node = start
+                for column in columns:
+                    node = self._child(node, column, hotword.weight)
+                head = [] if start == _ROOT else [self._label[start]]
+                self.spelling[node] = head + columns
+        counts = [len(children) for children in self._children]
+        # The children of node n are `child_of[first[n] : first[n + 1]]`.
+        self.first = np.concatenate(([0], np.cumsum(counts)))
+        self.child_of = np.array([child for children in self._children for child in children.values()], dtype=np.int64)
+        self.labels = np.array(self._label)
+        self.bonuses = np.array(self._bonus, dtype=np.float64)
+        self.is_complete = np.zeros(len(self._label), dtype=bool)
+        self.is_complete[list(self.spelling)] = True
+        at_root = self.child_of[: counts[_ROOT]]
+        self.starts = at_root[:1] if labels.delimiter is not None else at_root  # anywhere
+        self.starts_at_the_beginning = at_root
+        del self._label, self._bonus, self._children  # ten times the size of the arrays, and trees are kept
+
+    def _child(self, node: int, column: int, bonus: float) -> int:
+        child = self._children[node].setdefault(column, len(self._label))
+        if child == len(self._label):
+            self._label.append(column)
+            self._bonus.append(bonus)
+            self._children.append({})
+        self._bonus[child] = max(self._bonus[child], bonus)
+        return child
+
+
+def apply(path: NDArray[np.int64], found: Sequence[Found], labels: Labels) -> NDArray[np.int64]:
+    """The path, int64 `[frames]` of columns, with the hotwords in their places."""
+    path = path.copy()
+    for one in found:
+        end = one.start + len(one.path)
+        before, after = path[: one.start], path[end:]
+        spoken_before, spoken_after = before[before != labels.blank], after[after != labels.blank]
+        taken = one.path
+        if len(spoken_before) and spoken_before[-1] == labels.delimiter:  # one is enough
+            is_head = np.arange(len(taken)) < _head(taken, labels.blank)
+            taken = np.where(is_head & (taken == labels.delimiter), labels.blank, taken)
+        path[one.start : end] = taken
+        if labels.delimiter is not None and len(spoken_after) and spoken_after[0] != labels.delimiter:
+            path[end] = labels.delimiter
+    return path
+
+
+def _head(path: NDArray[np.int64], blank: int) -> int:
+    """Where the second label of a path begins."""
+    labels = np.flatnonzero(path != blank)
+    others = labels[path[labels] != path[labels[0]]]
+    return int(others[0]) if len(others) else len(path)

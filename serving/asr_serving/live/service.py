@@ -1,0 +1,87 @@
+"""Live streams: pieces come in, what is being said goes out. What runs the models is handed in."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+
+import numpy as np
+from asr_contract import parameters as contract
+from asr_contract import tensors
+from asr_contract.errors import ParameterError
+from asr_contract.labels import Labels
+from numpy.typing import NDArray
+
+from asr_serving.audio.container import PCM_DTYPES
+from asr_serving.audio.request import pcm_format
+from asr_serving.ctc.heard import Heard, silence
+from asr_serving.live.listening import Pace
+from asr_serving.live.streams import Models, Stream, Streams, Update
+from asr_serving.overload import stopping
+from asr_serving.sequences import Piece
+
+PACE = ("before", "chunk", "after", "endpoint", "longest")  # seconds; see `Pace`
+SETTINGS = {"acoustic", "ctc_decode", "min_samples", "max_streams", *(f"{name}_seconds" for name in PACE)}
+
+Acoustic = Callable[[NDArray[np.float32]], Awaitable[NDArray[np.float32]]]  # `[samples]` -> `[frames, vocab]`
+Decode = Callable[[NDArray[np.float32], Mapping[str, object]], Awaitable[Heard]]
+
+
+class LiveStreams:
+    """The live streams under way.
+
+    Args:
+        settings: of the model's configuration: SETTINGS.
+        labels: of the acoustic model.
+        acoustic: asks the acoustic model.
+        decode: asks the decode step.
+    """
+
+    def __init__(self, settings: Mapping[str, str], labels: Labels, acoustic: Acoustic, decode: Decode) -> None:
+        self._labels, self._acoustic, self._decode = labels, acoustic, decode
+        self._min_samples = int(settings["min_samples"])
+        self._pace = Pace(**{name: float(settings[f"{name}_seconds"]) for name in PACE})
+        self._streams = Streams(int(settings["max_streams"]))
+        self._models = Models(self._log_probs, self._heard)
+
+    async def answer(self, piece: Piece) -> Update:
+        """Return what is known with the next piece of a stream, raw samples. A stream that fails is forgotten.
+
+        Raises:
+            ServiceError: the stream or its piece cannot be taken, or a model failed.
+        """
+        try:
+            if piece.is_first:
+                await self._begin(piece.key, piece.parameters)
+            update = await self._streams.get(piece.key).take(piece.data, piece.is_last, self._models)
+        except BaseException:
+            self._streams.end(piece.key)
+            raise
+        if piece.is_last:
+            self._streams.end(piece.key)
+        return update
+
+    async def _begin(self, key: object, parameters: Mapping[str, object]) -> None:
+        stopping.check()
+        pcm = pcm_format(parameters)
+        if pcm is None:
+            raise ParameterError(f"encoding is 'file'; a live stream needs one of {', '.join(PCM_DTYPES)}")
+        contract.refuse_whole_only(parameters, "live streams")
+        # The decode step looks at the options now, and not when the first sentence is over.
+        await self._decode(silence(self._labels), parameters)
+        self._streams.begin(key, Stream(pcm, self._labels, self._pace, parameters))
+
+    async def _log_probs(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return await self._acoustic(np.pad(samples, (0, max(0, self._min_samples - len(samples)))))
+
+    async def _heard(self, log_probs: NDArray[np.float32], parameters: Mapping[str, object]) -> Heard:
+        return await self._decode(log_probs, {**parameters, "word_timestamps": True})
+
+
+def outputs(update: Update) -> dict[str, str | float]:
+    """Return the output tensors for one piece."""
+    return {
+        tensors.PARTIAL: update.partial,
+        tensors.STABLE: update.stable,
+        tensors.FINALS: json.dumps([asdict(final) for final in update.finals], ensure_ascii=False),
+        tensors.DURATION: update.seconds,
+    }

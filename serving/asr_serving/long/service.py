@@ -1,0 +1,134 @@
+"""Recordings of any length: pieces come in, segments of the transcript go out. What runs the models is handed in."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
+
+import numpy as np
+from asr_contract import parameters as contract
+from asr_contract.errors import QueueFull
+from asr_contract.labels import Labels
+from numpy.typing import NDArray
+
+from asr_serving.audio.request import pcm_format
+from asr_serving.audio.waveform import Limits
+from asr_serving.ctc.heard import Heard, silence
+from asr_serving.long.transcription import Models, Segment, transcribe
+from asr_serving.long.uploads import Uploads
+from asr_serving.overload import stopping
+from asr_serving.sequences import Piece
+
+SETTINGS = {
+    "acoustic",  # the models behind
+    "ctc_decode",
+    "sampling_rate",
+    "min_samples",
+    "max_seconds",  # of a recording
+    "max_bytes",
+    "window_seconds",
+    "recordings",  # that are transcribed at a time; others wait
+    "max_queue",  # of those that wait
+    "windows",  # of all recordings that the acoustic model has at a time: the rest of its queue is for others
+}
+
+Acoustic = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # `[samples]` -> log-probs `[frames, vocab]`
+Decode = Callable[[NDArray[np.float32], Mapping[str, object]], Heard]
+
+
+class LongRecordings:
+    """The recordings that are uploaded, wait or are transcribed.
+
+    Args:
+        settings: of the model's configuration: SETTINGS.
+        labels: of the acoustic model.
+        acoustic: asks the acoustic model.
+        decode: asks the decode step.
+    """
+
+    def __init__(self, settings: Mapping[str, str], labels: Labels, acoustic: Acoustic, decode: Decode) -> None:
+        self._labels, self._acoustic, self._decode = labels, acoustic, decode
+        rate, shortest = int(settings["sampling_rate"]), int(settings["min_samples"])
+        self._limits = Limits(rate, shortest, float(settings["max_seconds"]))
+        self._window_seconds = float(settings["window_seconds"])
+        recordings, self._windows_each = int(settings["recordings"]), int(settings["windows"])
+        self._most = recordings + int(settings["max_queue"])
+        self._uploads = Uploads(int(settings["max_bytes"]))
+        self._recordings = ThreadPoolExecutor(recordings, thread_name_prefix="recording")
+        self._windows = ThreadPoolExecutor(self._windows_each, thread_name_prefix="window")
+        self._under_way: set[object] = set()
+        self._is_closing = False
+
+    def take(self, piece: Piece) -> BinaryIO | None:
+        """Take a piece of a recording, of a file or of raw samples.
+
+        Returns:
+            The whole recording, in a file that is removed when it is closed; None while there is more to come.
+
+        Raises:
+            ServiceError: the server takes no more recordings, a parameter is malformed, or the piece cannot be taken.
+        """
+        if piece.is_first:
+            stopping.check()
+            if self._uploads.count() + len(self._under_way) >= self._most:
+                raise QueueFull("the server has more long recordings than it can do")
+            pcm_format(piece.parameters)
+        return self._uploads.add(piece)
+
+    def start(
+        self,
+        file: BinaryIO,
+        parameters: Mapping[str, object],
+        tell: Callable[[Segment], None],
+        finish: Callable[[Exception | None], None],
+        is_cancelled: Callable[[], bool],
+    ) -> None:
+        """Transcribe a recording in a thread, as soon as one is free.
+
+        Args:
+            file: as `take` returned it.
+            parameters: of the request.
+            tell: called with each segment.
+            finish: called once at the end, with the exception that ended it early or None.
+            is_cancelled: whether the caller has gone.
+        """
+        self._under_way.add(file)
+        self._recordings.submit(self._transcribe, file, parameters, tell, finish, is_cancelled)
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        self._is_closing = True
+        self._recordings.shutdown(cancel_futures=True)
+        self._windows.shutdown(cancel_futures=True)
+        self._uploads.close()
+
+    def _transcribe(
+        self,
+        file: BinaryIO,
+        parameters: Mapping[str, object],
+        tell: Callable[[Segment], None],
+        finish: Callable[[Exception | None], None],
+        is_cancelled: Callable[[], bool],
+    ) -> None:
+        failed: Exception | None = None
+        try:
+            with file:
+                pcm = pcm_format(parameters)
+                contract.refuse_whole_only(parameters, "long recordings")
+                # The decode step looks at the options before an hour of work is done in vain.
+                self._decode(silence(self._labels), parameters)
+                models = Models(
+                    acoustic=self._acoustic,
+                    decode=lambda log_probs: self._decode(log_probs, parameters),
+                    executor=self._windows,
+                    windows=self._windows_each,
+                )
+                segments = transcribe(file, pcm, self._limits, self._window_seconds, self._labels, models)
+                for segment in segments:
+                    if self._is_closing or is_cancelled():
+                        break
+                    tell(segment)
+        except Exception as error:  # noqa: BLE001 - in a thread, it would be lost, and the caller would wait
+            failed = error
+        finally:
+            self._under_way.discard(file)
+            finish(failed)

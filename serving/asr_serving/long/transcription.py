@@ -1,0 +1,137 @@
+"""One recording of any length -> its transcript, paragraph by paragraph. What runs the models is handed in."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import numpy as np
+import soxr
+from asr_contract import tensors
+from asr_contract.errors import AudioError, AudioTooLong
+from asr_contract.labels import Labels
+from numpy.typing import NDArray
+
+from asr_serving.audio.container import Block, PcmFormat, blocks
+from asr_serving.audio.waveform import Limits, check_length, check_samples
+from asr_serving.ctc.heard import Heard
+from asr_serving.long.stitching import Stitcher
+from asr_serving.long.windows import Cutter, Window
+
+PARAGRAPH_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What was heard since the segment before; times are from the start of the recording."""
+
+    heard: Heard
+    seconds_done: float
+
+    def outputs(self) -> dict[str, str | float]:
+        """Return the output tensors."""
+        return {
+            tensors.TRANSCRIPT: self.heard.text,
+            tensors.CONFIDENCE: self.heard.confidence,
+            tensors.DURATION: self.seconds_done,
+            tensors.WORDS: json.dumps(self.heard.words, ensure_ascii=False),
+        }
+
+
+NOTHING = Segment(Heard("", 0.0, []), 0.0)
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models behind, and how many of their runs may be under way for one recording."""
+
+    acoustic: Callable[[NDArray[np.float32]], NDArray[np.float32]]  # `[samples]` -> log-probs `[frames, vocab]`
+    decode: Callable[[NDArray[np.float32]], Heard]
+    executor: Executor  # runs `acoustic`
+    windows: int
+
+
+def transcribe(
+    file: BinaryIO, pcm: PcmFormat | None, limits: Limits, window_seconds: float, labels: Labels, models: Models
+) -> Iterator[Segment]:
+    """The segments of a recording, in order, as they are ready. Their texts one after the other are the transcript.
+
+    At most `models.windows + 1` windows and one paragraph are in memory, whatever the recording's length.
+
+    Args:
+        file: an audio file, or raw samples when `pcm` is given.
+        pcm: the layout of raw samples.
+        limits: of recordings; `max_seconds` is that of a whole one.
+        window_seconds: the longest window.
+        labels: of the acoustic model.
+        models: which turn windows into log-probs, and these into text.
+
+    Raises:
+        AudioError: the recording cannot be used; segments before the place where it breaks have been given.
+    """
+    space = "" if labels.delimiter is None and labels.word_start is None else " "
+    has_spoken = False
+    for segment in _all_segments(file, pcm, limits, window_seconds, labels, models):
+        if has_spoken and segment.heard.text:
+            segment = replace(segment, heard=replace(segment.heard, text=space + segment.heard.text))
+        has_spoken = has_spoken or bool(segment.heard.text)
+        yield segment
+
+
+def _all_segments(
+    file: BinaryIO, pcm: PcmFormat | None, limits: Limits, window_seconds: float, labels: Labels, models: Models
+) -> Iterator[Segment]:
+    stitcher = Stitcher(labels, PARAGRAPH_SECONDS)
+    under_way: deque[tuple[Window, Future[NDArray[np.float32]]]] = deque()
+    try:
+        for window in _windows(_resampled(blocks(file, pcm), limits), limits, window_seconds, labels):
+            padded = np.pad(window.samples, (0, max(0, limits.min_samples - len(window.samples))))
+            under_way.append((window, models.executor.submit(models.acoustic, padded)))
+            while len(under_way) >= models.windows or (under_way and under_way[0][1].done()):
+                yield from _segments(stitcher, *under_way.popleft(), labels, models)
+        while under_way:
+            yield from _segments(stitcher, *under_way.popleft(), labels, models)
+    finally:
+        for _, future in under_way:
+            future.cancel()
+
+
+def _segments(
+    stitcher: Stitcher, window: Window, future: "Future[NDArray[np.float32]]", labels: Labels, models: Models
+) -> Iterator[Segment]:
+    for paragraph in stitcher.add(window, future.result()):
+        heard = models.decode(paragraph.log_probs)
+        start = paragraph.first_frame * labels.stride_samples / labels.sampling_rate
+        yield Segment(heard.shifted(start), paragraph.end / labels.sampling_rate)
+
+
+def _windows(
+    pieces: Iterator[NDArray[np.float32]], limits: Limits, window_seconds: float, labels: Labels
+) -> Iterator[Window]:
+    cutter, samples = Cutter(limits.sampling_rate, labels.stride_samples, window_seconds), 0
+    for piece in pieces:
+        samples += len(piece)
+        yield from cutter.push(piece)
+    check_length(samples, samples / limits.sampling_rate, limits)
+    yield from cutter.finish()
+
+
+def _resampled(pieces: Iterator[Block], limits: Limits) -> Iterator[NDArray[np.float32]]:
+    """At the model's sampling rate."""
+    stream, samples = None, 0
+    for piece, rate in pieces:
+        if not len(piece):
+            continue
+        check_samples(piece)
+        samples += len(piece)
+        if samples > limits.max_seconds * rate:
+            raise AudioTooLong(f"audio is too long: more than {limits.max_seconds:g} s, the limit for one recording")
+        if rate != limits.sampling_rate and stream is None:
+            stream = soxr.ResampleStream(rate, limits.sampling_rate, 1, dtype="float32", quality="HQ")
+        yield piece if stream is None else stream.resample_chunk(piece)
+    if stream is not None:
+        yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+    if not samples:
+        raise AudioError("audio holds 0 samples")

@@ -1,0 +1,96 @@
+"""Recordings that arrive in pieces, in files until they are whole."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO, cast
+
+from asr_contract.errors import AudioTooLong, ModelFailed, SequenceError
+
+from asr_serving.sequences import Piece
+
+IDLE_S = 60.0  # after which an upload that nobody goes on with is given up
+
+
+@dataclass
+class _Upload:
+    file: BinaryIO
+    size: int = 0
+    touched: float = field(default=0.0)
+
+
+class Uploads:
+    """The recordings under way, by the id of their sequence.
+
+    Args:
+        max_bytes: of one recording.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._uploads: dict[object, _Upload] = {}
+
+    def count(self) -> int:
+        """How many are under way."""
+        with self._lock:
+            self._give_up_idle_ones()
+            return len(self._uploads)
+
+    def add(self, piece: Piece) -> BinaryIO | None:
+        """Take the next piece.
+
+        Returns:
+            The whole recording, in a file that is removed when it is closed; None while there is more to come.
+
+        Raises:
+            SequenceError: a piece of an upload that was never begun or has been given up.
+            AudioTooLong: more bytes than one recording may have.
+            ModelFailed: the disk does not take it.
+        """
+        with self._lock:
+            self._give_up_idle_ones()
+            key = piece.key
+            if piece.is_first:
+                self._drop(key)  # begun anew
+                file = tempfile.TemporaryFile(prefix="asr-long-")  # noqa: SIM115 - closed when the upload ends
+                self._uploads[key] = _Upload(cast("BinaryIO", file))
+            upload = self._uploads.get(key)
+            if upload is None:
+                raise SequenceError(
+                    f"a piece of an upload that was not begun here, or not continued for {IDLE_S:g} s: begin again, "
+                    "with the start of a sequence"
+                )
+            upload.touched = self._clock()
+            upload.size += len(piece.data)
+            if upload.size > self._max_bytes:
+                self._drop(key)
+                raise AudioTooLong(f"recording is larger than {self._max_bytes:,} bytes, the limit for one")
+            try:
+                upload.file.write(piece.data)
+                if piece.is_last:
+                    upload.file.flush()
+            except OSError as error:
+                self._drop(key)
+                raise ModelFailed(f"the server cannot keep the recording: {error.strerror or error}") from error
+            return self._uploads.pop(key).file if piece.is_last else None
+
+    def close(self) -> None:
+        """Give up all."""
+        with self._lock:
+            for key in list(self._uploads):
+                self._drop(key)
+
+    def _drop(self, key: object) -> None:
+        upload = self._uploads.pop(key, None)
+        if upload is not None:
+            upload.file.close()
+
+    def _give_up_idle_ones(self) -> None:
+        now = self._clock()
+        for key in [key for key, upload in self._uploads.items() if now - upload.touched > IDLE_S]:
+            self._drop(key)

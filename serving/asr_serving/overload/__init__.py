@@ -1,0 +1,1 @@
+"""What keeps a server within its means: bounded queues, memory given back."""

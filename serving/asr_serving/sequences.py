@@ -1,0 +1,15 @@
+"""What a sequence of requests is made of: the pieces of a long recording or of a live stream."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One request of a sequence."""
+
+    key: object  # of the sequence
+    data: bytes
+    parameters: dict[str, Any]
+    is_first: bool  # the sequence begins with it
+    is_last: bool  # the sequence ends with it

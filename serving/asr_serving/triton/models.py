@@ -1,0 +1,87 @@
+"""Models that are asked from within a model: what to ask them, and what their answers hold."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from asr_contract import errors, tensors
+from numpy.typing import NDArray
+
+from asr_serving.ctc.heard import Heard
+
+_HEARD = [tensors.TRANSCRIPT, tensors.CONFIDENCE, tensors.WORDS]
+
+
+class Acoustic:
+    """The acoustic model of that name."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def ask(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the log-probs, float32 `[frames, vocab]`, of samples, float32 `[samples]`.
+
+        Raises:
+            ServiceError: the model failed or refused.
+        """
+        return _log_probs(self._request(samples).exec())
+
+    async def ask_async(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `ask`."""
+        return _log_probs(await self._request(samples).async_exec())
+
+    def _request(self, samples: NDArray[np.float32]) -> Any:
+        return _request(self._model, {"audio": samples[None]}, ["log_probs", "frames"], {})
+
+
+class Decode:
+    """The decode step of that name."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def ask(self, log_probs: NDArray[np.float32], parameters: Mapping[str, object]) -> Heard:
+        """Return what log-probs, float32 `[frames, vocab]`, say by these request parameters.
+
+        Raises:
+            ServiceError: the model failed or refused.
+        """
+        return _heard(self._request(log_probs, parameters).exec())
+
+    async def ask_async(self, log_probs: NDArray[np.float32], parameters: Mapping[str, object]) -> Heard:
+        """See `ask`."""
+        return _heard(await self._request(log_probs, parameters).async_exec())
+
+    def _request(self, log_probs: NDArray[np.float32], parameters: Mapping[str, object]) -> Any:
+        frames = np.array([[len(log_probs)]], dtype=np.int32)
+        return _request(self._model, {"log_probs": log_probs[None], "frames": frames}, _HEARD, parameters)
+
+
+def _request(
+    model: str, inputs: Mapping[str, NDArray[Any]], outputs: list[str], parameters: Mapping[str, object]
+) -> Any:
+    return pb_utils.InferenceRequest(
+        model_name=model,
+        requested_output_names=outputs,
+        inputs=[pb_utils.Tensor(name, np.ascontiguousarray(value)) for name, value in inputs.items()],
+        # Triton takes no float from one model to another; the decode step reads text as well.
+        parameters={key: str(value) if isinstance(value, float) else value for key, value in parameters.items()},
+    )
+
+
+def _log_probs(response: Any) -> NDArray[np.float32]:
+    log_probs, frames = _read(response, ["log_probs", "frames"])
+    return log_probs[0, : int(frames[0, 0])]
+
+
+def _heard(response: Any) -> Heard:
+    text, confidence, words = (values.reshape(-1)[0] for values in _read(response, _HEARD))
+    return Heard(text.decode(), float(confidence), json.loads(words))
+
+
+def _read(response: Any, outputs: list[str]) -> list[NDArray[Any]]:
+    if response.has_error():
+        raise errors.raised(response.error().message())
+    return [pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs]

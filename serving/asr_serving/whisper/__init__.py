@@ -1,0 +1,1 @@
+"""Whisper: features, decoding, the rules of its tokens."""

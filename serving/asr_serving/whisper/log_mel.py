@@ -1,0 +1,42 @@
+"""Waveform -> log-mel spectrogram, as transformers' WhisperFeatureExtractor computes it, without torch.
+
+A periodic Hann window, centred frames with reflected edges, power, mel filters, log10, everything more than 8 decades
+below the loudest value raised to that, then `(x + 4) / 4`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr_serving.whisper.settings import Settings
+
+FLOOR = 1e-10  # power; log10 of digital silence
+RANGE_DECADES = 8.0
+_BLOCK_FRAMES = 3000  # bounds the memory of the spectra: 10 MB
+
+
+def log_mel(waveform: NDArray[np.float32], settings: Settings, mel_filters: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The features of one recording.
+
+    Args:
+        waveform: float32 `[samples]`, at least 1.
+        settings: geometry of the frames.
+        mel_filters: `[n_fft // 2 + 1, mels]`.
+
+    Returns:
+        float32 `[mels, frames]`: of a recording within one window, the whole window, filled up with silence; of a
+        longer one as many frames as it has, all on the scale of its loudest moment (that is what the reference does).
+    """
+    missing = settings.window_samples - len(waveform)
+    padded = np.pad(waveform, (0, max(0, missing)))
+    edge = settings.n_fft // 2
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(padded, edge, mode="reflect"), settings.n_fft)
+    count = len(padded) // settings.hop_length  # the last centred frame is left out
+    frames = frames[:: settings.hop_length][:count]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(settings.n_fft) / settings.n_fft)
+    features = np.empty((mel_filters.shape[1], count), np.float32)
+    for first in range(0, count, _BLOCK_FRAMES):
+        block = slice(first, first + _BLOCK_FRAMES)
+        power = np.abs(np.fft.rfft(frames[block] * hann)) ** 2
+        features[:, block] = np.log10(np.maximum(power @ mel_filters, FLOOR)).T
+    np.maximum(features, features.max() - np.float32(RANGE_DECADES), out=features)
+    return (features + np.float32(4)) / np.float32(4)

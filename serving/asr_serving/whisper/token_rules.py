@@ -1,0 +1,89 @@
+"""Which tokens may come next: transformers' logits processors for Whisper, for a batch of rows at once.
+
+SuppressTokensAtBegin, SuppressTokens and WhisperTimeStamp, in this order. Timestamps come in pairs (the end of one
+segment and the start of the next), never go back, and win where their summed probability exceeds that of every text
+token.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr_serving.whisper.settings import Settings
+
+
+@dataclass
+class History:
+    """What the rows of a batch have written so far, as far as the rules look back."""
+
+    timestamps: NDArray[np.bool_]  # [n], rows that write timestamps
+    length: int  # tokens written, the same for all
+    last: NDArray[np.int64]  # [n], the last token
+    before_last: NDArray[np.int64]  # [n], the one before
+    last_timestamp: NDArray[np.int64]  # [n], the latest timestamp token; -1 for none
+
+    @staticmethod
+    def empty(timestamps: NDArray[np.bool_]) -> "History":
+        """Nothing written yet."""
+        nothing = np.full(len(timestamps), -1)
+        return History(timestamps, 0, nothing, nothing, nothing)
+
+    def append(self, tokens: NDArray[np.int64], settings: Settings) -> "History":
+        """One token `[n]` more."""
+        latest = np.where(tokens >= settings.timestamp_begin, tokens, self.last_timestamp)
+        return History(self.timestamps, self.length + 1, tokens, self.last, latest)
+
+    def keep(self, rows: NDArray[np.int64]) -> "History":
+        """These rows alone."""
+        return History(
+            self.timestamps[rows], self.length, self.last[rows], self.before_last[rows], self.last_timestamp[rows]
+        )
+
+
+def allow(logits: NDArray[np.float32], history: History, settings: Settings) -> NDArray[np.float32]:
+    """The logits `[n, vocab]` with -inf for every token that must not come next."""
+    scores = logits.copy()
+    if history.length == 0:
+        scores[:, settings.begin_suppress] = -np.inf
+    scores[:, settings.suppress] = -np.inf
+    rows = np.flatnonzero(history.timestamps)
+    if len(rows):
+        scores[rows] = _with_timestamps(scores[rows], history.keep(rows), settings)
+    return scores
+
+
+def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-probabilities of scores `[n, vocab]`, of which some may be -inf."""
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    log_probs: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_probs
+
+
+def _with_timestamps(scores: NDArray[np.float32], history: History, settings: Settings) -> NDArray[np.float32]:
+    begin = settings.timestamp_begin
+    ids = np.arange(scores.shape[1])
+    scores[:, settings.no_timestamps] = -np.inf
+    after_timestamp = history.last >= begin
+    after_pair = after_timestamp & ((history.length < 2) | (history.before_last >= begin))
+    half_pair = after_timestamp & ~after_pair
+    scores[np.ix_(after_pair, ids >= begin)] = -np.inf
+    scores[np.ix_(half_pair, ids < settings.end)] = -np.inf
+    # The second of a pair may repeat the first; any other has to be later.
+    earliest = np.where(half_pair, history.last_timestamp, history.last_timestamp + 1)
+    scores[(ids >= begin) & (ids < earliest[:, None])] = -np.inf
+    if history.length == 0:
+        scores[:, :begin] = -np.inf
+        if settings.max_initial_timestamp_index is not None:
+            scores[:, begin + settings.max_initial_timestamp_index + 1 :] = -np.inf
+    timestamp_wins = _log_sum_exp(scores[:, begin:]) > scores[:, :begin].max(axis=1)
+    scores[np.ix_(timestamp_wins, ids < begin)] = -np.inf
+    return scores
+
+
+def _log_sum_exp(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    peak = scores.max(axis=1)
+    finite = np.where(np.isfinite(peak), peak, 0)
+    with np.errstate(divide="ignore"):  # all of them -inf: the sum is 0
+        total: NDArray[np.float32] = finite + np.log(np.exp(scores - finite[:, None]).sum(axis=1))
+    return total

@@ -1,0 +1,134 @@
+"""One live stream: windows on a grid, frames taken once, segments that end in silence."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from asr_serving.live.listening import Listener, Pace, Segment, Window
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.serving.ctc.test_greedy import LABELS
+
+RATE, STRIDE = 16_000, 320
+PACE = Pace(before=2.0, chunk=0.32, after=0.16, endpoint=0.8, longest=10.0)
+BLANK, DELIMITER, A, B = 0, 1, 2, 3
+
+
+def said(*parts: tuple[float, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Samples and the label of each frame: parts of so many seconds that say "A", "B", "|" or " ", which is silence."""
+    names = [label for length, label in parts for _ in _frames(length)]
+    columns = [BLANK if label == " " else LABELS.labels.index(label) for label in names]
+    loud = np.repeat([0.0 if label == " " else 0.1 for label in names], STRIDE)
+    samples = loud * np.random.default_rng(0).normal(size=len(loud))
+    return samples.astype(np.float32), np.array(columns)
+
+
+def _frames(seconds: float) -> range:
+    return range(round(seconds * RATE / STRIDE))
+
+
+def model(window: Window, columns: np.ndarray) -> np.ndarray:
+    """What a model of wav2vec2's geometry says of a window."""
+    frames = max(1, (len(window.samples) - 400) // STRIDE + 1)
+    first = window.start // STRIDE
+    log_probs = np.full((frames, len(LABELS.labels)), -10.0, dtype=np.float32)
+    heard = columns[first : first + frames]
+    log_probs[np.arange(len(heard)), heard] = 0
+    return log_probs
+
+
+def listen(
+    samples: np.ndarray, columns: np.ndarray, pieces: list[int] | None = None, pace: Pace = PACE
+) -> tuple[list[Segment], list[str]]:
+    """The segments, and what was being said after each piece."""
+    listener = Listener(LABELS, pace)
+    places = np.minimum(np.cumsum(pieces), len(samples)) if pieces else []
+    segments, texts = [], []
+    for piece in np.split(samples, places):
+        segments += [listener.hear(window, model(window, columns)) for window in list(listener.push(piece))]
+        texts.append(listener.text()[0])
+    segments += [listener.hear(window, model(window, columns)) for window in list(listener.finish())]
+    segments.append(listener.finish_segment())
+    return [segment for segment in segments if segment], texts
+
+
+def test_a_silence_ends_a_segment() -> None:
+    samples, columns = said((1.0, " "), (1.0, "A"), (1.5, " "), (0.5, "B"), (2.0, " "))
+    segments, _ = listen(samples, columns)
+    times = [(segment.start / RATE, (segment.start + len(segment.samples)) / RATE) for segment in segments]
+    # Half a second of the silence before it, half of the silence that ends it.
+    assert np.array(times) == pytest.approx(np.array([(0.5, 2.4), (3.0, 4.4)]), abs=0.03)
+    np.testing.assert_array_equal(segments[0].samples, samples[segments[0].start :][: len(segments[0].samples)])
+
+
+def test_what_is_being_said_grows() -> None:
+    samples, columns = said((0.5, " "), (0.3, "A"), (0.2, "|"), (0.4, "B"), (0.3, "A"), (1.0, " "))
+    _, texts = listen(samples, columns, pieces=[RATE // 10] * 26)
+    assert [text for text, _ in itertools.groupby(texts)] == ["", "A", "A B", "A BA"]
+    listener = Listener(LABELS, PACE)
+    for window in listener.push(samples[: int(1.5 * RATE)]):
+        listener.hear(window, model(window, columns))
+    assert listener.text() == ("A B", 1)  # the second word may go on
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.floats(0.1, 4), st.sampled_from(["A", "B", "|", " "])), min_size=1, max_size=12),
+    st.lists(st.integers(1, 30_000), max_size=20),
+)
+def test_the_pieces_make_no_difference(parts: list[tuple[float, str]], pieces: list[int]) -> None:
+    samples, columns = said(*parts)
+    whole, _ = listen(samples, columns)
+    cut, _ = listen(samples, columns, pieces)
+    assert [(segment.start, len(segment.samples)) for segment in cut] == [
+        (segment.start, len(segment.samples)) for segment in whole
+    ]
+    ends = [segment.start + len(segment.samples) for segment in whole]
+    assert all(a <= segment.start for a, segment in zip(ends, whole[1:], strict=False))
+
+
+def test_windows_have_one_shape_and_bounded_cost() -> None:
+    samples, _ = said((30.0, "A"))
+    windows = list(Listener(LABELS, PACE).push(samples))
+    lengths = [len(window.samples) / RATE for window in windows]
+    assert lengths[-1] == pytest.approx(2.48)
+    assert set(lengths[8:]) == {lengths[-1]}
+    assert [window.begin for window in windows[1:]] == [window.end for window in windows[:-1]]
+
+
+def test_speech_without_a_pause_is_cut_in_its_longest_gap() -> None:
+    samples, columns = said((7.0, "A"), (0.4, "|"), (20.0, "B"))
+    segments, _ = listen(samples, columns)
+    lengths = [len(segment.samples) / RATE for segment in segments]
+    assert max(lengths) <= 10.5
+    assert sum(lengths) == pytest.approx(27.4, abs=0.1)
+
+
+def test_what_is_quiet_is_silence_whatever_the_model_says() -> None:
+    samples, columns = said((1.0, "A"), (3.0, "B"))
+    samples[RATE:] *= 1e-4
+    segments, _ = listen(samples, columns)
+    assert len(segments) == 1
+    assert len(segments[0].samples) / RATE == pytest.approx(1.4, abs=0.03)
+
+
+def test_memory_is_bounded_in_silence() -> None:
+    listener = Listener(LABELS, PACE)
+    columns = np.zeros(100_000, dtype=np.int64)
+    for _ in range(100):
+        for window in list(listener.push(np.zeros(RATE, np.float32))):
+            assert listener.hear(window, model(window, columns)) is None
+        assert len(listener._samples) < 6 * RATE
+        assert len(listener._columns) * STRIDE < 6 * RATE
+    assert listener.seconds == 100
+    assert listener.finish_segment() is None
+
+
+def test_labels_without_a_delimiter() -> None:
+    listener = Listener(replace(LABELS, delimiter=None), PACE)
+    samples, columns = said((0.5, "A"), (0.5, "B"), (0.5, " "))
+    for window in listener.push(samples):
+        listener.hear(window, model(window, columns))
+    assert listener.text() == ("AB", 0)
