@@ -48,6 +48,7 @@ lint: $(INSTALLED) ## ruff and mypy
 format: $(INSTALLED) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/rumdl fmt --silent .
 
 serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and :8000 (HTTP)
 	$(BIN)/triton-asr serve $(DEMO_REPOSITORY) $(SERVE_OPTIONS)
