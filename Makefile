@@ -40,9 +40,10 @@ test: $(INSTALLED) ## Run all tests, against a real Triton where they need a ser
 	$(PYTEST) --ignore tests/export --cov --cov-append --cov-report=term:skip-covered || status=1; \
 	exit $$status
 
-lint: $(INSTALLED) ## ruff and mypy
+lint: $(INSTALLED) ## ruff, mypy, and rumdl for Markdown
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/rumdl fmt --check .
 	$(BIN)/mypy
 
 format: $(INSTALLED) ## Format and fix what can be fixed
