@@ -39,14 +39,16 @@ test: $(INSTALLED) ## Run all tests, against a real Triton where they need a ser
 	$(PYTEST) --ignore tests/export --cov --cov-append --cov-report=term:skip-covered || status=1; \
 	exit $$status
 
-lint: $(INSTALLED) ## ruff and mypy
+lint: $(INSTALLED) ## ruff, mypy, and rumdl for Markdown
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/rumdl fmt --check .
 	$(BIN)/mypy
 
 format: $(INSTALLED) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/rumdl fmt --silent .
 
 serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and :8000 (HTTP)
 	$(BIN)/triton-asr serve $(DEMO_REPOSITORY) $(SERVE_OPTIONS)

@@ -1,4 +1,4 @@
-"""How close every kind of exported graph is to its checkpoint: makes docs/parity.md.
+"""Measure how close every kind of exported graph is to its checkpoint, and write docs/parity.md.
 
     python benchmarks/parity.py
 
@@ -37,18 +37,25 @@ WHISPERS = {f"whisper-{kind}": kind for kind in tiny_whisper.KINDS}
 BOTH = f"TorchScript at opset {OPSETS['torchscript']}, dynamo at {OPSETS['dynamo']}"
 HEAD = f"""# Parity with PyTorch
 
-Made by `make parity`, which traces a small checkpoint with random weights of every supported kind, and the demo
-checkpoint, with both exporters ({BOTH}), and converts each graph to every
-precision. All of them pass the [gate](export.md#the-gate). Log-probs; seven batches of mixed lengths, from the shortest
-recording to 20 seconds.
+How close is every kind of exported graph to its checkpoint?
+`make parity` measures it and writes this page.
+It traces a checkpoint of every supported kind with both exporters ({BOTH}).
+Then it converts each graph to every precision.
+All of them pass the [gate](export.md#the-gate).
+The checkpoints are small and have random weights; the demo checkpoint is one more.
 
-- *max abs Δ*: the graph, in a batch, against PyTorch for the same recording alone.
-- *batched - solo*: the graph in a batch against the graph alone, largest difference.
-- *best label agrees* with PyTorch's: of all frames, and of those where PyTorch's two best are {DECIDED:g} nats or more
-  apart. With random weights many frames are near ties, which any rounding may turn over.
-- Of Whisper: encoder outputs and logits, batches of five windows, tokens instead of frames; its whole transcripts
-  are compared with `generate()`, too.
+The figures compare log-probs on seven batches of mixed lengths, from the shortest recording to 20 seconds:
+
+- *max abs Δ*: the largest difference between the graph, in a batch, and PyTorch for the same recording alone.
+- *batched - solo*: the largest difference between the graph in a batch and the graph alone.
+- *best label agrees*: how many of all frames have PyTorch's best label.
+- *where decided*: the same, of the frames where PyTorch's two best labels are {DECIDED:g} nats or more apart.
 - *TensorRT*: whether TensorRT takes all operators.
+
+With random weights, many frames are near ties, which any rounding may turn over.
+
+For Whisper, the figures compare encoder outputs and logits in batches of five windows, with tokens in place of frames.
+Its whole transcripts are compared with `generate()`, too.
 
 """
 COLUMNS = (

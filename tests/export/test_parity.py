@@ -18,6 +18,8 @@ from asr_export.graph.gate import run_ragged
 from reference import transformers_log_probs
 from transformers import AutoFeatureExtractor
 
+from benchmarks.parity import HEAD, PAGE
+
 DEMO = Path(__file__).parents[2] / "demo" / "checkpoint"
 # 16 kHz samples: from one frame's receptive field to eight seconds, no two alike.
 LENGTHS = [400, 131_072, 16_000, 719, 48_001, 25_600]
@@ -80,8 +82,12 @@ def test_alone_the_graph_equals_optimums(tiny_checkpoint: Callable[[str], Path],
     np.testing.assert_allclose(run_ragged(session, [wave])[0], reference.numpy(), atol=1e-4)
 
 
+def test_the_docs_have_the_words_of_the_script() -> None:
+    assert PAGE.read_text(encoding="utf-8").startswith(HEAD)
+
+
 def test_the_table_in_the_docs_names_every_kind() -> None:
-    page = (DEMO.parents[1] / "docs" / "parity.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
     kinds = [*tiny_checkpoints.KINDS, "demo checkpoint"]
     whispers = [(f"whisper-{kind}", "optimum", "fp32") for kind in tiny_whisper.KINDS]

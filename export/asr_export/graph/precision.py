@@ -2,7 +2,7 @@
 
 Both rewrites are our own. onnxruntime's float16 converter turns over whatever is not on a list of operators, the masks
 and the sums of our masked norms among it; its dynamic quantisation takes one scale for a whole batch, so that a
-neighbour decides how finely an item is resolved. Figures: docs/decisions.md.
+neighbour decides how finely an item is resolved. Figures: docs/decisions/0009-int8-scale-per-row.md.
 """
 
 from collections.abc import Iterable, Sequence

@@ -39,7 +39,7 @@ class Backlog:
     """What waits for the models that this step feeds, as Triton's own metrics tell.
 
     The queues of these models have no bound of their own: in Triton 24.10 a bounded queue loses wake-ups, and its model
-    then stands still for up to half a second (docs/decisions.md). This is their bound.
+    then stands still for up to half a second (docs/triton-24.10.md). This is their bound.
 
     Args:
         address: "HOST:PORT" of Triton's metrics; empty when they are not to be asked.

@@ -15,7 +15,8 @@ import onnx_runs  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils  # exists only inside Triton
 
 # Of a small model, two runs of one divided batch are under way at a time: most of its operators are too short to divide
-# well between threads, and a thread that waits for one that lost its core is lost, too (docs/decisions.md).
+# well between threads, and a thread that waits for one that lost its core is lost, too
+# (docs/decisions/0029-two-runs-at-a-time.md).
 _RUNS_AT_ONCE = 2
 _SMALL_BYTES = 64 * 2**20
 # `optimization { graph { level } }` of the model configuration; Triton's default is everything.

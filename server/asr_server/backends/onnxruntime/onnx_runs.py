@@ -2,8 +2,8 @@
 
 A graph that takes a ragged batch pads it to its longest item. A GPU computes the padding beside the rest; a CPU is busy
 with every sample of it, and gains next to nothing from a batch: 16 recordings of 1 to 20 s in one run took 2.2 times as
-long as one after the other (docs/decisions.md). So a batch is divided: what is long runs by itself, and what is short
-shares a run with others of its length.
+long as one after the other (docs/decisions/0028-batches-are-divided-on-a-cpu.md). So a batch is divided: what is long
+runs by itself, and what is short shares a run with others of its length.
 """
 
 from collections.abc import Sequence
