@@ -39,11 +39,13 @@ test: $(INSTALLED) ## Run all tests, against a real Triton where they need a ser
 	$(PYTEST) --ignore tests/export --cov --cov-append --cov-report=term:skip-covered || status=1; \
 	exit $$status
 
-lint: $(INSTALLED) ## ruff, mypy, and rumdl for Markdown
+lint: $(INSTALLED) ## ruff, mypy, who imports whom, and rumdl for Markdown
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/rumdl fmt --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+	@for adapter in model_repository/*/1/model.py; do $(BIN)/mypy --no-error-summary $$adapter || exit 1; done  # all are called model
 
 format: $(INSTALLED) ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .

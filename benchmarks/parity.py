@@ -18,10 +18,10 @@ from asr_export import export_checkpoint
 from asr_export.checkpoint.loading import load, locate
 from asr_export.choices import EXPORTERS, PRECISIONS
 from asr_export.graph.gate import DECIDED, Parity, check_graph, check_parity, make_probe
-from asr_export.graph.inspection import inspect_graph
 from asr_export.graph.precision import convert
 from asr_export.graph.trace import OPSETS, write_graph
 from asr_export.networks.acoustic import RaggedCtc
+from asr_export.repository.inspection import inspect_graph
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]

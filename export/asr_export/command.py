@@ -11,7 +11,7 @@ from asr_export.choices import Exporter, Precision
 
 if TYPE_CHECKING:
     from asr_export import Labels
-    from asr_export.graph.inspection import GraphFacts, ModelFacts
+    from asr_export.repository.inspection import GraphFacts, ModelFacts
     from asr_export.repository.language_model import LanguageModel
 
 
@@ -167,7 +167,7 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="A repository that `triton-asr export` wrote, or an ONNX file.")],
 ) -> None:
     """Tell what exported models, or an ONNX graph, are made of."""
-    from asr_export.graph.inspection import inspect_graph, inspect_repository
+    from asr_export.repository.inspection import inspect_graph, inspect_repository
 
     if not path.is_dir():
         typer.echo(_describe(inspect_graph(path)))

@@ -18,6 +18,9 @@ from asr_export.repository.language_model import LanguageModel, read
 PLATFORMS = ("onnxruntime", "tensorrt")
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
 
+# A CTC model takes a recording in one piece, so that its length bounds memory.
+DEFAULT_SECONDS = 40.0
+
 
 @dataclass(frozen=True)
 class ExportOptions:

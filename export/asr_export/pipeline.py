@@ -16,14 +16,12 @@ from asr_export.graph.tensorrt import check_tensorrt
 from asr_export.graph.trace import OPSETS, write_graph
 from asr_export.graph.word_errors import check_word_errors, hear
 from asr_export.networks.acoustic import DenseCtc, RaggedCtc
-from asr_export.options import ExportOptions, ExportResult, check_options, library_versions
+from asr_export.options import DEFAULT_SECONDS, ExportOptions, ExportResult, check_options, library_versions
 from asr_export.repository.engine import bucket_samples
 from asr_export.repository.models import Deployment, check_output, write_models
 from asr_export.whisper.checkpoint import MODEL_TYPE as WHISPER
 from asr_export.whisper.pipeline import export_whisper
 
-# A CTC model takes a recording in one piece, so that its length bounds memory.
-DEFAULT_SECONDS = 40.0
 _DEFAULTS = ExportOptions()
 
 

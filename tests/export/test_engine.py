@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from asr_export import ExportError, ExportOptions, ExportResult, export_checkpoint
-from asr_export.graph.inspection import inspect_graph, inspect_repository
 from asr_export.networks.parts.batch import BLOCK
 from asr_export.repository.engine import bucket_samples, profile, write_build_script
+from asr_export.repository.inspection import inspect_graph, inspect_repository
 from asr_export.repository.model_folder import read_config
 from hypothesis import given
 from hypothesis import strategies as st

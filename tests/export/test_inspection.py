@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 from asr_export import ExportResult, OutputError
-from asr_export.graph.inspection import inspect_graph, inspect_repository
+from asr_export.repository.inspection import inspect_graph, inspect_repository
 from onnx import TensorProto, helper
 
 

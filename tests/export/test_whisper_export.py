@@ -22,7 +22,7 @@ from asr_export import (
     export_checkpoint,
 )
 from asr_export.checkpoint.loading import locate
-from asr_export.graph.inspection import inspect_repository
+from asr_export.repository.inspection import inspect_repository
 from asr_export.repository.model_folder import read_config
 from asr_export.whisper import artefacts, checkpoint
 from asr_export.whisper import gate as whisper_gate

@@ -4,6 +4,7 @@ itself."""
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -44,15 +45,67 @@ class InferenceResponse:
 
 
 class InferenceRequest:
-    def __init__(self, inputs: dict[str, np.ndarray], **parameters: object) -> None:
+    """A request as a model gets it."""
+
+    def __init__(self, inputs: dict[str, np.ndarray], key: object = 0, flags: int = 0, **parameters: object) -> None:
         self.inputs, self._parameters = inputs, json.dumps(parameters)
+        self._key, self._flags = key, flags
+        self.cancelled = False
         self.sent: list[tuple[InferenceResponse, object]] = []
 
     def parameters(self) -> str:
         return self._parameters
 
+    def correlation_id(self) -> object:
+        return self._key
+
+    def flags(self) -> int:
+        return self._flags
+
+    def is_cancelled(self) -> bool:
+        return self.cancelled
+
     def get_response_sender(self) -> SimpleNamespace:
         return SimpleNamespace(send=lambda response, flags: self.sent.append((response, flags)))
+
+
+class Asked:
+    """A request that a model sends to another one: answered by the function of that name in `MODELS`."""
+
+    def __init__(
+        self,
+        model_name: str,
+        requested_output_names: list[str],
+        inputs: list[Tensor],
+        parameters: dict[str, object],
+    ) -> None:
+        self._model, self._outputs = model_name, requested_output_names
+        self._inputs, self._parameters = {tensor.name: tensor.values for tensor in inputs}, parameters
+
+    def exec(self) -> "Answer":
+        try:
+            outputs = MODELS[self._model](self._inputs, self._parameters)
+        except TritonError as error:
+            return Answer({}, error)
+        return Answer({name: outputs[name] for name in self._outputs}, None)
+
+    async def async_exec(self) -> "Answer":
+        return self.exec()
+
+
+class Answer:
+    def __init__(self, outputs: dict[str, np.ndarray], error: TritonError | None) -> None:
+        self.outputs, self._error = outputs, error
+
+    def has_error(self) -> bool:
+        return self._error is not None
+
+    def error(self) -> SimpleNamespace:
+        return SimpleNamespace(message=lambda: str(self._error))
+
+
+# What a model's requests to other models find: inputs and parameters -> outputs, or a TritonError is raised.
+MODELS: dict[str, Callable[[dict[str, np.ndarray], dict[str, object]], dict[str, np.ndarray]]] = {}
 
 
 def answers(model: Any, requests: list[Any]) -> list[Any]:
@@ -68,8 +121,10 @@ def answers(model: Any, requests: list[Any]) -> list[Any]:
 def load(model: str, folder: Path, parameters: dict[str, str] | None = None, gpu: int | None = None) -> Any:
     """An initialised `TritonPythonModel` of the checked-in `model`, whose files besides code lie in `folder`."""
     utils = ModuleType("triton_python_backend_utils")
-    for thing in (TritonError, TritonModelException, Tensor, InferenceResponse, InferenceRequest):
+    for thing in (TritonError, TritonModelException, Tensor, InferenceResponse):
         setattr(utils, thing.__name__, thing)
+    utils.InferenceRequest = Asked  # type: ignore[attr-defined]
+    utils.get_output_tensor_by_name = lambda answer, name: Tensor(name, answer.outputs[name])  # type: ignore[attr-defined]
     utils.get_input_tensor_by_name = lambda request, name: Tensor(name, request.inputs[name])  # type: ignore[attr-defined]
     utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL = "final"  # type: ignore[attr-defined]
     utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START = 1  # type: ignore[attr-defined]

@@ -22,13 +22,12 @@ from asr_export.graph.gate import (
     ragged_feed,
     synthetic_speech,
 )
-from asr_export.graph.inspection import inspect_graph
-from asr_export.options import ExportOptions, ExportResult, check_options, library_versions
-from asr_export.pipeline import DEFAULT_SECONDS
+from asr_export.options import DEFAULT_SECONDS, ExportOptions, ExportResult, check_options, library_versions
 from asr_export.ready_graph import label_file
 from asr_export.ready_graph import source as foreign
 from asr_export.ready_graph.behaviour import Behaviour, Reference, Runner, observe
 from asr_export.ready_graph.wrapping import wrap
+from asr_export.repository.inspection import inspect_graph
 from asr_export.repository.models import Deployment, check_output, write_models
 
 ARCHITECTURE = "ONNX graph"

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # where an export puts asr_contract and asr_serving
 
@@ -24,7 +25,7 @@ class TritonPythonModel:
         acoustic, decode = models.Acoustic(settings["acoustic"]), models.Decode(settings["ctc_decode"])
         self.recordings = service.LongRecordings(settings, labels, acoustic.ask, decode.ask)
 
-    def execute(self, requests: list) -> None:
+    def execute(self, requests: list[Any]) -> None:
         """Take each piece; with the last one of a recording, begin to transcribe it."""
         for request in requests:
             answer = _Answer(request)
@@ -45,7 +46,7 @@ class TritonPythonModel:
 
 
 class _Answer:
-    def __init__(self, request: object) -> None:
+    def __init__(self, request: Any) -> None:
         self._sender = request.get_response_sender()
 
     def tell(self, segment: transcription.Segment) -> None:

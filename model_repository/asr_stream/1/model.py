@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # where an export puts asr_contract and asr_serving
 
@@ -24,7 +25,7 @@ class TritonPythonModel:
         self.streams = service.LiveStreams(settings, labels, acoustic.ask_async, decode.ask_async)
         self.loop = asyncio.new_event_loop()
 
-    def execute(self, requests: list) -> None:
+    def execute(self, requests: list[Any]) -> None:
         """Answer all pieces at once, so that the windows of all streams share batches.
 
         Returns when all are answered: Triton takes it for the end of the requests, and goes on with their sequences.
@@ -35,12 +36,12 @@ class TritonPythonModel:
         """Close what is open."""
         self.loop.close()
 
-    async def _answer_all(self, requests: list) -> None:
+    async def _answer_all(self, requests: list[Any]) -> None:
         for failed in await asyncio.gather(*map(self._answer, requests), return_exceptions=True):
             if failed is not None:  # raised from `execute`, it would fail those that have their answer already
                 pb_utils.Logger.log_warn(f"a piece of a live stream could not be answered: {failed!r}")
 
-    async def _answer(self, request: "pb_utils.InferenceRequest") -> None:
+    async def _answer(self, request: Any) -> None:
         try:
             update = await self.streams.answer(incoming.piece(request))
             response = responses.response(service.outputs(update))

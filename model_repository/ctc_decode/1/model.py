@@ -2,10 +2,10 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # where an export puts asr_contract and asr_serving
 
-import triton_python_backend_utils as pb_utils
 from asr_contract import parameters
 from asr_contract.labels import Labels
 from asr_serving.ctc import decoding, language_model
@@ -22,11 +22,11 @@ class TritonPythonModel:
         labels = Labels.load(folder / "labels.json")
         self.decoder = decoding.Decoder(labels, language_model.load(folder, labels))
 
-    def execute(self, requests: list) -> list:
+    def execute(self, requests: list[Any]) -> list[Any]:
         """Decode all valid requests of the batch at once; answer each of the others with its own error."""
         return responses.answer_batch(requests, self._unpack, self.decoder.decode, decoding.outputs)
 
-    def _unpack(self, request: "pb_utils.InferenceRequest") -> decoding.Task:
+    def _unpack(self, request: Any) -> decoding.Task:
         options = parameters.read(incoming.parameters(request), "ctc")
         frames = int(incoming.row(request, "frames")[0])
         return self.decoder.task(incoming.row(request, "log_probs"), frames, options)

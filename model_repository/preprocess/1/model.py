@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # where an export puts asr_contract and asr_serving
 
@@ -22,7 +23,7 @@ class TritonPythonModel:
         except ValueError as refused:
             raise pb_utils.TritonModelException(str(refused)) from refused
 
-    def execute(self, requests: list) -> list | None:
+    def execute(self, requests: list[Any]) -> list[Any] | None:
         """Answer each request for itself, and as soon as that is done: a bad one does not touch its neighbours."""
         taken, refusal = self.step.admit(len(requests))
         if len(requests) == 1:  # a response that is returned arrives a little sooner than one that is sent
@@ -37,7 +38,7 @@ class TritonPythonModel:
         """Close what is open; Triton calls this before it ends the process."""
         self.step.close()
 
-    def _answer(self, request: "pb_utils.InferenceRequest") -> "pb_utils.InferenceResponse":
+    def _answer(self, request: Any) -> Any:
         try:
             return responses.response(self.step.prepare(incoming.audio(request), incoming.parameters(request)))
         except Exception as failed:  # noqa: BLE001 - raised from `execute`, it would fail the whole batch

@@ -3,10 +3,10 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # where an export puts asr_contract and asr_serving
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 from asr_serving.triton import requests as incoming
 from asr_serving.triton import responses
@@ -30,9 +30,13 @@ class TritonPythonModel:
         except Exception as error:  # the errors of ONNX Runtime and tokenizers have no common base
             raise pb_utils.TritonModelException(f"cannot load {folder}: {error}") from error
 
-    def execute(self, requests: list) -> list:
+    def execute(self, requests: list[Any]) -> list[Any]:
         """Transcribe all valid requests of the batch at once; answer each of the others with its own error."""
-        return responses.answer_batch(requests, self._unpack, self.service.answer, lambda _, answer: answer.outputs())
+        return responses.answer_batch(requests, self._unpack, self.service.answer, _pack)
 
-    def _unpack(self, request: "pb_utils.InferenceRequest") -> tuple[np.ndarray, object]:
+    def _unpack(self, request: Any) -> Any:
         return incoming.row(request, "audio"), self.service.options(incoming.parameters(request))
+
+
+def _pack(_: Any, answer: Any) -> Any:
+    return answer.outputs()
