@@ -12,12 +12,18 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    """The server, on free ports."""
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo checkpoint, exported with a language model. Copy it before you change it."""
     repository = tmp_path_factory.mktemp("repository") / "models"
     # Room for all that a test sends at once; tests/faults has the default, and what is refused by it.
     options = ExportOptions(max_queue=256, lm=str(ROOT / "demo" / "language_model.arpa"))
     export_checkpoint(str(ROOT / "demo" / "checkpoint"), repository, options)
+    return repository
+
+
+@pytest.fixture(scope="session")
+def server(repository: Path) -> Iterator[TritonServer]:
+    """The server, on free ports."""
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
 
