@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import soxr
 from audio import check_samples
-from container import PCM_DTYPES, AudioError, PcmFormat
+from container import PCM_DTYPES, AudioError, PcmFormat, downmix
 from heard import Heard
 from labels import Labels
 from listening import Listener, Pace, Segment
@@ -112,7 +112,7 @@ class Stream:
         self._rest = data[whole:]
         samples = np.frombuffer(data[:whole], self._dtype).reshape(-1, self.pcm.channels)
         scale = 32768 if self._dtype.kind == "i" else 1
-        mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32) / np.float32(scale)
+        mono = downmix(samples.astype(np.float32)) / np.float32(scale)
         if len(mono):
             check_samples(mono)
         if self._resampler is None:
