@@ -27,7 +27,10 @@ MAX_CHANNELS = 64  # as in the server's preprocess step
 MESSAGE_OVERHEAD_BYTES = 4096
 
 _CHUNK_BYTES = 2**20
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
+# Linux takes no longer path; base64 by mistake is much longer, and is not for a message.
+_LONGEST_PATH = 4096
+_SHOWN_CHARACTERS = 200
 _ACCEPTED = "a path, bytes, a binary file object, a numpy array or asr_client.Audio"
 
 
@@ -52,7 +55,7 @@ class Audio:
     def name(self) -> str | None:
         """The path, or None for audio without one."""
         if isinstance(self.source, str | os.PathLike):
-            return os.fspath(self.source)
+            return os.fsdecode(self.source)
         name = getattr(self.source, "name", None)  # of a file object; an int when it was opened by descriptor
         return name if isinstance(name, str) else None
 
@@ -98,9 +101,14 @@ def load(audio: Audio, max_message_bytes: int) -> Payload:
 def _load(audio: Audio, limit: int) -> Payload:
     source = audio.source
     if isinstance(source, str) and _ADDRESS.match(source):
-        raise InvalidAudio(f"{source} is an address, which is not downloaded; needs {_ACCEPTED}")
+        raise InvalidAudio(f"{_shown(source)} is an address, which is not downloaded; needs {_ACCEPTED}")
+    if isinstance(source, str) and len(source) > _LONGEST_PATH:
+        raise InvalidAudio(
+            f"audio is a str of {len(source):,} characters, {_shown(source)}, and a str is a path: "
+            "decode it to bytes first, if it is a file in base64"
+        )
     if isinstance(source, str | os.PathLike):
-        payload = _described(audio, lambda: _read_path(Path(source), limit))
+        payload = _described(audio, lambda: _read_path(Path(os.fsdecode(source)), limit))
     elif isinstance(source, bytes | bytearray | memoryview):
         payload = _described(audio, lambda: bytes(source))
     elif callable(getattr(source, "read", None)):
@@ -108,7 +116,7 @@ def _load(audio: Audio, limit: int) -> Payload:
     else:
         payload = _from_array(audio)
     if not payload.data:
-        raise InvalidAudio(f"{audio.name or 'audio'} is empty: 0 bytes")
+        raise InvalidAudio(f"{audio.name or 'audio'} is empty: 0 bytes{_from_where(source)}")
     if len(payload.data) > limit:
         raise too_large(len(payload.data), limit + MESSAGE_OVERHEAD_BYTES)
     return payload
@@ -118,11 +126,24 @@ def pieces(audio: Audio) -> Pieces | None:
     """A recording that is too large for one message; None for what can be read but once."""
     source = audio.source
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
+        path = Path(os.fsdecode(source))
         return Pieces(lambda: path.open("rb"), _described(audio, bytes).parameters())
     if callable(getattr(source, "read", None)):
         return None
     return _load(audio, sys.maxsize).pieces()
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def _from_where(source: object) -> str:
+    """For a message: where a file object stood that gave nothing."""
+    try:
+        position = source.tell()  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):  # not a file, or one without places, as a pipe
+        return ""
+    return f" from where the file object stands, at byte {position:,}: call its seek(0) first" if position else ""
 
 
 def too_large(size_bytes: int | None, limit_bytes: int) -> MessageTooLarge:
@@ -164,7 +185,7 @@ def _read_path(path: Path, limit: int) -> bytes:
                 raise too_large(size, limit + MESSAGE_OVERHEAD_BYTES)
             return _read_file(file, limit)
     except OSError as error:
-        raise InvalidAudio(f"cannot read {path}: {error.strerror or error}") from error
+        raise InvalidAudio(f"cannot read {_shown(str(path))}: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the path
         raise InvalidAudio(f"cannot read {str(path)!r}: {error}") from error
 
@@ -172,14 +193,19 @@ def _read_path(path: Path, limit: int) -> bytes:
 def _read_file(file: IO[bytes], limit: int) -> bytes:
     buffer = io.BytesIO()
     try:
-        while chunk := file.read(_CHUNK_BYTES):
+        while True:
+            chunk = file.read(_CHUNK_BYTES)
             if not isinstance(chunk, bytes | bytearray):
                 raise InvalidAudio(f"the file object gives {type(chunk).__name__}; needs bytes: open it with mode 'rb'")
+            if not chunk:
+                break
             buffer.write(chunk)
             if buffer.tell() > limit:
                 raise too_large(None, limit + MESSAGE_OVERHEAD_BYTES)
     except AsrError:
         raise
+    except UnicodeDecodeError as error:
+        raise InvalidAudio("the file object gives text; needs bytes: open it with mode 'rb'") from error
     except (OSError, ValueError) as error:  # ValueError: the file object is closed
         raise InvalidAudio(f"cannot read the file object: {error}") from error
     return buffer.getvalue()
@@ -190,8 +216,7 @@ def _from_array(audio: Audio) -> Payload:
 
     array = audio.source
     if not isinstance(array, np.ndarray):
-        hint = ": convert it with np.asarray(…)" if hasattr(array, "__array__") or isinstance(array, list) else ""
-        raise InvalidAudio(f"audio is {type(array).__name__}; needs {_ACCEPTED}{hint}")
+        raise InvalidAudio(f"audio is {type(array).__name__}; needs {_ACCEPTED}{_way_out(array)}")
     if audio.sampling_rate is None:
         raise InvalidAudio(
             "a numpy array does not tell its sampling rate: give sampling_rate, in Hz "
@@ -205,6 +230,17 @@ def _from_array(audio: Audio) -> Payload:
     if array.dtype == np.int16:
         return Payload(array.astype("<i2", copy=False).tobytes(), "pcm_s16le", rate, channels)
     return Payload(_as_float(array).tobytes(), "pcm_f32le", rate, channels)
+
+
+def _way_out(source: object) -> str:
+    """For a message: how to give what callers hold in another form."""
+    if isinstance(source, Mapping) and {"array", "sampling_rate"} <= source.keys():  # a row of `datasets`
+        return ": give Audio(item['array'], sampling_rate=item['sampling_rate'])"
+    if isinstance(source, tuple) and len(source) == 2:  # as soundfile, scipy, librosa and gradio have it
+        return ": give Audio(array, sampling_rate=rate)"
+    if hasattr(source, "__array__") or isinstance(source, list):
+        return ": convert it with np.asarray(…)"
+    return ""
 
 
 def _channels(shape: tuple[int, ...]) -> int:

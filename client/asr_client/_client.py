@@ -9,7 +9,7 @@ from typing import Any
 from asr_client import _batch
 from asr_client._audio import Audio, AudioSource, Encoding
 from asr_client._core import DEFAULT_OPTIONS, READY_TIMEOUT_S, Core, OnSegment, decode_options, recording
-from asr_client._errors import AsrError
+from asr_client._errors import AsrError, InvalidOption
 from asr_client._live import AnyChunks, Chunks
 from asr_client._options import DEFAULT_CONCURRENCY, DecodeOptions
 from asr_client._results import Outcome, StreamResult, Transcription
@@ -225,11 +225,13 @@ class Client(Core[Transport]):
 
 
 class AsyncClient(Core[AsyncTransport]):
-    """`Client` for asyncio: the same methods, to be awaited, in one event loop.
+    """`Client` for asyncio: the same methods, to be awaited, in one event loop at a time.
 
     async with AsyncClient("localhost:8001") as client:
         print((await client.transcribe("speech.wav")).text)
     """
+
+    _loop: asyncio.AbstractEventLoop | None = None  # that the connections belong to
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -368,8 +370,13 @@ class AsyncClient(Core[AsyncTransport]):
     def _opened(self) -> AsyncTransport:
         if self._closing.is_set():
             raise self._closed_error()
+        loop = asyncio.get_running_loop()
+        if self._transport is not None and self._loop not in (None, loop):
+            if self._loop is not None and not self._loop.is_closed():
+                raise InvalidOption("the AsyncClient is in use in another event loop; make one for each loop")
+            self._transport = None  # each asyncio.run has a loop of its own, and connections end with theirs
         if self._transport is None:
-            self._transport = open_async_transport(self._endpoint)
+            self._transport, self._loop = open_async_transport(self._endpoint), loop
         return self._transport
 
 

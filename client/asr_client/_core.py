@@ -1,12 +1,14 @@
 """What both clients are made of: every request as steps, knowing neither threads nor event loops."""
 
 import dataclasses
+import functools
 import math
 import threading
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from asr_client import _audio, _options, _protocol, _retry
+from asr_client._address import checked_address, checked_headers
 from asr_client._audio import Audio, AudioSource, Encoding, Pieces
 from asr_client._errors import (
     AsrError,
@@ -29,7 +31,6 @@ from asr_client._transports.base import AsyncTransport, Endpoint, Transport
 OnSegment = Callable[[Transcription], object]
 
 READY_TIMEOUT_S = 5.0  # a server that needs longer to say so is not ready
-DEFAULT_ADDRESSES: dict[_options.Protocol, str] = {"grpc": "127.0.0.1:8001", "http": "127.0.0.1:8000"}
 DEFAULT_RETRY = RetryPolicy()
 DEFAULT_OPTIONS = DecodeOptions()
 
@@ -81,10 +82,10 @@ class Core(Generic[AnyTransport]):
                 "than 2 GiB, where gRPC and Triton end"
             )
         self._endpoint = Endpoint(
-            address=_address(url, protocol),
+            address=checked_address(url, protocol),
             protocol=protocol,
             tls=Tls() if tls is True else tls or None,
-            headers=dict(headers or {}),
+            headers=checked_headers(headers),
             max_message_bytes=max_message_bytes,
         )
         self._model = model
@@ -95,9 +96,27 @@ class Core(Generic[AnyTransport]):
         # Without a deadline of the whole, what bounds the retries is their number.
         self._long_retry = dataclasses.replace(retry, max_attempts=retry.max_attempts or _LONG_ATTEMPTS)
         self._retry_state = _retry.RetryState(retry)
+        self._can_copy = transport is None
         self._transport: AnyTransport | None = transport
         self._lock = threading.Lock()  # for the opening and closing of the transport
         self._closing = threading.Event()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, in another process as a rule, has the same settings and connections of its own."""
+        if not self._can_copy:
+            raise TypeError(f"{self!r} was given its transport, and cannot be pickled or copied")
+        endpoint = self._endpoint
+        settings: dict[str, Any] = {
+            "protocol": endpoint.protocol,
+            "model": self._model,
+            "model_version": self._model_version,
+            "timeout_s": self._timeout_s,
+            "retry": self._retry,
+            "tls": endpoint.tls or False,
+            "headers": endpoint.headers,
+            "max_message_bytes": endpoint.max_message_bytes,
+        }
+        return functools.partial(type(self), endpoint.address, **settings), ()
 
     def __repr__(self) -> str:
         state = "closed" if self._closing.is_set() else "open"
@@ -209,20 +228,6 @@ def recording(
 def decode_options(options: DecodeOptions, word_timestamps: bool) -> DecodeOptions:
     """The options with the shorthand in them."""
     return dataclasses.replace(options, word_timestamps=True) if word_timestamps else options
-
-
-def _address(url: str | None, protocol: _options.Protocol) -> str:
-    if url is None:
-        return DEFAULT_ADDRESSES[protocol]
-    scheme, separator, rest = url.partition("://")
-    if separator:
-        secure = ", tls=True" if scheme in ("https", "grpcs") else ""
-        other = "http" if scheme.startswith("http") else "grpc"
-        call = f"Client({rest.rstrip('/')!r}, protocol={other!r}{secure})"
-        raise InvalidOption(f"url is {url!r}; needs HOST:PORT without a scheme: {call}")
-    if not url or any(character.isspace() for character in url):
-        raise InvalidOption(f"url is {url!r}; needs HOST:PORT")
-    return url
 
 
 def _seconds(timeout_s: float) -> float:

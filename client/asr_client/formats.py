@@ -10,6 +10,7 @@ ctm   NIST CTM, one word a line: file, channel, start, duration (seconds), word,
 
 import html
 import json
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,13 @@ CUE_LINES = 2
 MIN_CUE_S = 1.0
 MAX_CUE_S = 7.0
 PAUSE_S = 0.6  # a silence between words that begins a new cue
+
+# What readers of subtitles may take for the end of a line, with the spaces around it; a blank line would end the cue.
+# A no-break space is none of it.
+_WHITE_SPACE = re.compile("[ \t\n\v\f\r\x1c-\x1f\x85\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]+")
+
+# JSON allows them within a string, and readers of JSON lines may take them for the end of one.
+_UNICODE_LINE_ENDS = "\x85\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}"
 
 
 @dataclass(frozen=True)
@@ -59,9 +67,9 @@ def cues(transcription: Transcription) -> list[Cue]:
 
     They last at least 1 s where the next one leaves the room.
     """
-    words = transcription.words
-    if not words and transcription.text:
-        words = (Word(transcription.text, 0.0, transcription.duration, transcription.confidence),)
+    words = _spoken(transcription.words)
+    if not words and transcription.text.strip():
+        words = [Word(transcription.text, 0.0, transcription.duration, transcription.confidence)]
     groups: list[list[Word]] = []
     for word in words:
         if groups and _belongs(groups[-1], word):
@@ -73,6 +81,11 @@ def cues(transcription: Transcription) -> list[Cue]:
         Cue(group[0].start, _cue_end(group, next_start), _lines(group))
         for group, next_start in zip(groups, next_starts, strict=False)  # of no groups: none
     ]
+
+
+def _spoken(words: Sequence[Word]) -> list[Word]:
+    """The words that there is something to read of."""
+    return [word for word in words if word.word.strip()]
 
 
 def _belongs(group: Sequence[Word], word: Word) -> bool:
@@ -101,7 +114,7 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _text(words: Sequence[Word]) -> str:
-    return " ".join(word.word for word in words)
+    return _WHITE_SPACE.sub(" ", " ".join(word.word for word in words)).strip(" ")
 
 
 def _txt(transcription: Transcription, name: str) -> str:
@@ -114,7 +127,10 @@ def _json(transcription: Transcription, name: str) -> str:
         del content["language"]
     if not transcription.alternatives:
         del content["alternatives"]
-    return json.dumps({"audio": name, **content}, ensure_ascii=False) + "\n"
+    text = json.dumps({"audio": name, **content}, ensure_ascii=False)
+    for end in _UNICODE_LINE_ENDS:
+        text = text.replace(end, f"\\u{ord(end):04x}")
+    return f"{text}\n"
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +142,9 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 def _srt(transcription: Transcription, name: str) -> str:
     return "\n".join(
-        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n" + "".join(f"{line}\n" for line in cue.lines)
+        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
+        # The arrow would make a line of times of it, and there is no way to escape it.
+        + "".join(f"{line.replace('-->', '->')}\n" for line in cue.lines)
         for number, cue in enumerate(cues(transcription), 1)
     )
 
@@ -151,7 +169,7 @@ def _ctm(transcription: Transcription, name: str) -> str:
     return "".join(
         f"{file} 1 {word.start:.3f} {max(0.0, word.end - word.start):.3f} {'_'.join(word.word.split())} "
         f"{word.confidence:.3f}\n"
-        for word in transcription.words
+        for word in _spoken(transcription.words)
     )
 
 

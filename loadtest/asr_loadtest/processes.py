@@ -3,12 +3,12 @@
 psutil is the maintained library that knows processes; Linux's own /proc adds what it lacks, the shared memory.
 """
 
-import ipaddress
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import psutil
+from asr_client._address import is_loopback
 
 from asr_loadtest.results import ResourceSample
 
@@ -72,15 +72,6 @@ class ServerProcesses:
             return None
         spent_s = sum(seconds - previous.get(key, 0.0) for key, seconds in self._cpu_s.items())
         return spent_s / (now_s - previous_s)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine by its very name."""
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listener(port: int) -> psutil.Process | None:

@@ -18,6 +18,7 @@ from asr_loadtest.users import AsrUser  # isort: skip  # before anything that ge
 import gevent
 import tritonclient.grpc as triton
 from asr_client import AsrError
+from asr_client._address import proxy_arguments
 from asr_client._live import STREAM_SUFFIX
 from locust import constant, task
 
@@ -110,7 +111,7 @@ def _pace(url: str, model: str) -> Pace:
     Raises:
         NotReady: it does not answer, or has no such model.
     """
-    client = triton.InferenceServerClient(url)
+    client = triton.InferenceServerClient(url, channel_args=proxy_arguments(url) or None)
     try:
         return Pace.of(parameters_of(client.get_model_config(model, as_json=True)))
     except triton.InferenceServerException as error:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from asr_client import Tls
+from asr_client._address import proxy_arguments
 
 from asr_loadtest.results import MemberLoad
 
@@ -174,6 +175,7 @@ class MemberStatistics:
                 root_certificates=tls and tls.ca_file,
                 private_key=tls and tls.key_file,
                 certificate_chain=tls and tls.cert_file,
+                channel_args=proxy_arguments(self._url) or None,
             )
         import tritonclient.http.aio as triton_http
 

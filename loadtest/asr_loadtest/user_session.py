@@ -5,7 +5,7 @@ from typing import Any
 
 import gevent
 from asr_client import AsrError, Client, RetryPolicy, Transcription
-from asr_client._core import DEFAULT_ADDRESSES
+from asr_client._address import DEFAULT_ADDRESSES
 from locust.env import Environment
 from locust.runners import WorkerRunner
 from tqdm import tqdm

@@ -51,7 +51,7 @@ def reserve(host: str, wanted: Ports) -> Ports:
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches the address. A name that has none counts: nothing can listen there."""
     try:
-        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host.removeprefix("[").removesuffix("]"), 0, type=socket.SOCK_STREAM)
     except OSError:
         return True
     return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)

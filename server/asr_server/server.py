@@ -105,7 +105,7 @@ class TritonServer:
         log: LogHook = to_stderr,
     ) -> None:
         self._repository = Path(repository)
-        self._host = host
+        self._host = host.removeprefix("[").removesuffix("]")
         self._wanted_ports = Ports(http_port, grpc_port, metrics_port)
         self._tritonserver = tritonserver
         self._verbose = verbose
@@ -208,7 +208,7 @@ class TritonServer:
         command = [
             str(found.binary),
             f"--model-repository={_shell_safe(self._repository.absolute(), scratch / 'repository')}",
-            *(f"--{service}-address={self._host}" for service in ("http", "grpc", "metrics")),
+            *(f"--{service}-address={_bind_address(service, self._host)}" for service in ("http", "grpc", "metrics")),
             f"--http-port={ports.http}",
             f"--grpc-port={ports.grpc}",
             f"--metrics-port={ports.metrics}",
@@ -286,6 +286,13 @@ class TritonServer:
         self.grpc_url, self.http_url, self.metrics_url = (
             _host_and_port(*self._address(port)) for port in (ports.grpc, ports.http, ports.metrics)
         )
+
+
+def _bind_address(service: str, host: str) -> str:
+    """Return the host as the service takes it: each has a spelling of its own for an IPv6 address."""
+    if ":" not in host:
+        return host
+    return f"[{host}]" if service == "grpc" else f"ipv6:{host}"
 
 
 def _host_and_port(host: str, port: int) -> str:

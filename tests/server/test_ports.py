@@ -58,6 +58,8 @@ def test_a_port_that_cannot_be() -> None:
         ("0.0.0.0", False),
         ("0", False),
         ("::", False),
+        ("[::1]", True),
+        ("[::]", False),
         ("192.0.2.1", False),
     ],
 )

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import processes
 import pytest
 import tiny_models
 import tritonclient.grpc as grpcclient
+import tritonclient.http as httpclient
 from asr_server import RepositoryError, TritonServer
 from tritonclient.utils import InferenceServerException
 
@@ -68,6 +70,28 @@ def test_requests_of_different_lengths_share_batches_and_stay_apart(server: Trit
         statistics = client.get_inference_statistics("sums").model_stats[0]
     assert statistics.inference_count == sum(1 + samples % 3 for samples in range(1, 101))
     assert statistics.execution_count < 50
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as listener:
+            listener.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::]"])
+def test_an_ipv6_address(host: str, tmp_path: Path) -> None:
+    """Triton's three services take it in two spellings, neither of them the usual one for HTTP."""
+    tiny_models.add_echo(tmp_path)
+    with TritonServer(tmp_path, host=host, **ANY_PORTS) as running:
+        assert running.grpc_url.startswith("[::1]:")
+        assert running.http_url.startswith("[::1]:")
+        assert echo(running) == [1.0, 2.0]
+        with httpclient.InferenceServerClient(running.http_url) as client:
+            assert client.is_model_ready("echo")
 
 
 def test_two_servers_at_once(server: TritonServer, tmp_path: Path) -> None:

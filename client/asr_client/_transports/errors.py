@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from tritonclient.utils import InferenceServerException
 
 from asr_client import _errors
+from asr_client._address import proxy_of
 from asr_client._transports.base import PROTOCOL_NAMES, Endpoint
 
 _CODE_OF_HTTP_STATUS = {
@@ -157,7 +158,9 @@ def _was_cut_off(message: str) -> bool:
 def _hint(endpoint: Endpoint) -> str:
     port = "8001" if endpoint.protocol == "grpc" else "8000"
     name = PROTOCOL_NAMES[endpoint.protocol]
-    return f" (is the server running, and is this its {name} port? Triton's default is {port})"
+    proxy = proxy_of(endpoint.address) if endpoint.protocol == "grpc" else None
+    way = f"; {proxy} is set, and gRPC goes through that proxy unless no_proxy names the host" if proxy else ""
+    return f" (is the server running, and is this its {name} port? Triton's default is {port}{way})"
 
 
 def _other_port(endpoint: Endpoint) -> str:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_grpc_aio
 
+from asr_client._address import proxy_arguments
 from asr_client._live import Live
 from asr_client._protocol import Answer, InferLong, Operation, Tensors
 from asr_client._transports.base import Endpoint
@@ -32,6 +33,7 @@ def _client(client_class: Any, endpoint: Endpoint) -> Any:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 1_000),
             ("grpc.max_reconnect_backoff_ms", 2_000),
+            *proxy_arguments(endpoint.address),
         ],
     )
 

@@ -66,7 +66,7 @@ class Connection:
     @property
     def address(self) -> str:
         """HOST:PORT, also where the default is meant."""
-        from asr_client._core import DEFAULT_ADDRESSES
+        from asr_client._address import DEFAULT_ADDRESSES
 
         return self.url or DEFAULT_ADDRESSES[self.protocol]
 

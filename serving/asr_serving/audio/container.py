@@ -5,6 +5,7 @@ it does not know (M4A/AAC, WebM, AMR, WMA …), goes to FFmpeg's libraries (thro
 package is needed.
 """
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -29,13 +30,21 @@ _SLACK_S = 60.0
 # libsndfile 1.2 loses 6 kB of memory with each Ogg file that it refuses, of which a few bytes are enough; and until its
 # first seek it does not leave out the pre-skip of Ogg Opus (RFC 7845, 4.2).
 _OGG = b"OggS"
+# libsndfile steps over an ID3 tag before a WAV or an AIFF, and then leaves as many bytes unread at the end. FFmpeg does
+# not read such a file at all.
+_ID3 = b"ID3"
+_MAX_TAGS = 8  # one of each version at most is what programs write; a file of nothing but tags would keep us busy
+_TAGGED = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM")
+# Of the energy that channels without relation to each other leave in their mean. What leaves less cancels itself out:
+# a balanced line in a stereo socket has the voice in one channel and its mirror image in the other.
+_CANCELLED = 0.01
 SUPPORTED = "WAV, FLAC, OGG (Opus, Vorbis), MP3, M4A/AAC, WebM, AIFF, AMR, WMA, or raw PCM with its encoding"
 PCM_DTYPES: dict[str, "np.dtype[Any]"] = {"pcm_s16le": np.dtype("<i2"), "pcm_f32le": np.dtype("<f4")}
 
 # FFmpeg guesses the container by content; without a list, a text could pass for a playlist that names other files.
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,mp3,ogg,flac,wav,w64,aiff,caf,asf,amr,ac3,eac3,au,avi,mpegts"
 
-Block = tuple[NDArray[np.float32], int]  # float32 `[samples]`, the mean of the channels; and the sampling rate in Hz
+Block = tuple[NDArray[np.float32], int]  # float32 `[samples]`, see `downmix`; and the sampling rate in Hz
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,48 @@ def blocks(file: BinaryIO, pcm: PcmFormat | None = None) -> Iterator[Block]:
     file.seek(0)
     if not size:
         raise AudioError(f"AUDIO is empty: 0 bytes; needs {SUPPORTED}")
-    return _pcm_blocks(file, size, pcm) if pcm else _file_blocks(file, size)
+    if pcm:
+        return _pcm_blocks(file, size, pcm)
+    skipped = _tags_before(file)
+    return _file_blocks(io.BufferedReader(_Rest(file, skipped)) if skipped else file, size - skipped)
+
+
+class _Rest(io.RawIOBase):
+    """A file without its first bytes."""
+
+    def __init__(self, file: BinaryIO, skipped: int) -> None:
+        self._file = file
+        self._skipped = skipped
+        self.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = self._skipped if whence == os.SEEK_SET else 0
+        return self._file.seek(start + offset, whence) - self._skipped
+
+
+def _tags_before(file: BinaryIO) -> int:
+    """Return the bytes that ID3 tags take up before a WAV or an AIFF; 0 before anything else."""
+    position, head = 0, file.read(10)
+    for _ in range(_MAX_TAGS):
+        if head[:3] != _ID3 or len(head) < 10:
+            break
+        size = 0
+        for byte in head[6:]:
+            size = size << 7 | byte & 0x7F
+        has_footer = head[5] & 0x10
+        position = file.seek(position + 10 + size + (10 if has_footer else 0))
+        head = file.read(10)
+    file.seek(0)
+    return position if head[:4] in _TAGGED else 0
 
 
 def _plausible(pieces: Iterator[Block], size: int, bytes_per_s: int) -> Iterator[Block]:
@@ -86,11 +136,11 @@ def _pcm_blocks(file: BinaryIO, size: int, pcm: PcmFormat) -> Iterator[Block]:
         samples = np.frombuffer(data, dtype).reshape(-1, pcm.channels)
         if dtype.kind == "i":
             samples = samples.astype(np.float32) / np.float32(32768)
-        yield _downmix(samples), pcm.sampling_rate
+        yield downmix(samples), pcm.sampling_rate
 
 
 def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
-    if file.read(len(_OGG)) == _OGG:
+    if _is_for_ffmpeg(file.read(4)):
         yield from _ffmpeg_blocks(file, size, None)
         return
     file.seek(0)
@@ -118,11 +168,19 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
             raise AudioError(f"FLAC is cut short: header says {opened.frames} frames, {frames} are here")
 
 
+def _is_for_ffmpeg(head: bytes) -> bool:
+    """Whether libsndfile is not to be asked about a file that begins so.
+
+    It takes two bytes for an MP3 of layer I, which hardly anybody has ever written: the mark of UTF-16 is such a pair.
+    """
+    return head == _OGG or (head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE6)
+
+
 def _sound_blocks(opened: soundfile.SoundFile) -> Iterator[Block]:
     for piece in opened.blocks(max(1, _BLOCK_SAMPLES // opened.channels), dtype="float32", always_2d=True):
         if not len(piece):  # the header claims more, perhaps without end
             return
-        yield _downmix(piece), opened.samplerate
+        yield downmix(piece), opened.samplerate
 
 
 def _check_format(rate: int, channels: int) -> None:
@@ -133,9 +191,17 @@ def _check_format(rate: int, channels: int) -> None:
         raise AudioError(f"audio has {channels} channels; needs 1 to {MAX_CHANNELS}")
 
 
-def _downmix(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`[frames, channels]` -> `[frames]`, the mean of the channels."""
-    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+def downmix(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`[frames, channels]` -> `[frames]`: the mean of the channels, or one of them where they cancel each other out."""
+    channels = samples.shape[1]
+    if channels == 1:
+        return samples[:, 0]
+    mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+    energies = np.einsum("ij,ij->j", samples, samples)
+    if np.einsum("i,i", mono, mono) < _CANCELLED * energies.sum() / channels**2:
+        # The first that is loud, not the loudest: which of a pair that is may change from block to block.
+        return samples[:, int(np.argmax(energies >= energies.max() / 2))]
+    return mono
 
 
 def _check_wav_is_whole(file: BinaryIO, size: int) -> None:
@@ -171,7 +237,10 @@ def _ffmpeg_blocks(file: BinaryIO, size: int, refused: str | None) -> Iterator[B
         with av.open(file, "r", options=options) as container:
             if not container.streams.audio:
                 raise AudioError(f"file holds no audio stream; needs {SUPPORTED}")
-            yield from _plausible(_stream_blocks(container), size, _FEW_BYTES_PER_S)
+            tracks, best = container.streams.audio, container.streams.best("audio")
+            # Of several, the one that its maker marked as the default.
+            track = tracks.index(best) if best in tracks else 0
+            yield from _plausible(_stream_blocks(container, track), size, _FEW_BYTES_PER_S)
     except (av.error.FFmpegError, ValueError, EOFError, OverflowError) as unreadable:
         if isinstance(unreadable, AudioError):
             raise
@@ -183,16 +252,16 @@ def _ffmpeg_blocks(file: BinaryIO, size: int, refused: str | None) -> Iterator[B
         ) from unreadable
 
 
-def _stream_blocks(container: "av.container.InputContainer") -> Iterator[Block]:
+def _stream_blocks(container: "av.container.InputContainer", track: int) -> Iterator[Block]:
     # Float keeps every sample format's full range; the rate stays as it is, soxr changes it better. Interleaved: PyAV
     # reads past the end of its list of planes, and crashes, when there is one for each of more than eight channels.
     to_float = av.AudioResampler(format="flt")
     rate = 0
-    for frame in container.decode(audio=0):
+    for frame in container.decode(audio=track):
         _check_format(frame.sample_rate, frame.layout.nb_channels)
         for piece in to_float.resample(frame):
             if rate and piece.sample_rate != rate:
                 raise AudioError(f"sampling rate changes from {rate} to {piece.sample_rate} Hz within the file")
             rate = piece.sample_rate
             samples = piece.to_ndarray().astype(np.float32, copy=False)
-            yield _downmix(samples.reshape(-1, piece.layout.nb_channels)), rate
+            yield downmix(samples.reshape(-1, piece.layout.nb_channels)), rate

@@ -12,7 +12,7 @@ from asr_contract.errors import AudioError, QueueFull, SequenceError
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-from asr_serving.audio.container import PCM_DTYPES, PcmFormat
+from asr_serving.audio.container import PCM_DTYPES, PcmFormat, downmix
 from asr_serving.audio.waveform import check_samples
 from asr_serving.ctc.heard import Heard
 from asr_serving.live.listening import Listener, Pace, Segment
@@ -114,7 +114,7 @@ class Stream:
         self._rest = data[whole:]
         samples = np.frombuffer(data[:whole], self._dtype).reshape(-1, self.pcm.channels)
         scale = 32768 if self._dtype.kind == "i" else 1
-        mono: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32) / np.float32(scale)
+        mono = downmix(samples.astype(np.float32)) / np.float32(scale)
         if len(mono):
             check_samples(mono)
         if self._resampler is None:
