@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO_REPOSITORY := build/demo
 DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
-CODE := cli client export server loadtest demo benchmarks tests model_repository
+CODE := cli client contract export server loadtest demo benchmarks tests model_repository
 PYTEST := $(BIN)/python -m pytest
 SERVE_OPTIONS ?=
 

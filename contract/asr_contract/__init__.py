@@ -1,0 +1,1 @@
+"""What all sides of the kit agree on; it imports none of them."""
