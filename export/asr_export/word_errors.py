@@ -5,9 +5,8 @@ Recordings are decoded by the very code that the service runs; words are compare
 """
 
 from dataclasses import dataclass
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from asr_contract.manifest import Entry, ManifestError
@@ -15,10 +14,10 @@ from asr_contract.manifest import read as read_manifest
 from asr_contract.word_errors import Score, compare, normalize
 from numpy.typing import NDArray
 
+from asr_export import served_code
 from asr_export.checkpoint import Checkpoint
 from asr_export.errors import ExportError, GateError
 from asr_export.gate import Feed, ask_pytorch, open_session, ragged_feed, run_graph
-from asr_export.model_folder import template_folder
 
 _EXTRAS = "triton-asr-kit[export,server,evaluate]"
 
@@ -115,21 +114,15 @@ def _read(manifest: Path) -> list[Entry]:
     return entries
 
 
-def _audio_module() -> Any:
-    path = template_folder() / "preprocess" / "1" / "audio.py"
-    spec = spec_from_file_location("asr_export_audio", path)
-    if spec is None or spec.loader is None:
-        raise ExportError(f"cannot load {path}")
-    module = module_from_spec(spec)
+def _audio_module() -> ModuleType:
     try:
         import jiwer  # noqa: F401  (needed at the end: better to miss it now)
 
-        spec.loader.exec_module(module)
+        return served_code.load("preprocess", "audio")
     except ModuleNotFoundError as error:
         raise ExportError(
             f'--check-manifest needs the package {error.name}, which is missing: pip install "{_EXTRAS}"'
         ) from error
-    return module
 
 
 def _transcript(checkpoint: Checkpoint, log_probs: NDArray[np.float32]) -> str:
