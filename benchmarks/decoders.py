@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jiwer
 import numpy as np
 import onnxruntime as ort
+from error_rates import wer_percent
 from machine import machine
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -147,8 +147,8 @@ def quality(decoder: Decoder, sentences: Sequence[Sentence], asked: DecodeOption
     plain = [(one, text) for one, text in zip(sentences, heard, strict=True) if not one.name]
     return {
         "recall": round(100 * statistics.fmean(one.name in text.split() for one, text in named), 1),
-        "wer_with_names": round(100 * jiwer.wer([one.text for one, _ in named], [text for _, text in named]), 2),
-        "wer_without": round(100 * jiwer.wer([one.text for one, _ in plain], [text for _, text in plain]), 2),
+        "wer_with_names": wer_percent((one.text, text) for one, text in named),
+        "wer_without": wer_percent((one.text, text) for one, text in plain),
         "false_alarms": sum(word in names for _, text in plain for word in text.split()),
     }
 

@@ -27,8 +27,10 @@ import jiwer
 import numpy as np
 import soundfile
 from asr_client import Audio, Client, Transcription
+from asr_contract.word_errors import normalize
 from asr_loadtest.processes import ServerProcesses
 from asr_server import TritonServer
+from error_rates import wer_percent
 from machine import machine
 from numpy.typing import NDArray
 from overload import memory_mb, peak_mb
@@ -142,7 +144,7 @@ def measure(server: TritonServer, clips: Sequence[Clip], pauses: Recording, with
             one, seconds, most_mb = timed(processes, lambda: client.transcribe(pauses.file))
             one_times.append(seconds)
             one_mb = max(one_mb, most_mb)
-        texts = [outcome.unwrap().text.lower() for outcome in outcomes]
+        texts = [outcome.unwrap().text for outcome in outcomes]
         clips_s, one_s = statistics.median(clips_times), statistics.median(one_times)
         other, other_s, other_mb = timed(processes, lambda: client.transcribe(without.file))
         three, three_s, three_mb = timed(
@@ -150,7 +152,7 @@ def measure(server: TritonServer, clips: Sequence[Clip], pauses: Recording, with
         )
     spoken = [" ".join(word for word, _ in clip.words) for clip in clips]
     clip_seconds = sum(len(clip.samples) for clip in clips) / SAMPLE_RATE
-    clip_wer = round(100 * jiwer.wer(spoken, texts), 2)
+    clip_wer = wer_percent(zip(spoken, texts, strict=True))
     clips_rtfx = clip_seconds / clips_s
     rows = {
         "short clips": {"wer": clip_wer, "rtfx": round(clips_rtfx, 1)},
@@ -167,7 +169,7 @@ def measure(server: TritonServer, clips: Sequence[Clip], pauses: Recording, with
         "seams": {
             "of the recording with pauses": len(pauses.seams_s),
             "of the recording without": len(without.seams_s),
-            "lost or doubled in a second": errors(without, other.text.lower()),
+            "lost or doubled in a second": errors(without, normalize(other.text)),
         },
         "memory_mb": {
             "before": round(before_mb, 1),
@@ -201,7 +203,7 @@ def timed(processes: ServerProcesses, work: Callable[[], Result]) -> tuple[Resul
 def row(recording: Recording, heard: Transcription, seconds: float) -> dict[str, float]:
     """Word error rate in percent, and seconds of audio per second."""
     truth = " ".join(word for word, _ in recording.words)
-    return {"wer": round(100 * jiwer.wer(truth, heard.text.lower()), 2), "rtfx": round(recording.seconds / seconds, 1)}
+    return {"wer": wer_percent([(truth, heard.text)]), "rtfx": round(recording.seconds / seconds, 1)}
 
 
 def errors(recording: Recording, heard: str) -> dict[str, float]:

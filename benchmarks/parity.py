@@ -1,11 +1,12 @@
 """Measure how close every kind of exported graph is to its checkpoint, and write docs/parity.md.
 
-    python benchmarks/parity.py
+    python benchmarks/parity.py [--kinds wav2vec2-group-norm,…] [--output FILE]
 
 Traces a random checkpoint of each kind (and the demo checkpoint) with both exporters, and converts the graphs to every
 precision. Each goes through the gate of an export, so that one which does not pass is an error and not a row.
 """
 
+import argparse
 import json
 import shutil
 import sys
@@ -33,6 +34,7 @@ import tiny_checkpoints  # noqa: E402
 import tiny_whisper  # noqa: E402
 
 WHISPERS = {f"whisper-{kind}": kind for kind in tiny_whisper.KINDS}
+KINDS = [*tiny_checkpoints.KINDS, DEMO, *WHISPERS]
 
 BOTH = f"TorchScript at opset {OPSETS['torchscript']}, dynamo at {OPSETS['dynamo']}"
 HEAD = f"""# Parity with PyTorch
@@ -73,15 +75,21 @@ COLUMNS = (
 
 def main() -> None:
     """Export every kind in every way and write the page."""
-    kinds = [*tiny_checkpoints.KINDS, DEMO, *WHISPERS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kinds", help=f"comma-separated; by default all of {', '.join(KINDS)}")
+    parser.add_argument("--output", type=Path, default=PAGE)
+    arguments = parser.parse_args()
+    kinds = arguments.kinds.split(",") if arguments.kinds else KINDS
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        parser.error(f"--kinds has {', '.join(unknown)}; needs some of {', '.join(KINDS)}")
     rows = [list(COLUMNS), ["---"] * len(COLUMNS)]
     for kind in tqdm(kinds, unit="kind", file=sys.stderr):
         with tempfile.TemporaryDirectory() as work:
             rows += [whisper_row(kind, Path(work))] if kind in WHISPERS else rows_of(kind, Path(work))
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "onnxruntime", "onnxscript"))
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    PAGE.write_text(f"{HEAD}{table}\n\n{versions}, on CPU.\n", encoding="utf-8")
-    print(f"{len(kinds)} kinds, {len(rows) - 2} graphs: {PAGE}")
+    arguments.output.write_text(f"{HEAD}{table}\n\n{versions}, on CPU.\n", encoding="utf-8")
+    print(f"{len(kinds)} kinds, {len(rows) - 2} graphs: {arguments.output}")
 
 
 def rows_of(kind: str, work: Path) -> Iterator[list[str]]:

@@ -1,6 +1,6 @@
 """What fewer bits cost and bring on a CPU: word error rate and speed of fp16 and int8 beside fp32, in one run.
 
-    python benchmarks/precision.py CHECKPOINT MANIFEST [--rounds 9]
+    python benchmarks/precision.py CHECKPOINT MANIFEST [--rounds 9] [--without-base-size] [--result FILE]
 
 Word error rates: the checkpoint's graphs on the manifest's recordings, in batches as they are served, behind the gate
 of an export. Speed: the same graphs, and those of a base-size model (95 M parameters) with random weights, whose speed
@@ -47,11 +47,15 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--without-base-size", action="store_true", help="measure the speed of the checkpoint alone")
+    parser.add_argument("--result", type=Path, default=RESULT)
     arguments = parser.parse_args()
     speech = np.concatenate(samples_of(arguments.manifest))
     with tempfile.TemporaryDirectory() as work:
         graphs, errors = export(arguments.checkpoint, arguments.manifest, Path(work) / "demo")
-        models = {"demo": graphs, "base-size": base_size(Path(work) / "base")}
+        models = {"demo": graphs}
+        if not arguments.without_base_size:
+            models["base-size"] = base_size(Path(work) / "base")
         figures = {
             "word_errors": errors,
             "megabytes": {
@@ -60,11 +64,10 @@ def main() -> None:
             },
             "speed": {model: measure(paths, speech, arguments.rounds) for model, paths in models.items()},
         }
-    RESULT.parent.mkdir(exist_ok=True)
     about = {**machine(("onnxruntime", "onnx", "numpy", "triton-asr-kit")), "rounds": arguments.rounds}
-    RESULT.write_text(json.dumps({"machine": about, "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    arguments.result.write_text(json.dumps({"machine": about, "figures": figures}, indent=2) + "\n", encoding="utf-8")
     print(table(figures))
-    print(f"written to {RESULT}", file=sys.stderr)
+    print(f"written to {arguments.result}", file=sys.stderr)
 
 
 def export(checkpoint: Path, manifest: Path, work: Path) -> tuple[dict[Precision, Path], dict[Precision, Any]]:

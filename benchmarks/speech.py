@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from asr_contract import manifest as manifests
 from numpy.typing import NDArray
 
 RATE = 16_000
@@ -38,8 +39,7 @@ def from_samples(samples: NDArray[np.float32]) -> Recording:
 
 def samples_of(manifest: Path) -> list[NDArray[np.float32]]:
     """The manifest's recordings, decoded, mono, at 16 kHz; those that libsndfile does not read are left out."""
-    rows = manifest.read_text(encoding="utf-8").splitlines()[1:]
-    files = [manifest.parent / row.split("\t")[0] for row in rows]
+    files = [entry.path for entry in manifests.read(manifest)]
     decoded = [soundfile.read(file, dtype="float32", always_2d=True) for file in files if file.suffix != ".m4a"]
     return [soxr.resample(samples.mean(axis=1), rate, RATE) for samples, rate in decoded]
 

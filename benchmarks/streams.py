@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jiwer
 import numpy as np
 from asr_client import AsyncClient, Audio, Client
 from asr_server import TritonServer
+from error_rates import wer_percent
 from machine import machine
 from numpy.typing import NDArray
 
@@ -120,7 +120,7 @@ def alone(url: str, scripts: Sequence[Script]) -> float:
     with Client(url) as client:
         outcomes = client.transcribe_many([Audio(sentence.samples, SAMPLE_RATE) for sentence in said])
     truth = [" ".join(word.word for word in sentence.words) for sentence in said]
-    return round(100 * jiwer.wer(truth, [outcome.unwrap().text.lower() for outcome in outcomes]), 2)
+    return wer_percent(zip(truth, [outcome.unwrap().text for outcome in outcomes], strict=True))
 
 
 async def play(url: str, scripts: Sequence[Script]) -> list[Seen]:
@@ -135,7 +135,7 @@ async def play(url: str, scripts: Sequence[Script]) -> list[Seen]:
             async for result in client.stream(paced(what, seen), sampling_rate=SAMPLE_RATE):
                 now = time.perf_counter() - seen.begin
                 if result.is_final:
-                    seen.finals.append((now, result.text.lower(), result.start or 0.0, seen.partials))
+                    seen.finals.append((now, result.text, result.start or 0.0, seen.partials))
                     seen.partials = []
                 else:
                     seen.partials.append((now, len(result.text.split())))
@@ -186,7 +186,7 @@ def figures(scripts: Sequence[Script], streams: Sequence[Seen]) -> dict[str, Any
         "final_p95_s": quantile(finals, 0.95),
         "words": len(words),
         "late_pieces": round(sum(seen.late for seen in streams) / pieces, 4),
-        "wer": round(100 * jiwer.wer(truth, heard), 2),
+        "wer": wer_percent(zip(truth, heard, strict=True)),
     }
 
 

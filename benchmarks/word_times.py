@@ -39,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--sentences", type=int, default=200)
+    parser.add_argument("--result", type=Path, default=RESULT)
     arguments = parser.parse_args()
     rng = random.Random("word times")
     speech = [synthesise(held_out_sentence(rng, 1), rng.choice(HELD_OUT_VOICES)) for _ in range(arguments.sentences)]
@@ -49,8 +50,7 @@ def main() -> None:
     ):
         items = [Audio(one.samples, SAMPLE_RATE) for one in speech]
         figures = {name: compare(speech, client, items, options) for name, options in DECODERS.items()}
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    arguments.result.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(
         "| decoder | words | edge, ms | bias (median) | median error | 95 % within | within 40 ms |",
         "|---" * 7 + "|",

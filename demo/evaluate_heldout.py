@@ -8,7 +8,6 @@ python demo/evaluate_heldout.py --timing        where the letters come, against 
 from __future__ import annotations
 
 import argparse
-import csv
 import random
 import sys
 from collections.abc import Sequence
@@ -17,9 +16,10 @@ from itertools import groupby
 from pathlib import Path
 
 import av
-import jiwer
 import numpy as np
 import torch
+from asr_contract import manifest as manifests
+from asr_contract.word_errors import compare
 from grammar import held_out_sentence
 from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, Audio, Augmentation, Voice, augment, synthesise
 from tqdm import tqdm
@@ -86,9 +86,7 @@ def held_out_utterances(count: int, seed: int, clean: bool = False) -> list[Utte
 
 def sample_utterances(manifest: Path) -> list[Utterance]:
     """The recordings of a manifest with the columns `audio` and `text`."""
-    with manifest.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    return [Utterance(row["audio"], read_audio(manifest.parent / row["audio"]), row["text"]) for row in rows]
+    return [Utterance(entry.audio, read_audio(entry.path), entry.text) for entry in manifests.read(manifest)]
 
 
 def read_audio(path: Path) -> Audio:
@@ -106,14 +104,11 @@ def report(recogniser: Recogniser, utterances: Sequence[Utterance], each: bool) 
     names = list(dict.fromkeys(item.name for item in utterances))
     for name in names:
         pairs = [(item.text, text) for item, text in zip(utterances, hypotheses, strict=True) if item.name == name]
-        wer = jiwer.wer([text for text, _ in pairs], [text for _, text in pairs])
-        print(f"{name:22} {wer:6.1%}  {pairs[0][1] if each else ''}".rstrip())
-    references = [item.text for item in utterances]
-    output = jiwer.process_words(references, hypotheses)
-    words = output.hits + output.substitutions + output.deletions
+        print(f"{name:22} {compare(pairs).wer or 0:6.1%}  {pairs[0][1] if each else ''}".rstrip())
+    found = compare(zip((item.text for item in utterances), hypotheses, strict=True))
     seconds = sum(len(item.audio) for item in utterances) / SAMPLE_RATE
-    print(f"{len(utterances)} clips, {words} words, {seconds:.0f} s of audio")
-    print(f"total WER {output.wer:.2%}  CER {jiwer.cer(references, hypotheses):.2%}")
+    print(f"{len(utterances)} clips, {found.words} words, {seconds:.0f} s of audio")
+    print(f"total WER {found.wer or 0:.2%}  CER {found.cer or 0:.2%}")
 
 
 def report_silence(recogniser: Recogniser) -> None:

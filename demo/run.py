@@ -3,6 +3,7 @@
 python demo/run.py REPOSITORY MANIFEST
 """
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,11 @@ from asr_server import TritonServer, TritonServerError
 
 def main() -> int:
     """Serve, evaluate, stop; the exit code is that of `triton-asr evaluate`."""
-    repository, manifest = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("manifest", type=Path)
+    arguments = parser.parse_args()
+    repository, manifest = arguments.repository, str(arguments.manifest)
     command = Path(sys.executable).with_name("triton-asr")
     log: list[str] = []
     print(f"$ triton-asr serve {repository}", file=sys.stderr)

@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import jiwer
 import numpy as np
 import torch
 import torch.nn.functional as F
 from acoustic_model import BLANK, BlockConvolutions, build_model, encode, export, frame_counts, greedy, padded
+from asr_contract.word_errors import compare
 from grammar import held_out_sentence, training_sentence
 from synthesis import (
     HELD_OUT_VOICES,
@@ -185,7 +185,7 @@ class HeldOut:
         model.train(False)
         hypotheses = greedy(model, self.clips)
         model.train()
-        return float(jiwer.wer(self.texts, hypotheses))
+        return compare(zip(self.texts, hypotheses, strict=True)).wer or 0.0
 
 
 def training_step(model: Wav2Vec2ForCTC, optimizer: torch.optim.Optimizer, batch: Batch) -> float:

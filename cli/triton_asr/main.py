@@ -31,7 +31,7 @@ EXTRAS: dict[str, str | None] = {
     "loadtest": "loadtest",
     "tune": "loadtest",
 }
-OUR_PACKAGES = frozenset(("asr_client", "asr_export", "asr_loadtest", "asr_server", "triton_asr"))
+OUR_PACKAGES = frozenset(("asr_client", "asr_contract", "asr_export", "asr_loadtest", "asr_server", "triton_asr"))
 
 app = typer.Typer(
     name="triton-asr",

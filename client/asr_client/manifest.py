@@ -1,87 +1,20 @@
-"""Evaluation manifests: which recording says what.
+"""Evaluation manifests, by the kit's one reader, with this package's error."""
 
-TSV has a header that names the columns `audio` and `text` (others are ignored); JSONL has one object a line with these
-keys. Paths are relative to the manifest.
-"""
-
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from asr_contract import manifest as manifests
+from asr_contract.manifest import Entry
 
 from asr_client._errors import InvalidManifest
 
-COLUMNS = ("audio", "text")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One recording and its reference."""
-
-    audio: str  # as the manifest has it
-    path: Path  # where it is
-    text: str  # what is said; may be empty
-
 
 def read(manifest: Path) -> list[Entry]:
-    """The entries of a manifest, in order. JSONL is told from TSV by the first character.
+    """Return the entries of a manifest, in order; see `asr_contract.manifest`.
 
     Raises:
         InvalidManifest: it cannot be read, a line is malformed, or there are no entries.
     """
     try:
-        # Not splitlines(), which also breaks at what a reference may hold, such as U+2028 or a vertical tab.
-        lines = [line.removesuffix("\r") for line in manifest.read_bytes().decode("utf-8-sig").split("\n")]
-    except (OSError, ValueError) as error:
-        raise InvalidManifest(f"cannot read manifest {manifest}: {error}") from error
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not numbered:
-        raise InvalidManifest(f"manifest {manifest} is empty; needs a header 'audio<TAB>text', or JSON lines")
-    is_json = numbered[0][1].lstrip().startswith("{")
-    parse = _parse_json if is_json else _tsv_parser(manifest, *numbered.pop(0))
-    if not numbered:
-        raise InvalidManifest(f"manifest {manifest} has a header but no recordings")
-    entries = []
-    for number, line in numbered:
-        try:
-            audio, text = parse(line)
-        except ValueError as error:
-            raise InvalidManifest(f"{manifest}, line {number}: {error}") from error
-        entries.append(Entry(audio, manifest.parent / audio, text))
-    return entries
-
-
-def _parse_json(line: str) -> tuple[str, str]:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(entry, dict):
-        raise ValueError(f"is {type(entry).__name__}; needs an object with {' and '.join(COLUMNS)}")
-    for column in COLUMNS:
-        if not isinstance(entry.get(column), str):
-            raise ValueError(f"{column} is {entry.get(column)!r}; needs a string")
-    return _entry(entry["audio"], entry["text"])
-
-
-def _tsv_parser(manifest: Path, number: int, header: str) -> Callable[[str], tuple[str, str]]:
-    names = [name.strip() for name in header.split("\t")]
-    if not set(COLUMNS) <= set(names):
-        raise InvalidManifest(
-            f"{manifest}, line {number}: header is {header!r}; needs columns audio and text, parted by a TAB"
-        )
-    audio, text = (names.index(column) for column in COLUMNS)
-
-    def parse(line: str) -> tuple[str, str]:
-        cells = line.split("\t")
-        if len(cells) != len(names):
-            raise ValueError(f"has {len(cells)} column(s), the header {len(names)}: {line!r}")
-        return _entry(cells[audio], cells[text])
-
-    return parse
-
-
-def _entry(audio: str, text: str) -> tuple[str, str]:
-    if not audio.strip():
-        raise ValueError("audio is empty; needs a path")
-    return audio.strip(), text.strip()
+        return manifests.read(manifest)
+    except manifests.ManifestError as error:
+        raise InvalidManifest(str(error)) from error

@@ -77,7 +77,7 @@ def export(
     ] = None,
     check_manifest: Annotated[
         Path | None,
-        typer.Option(help="TSV of recordings and texts: compare the graph's word error rate with PyTorch's."),
+        typer.Option(help="Recordings and texts, as for `evaluate`: compare the graph's word errors with PyTorch's."),
     ] = None,
     max_wer_loss: Annotated[
         float, typer.Option(min=0, help="Percentage points that the graph may lose on that manifest.")

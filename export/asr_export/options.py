@@ -36,7 +36,7 @@ class ExportOptions:
     precision: Precision | None = None  # of the acoustic model; None: fp16 on a GPU, fp32 elsewhere
     exporter: Exporter = "torchscript"
     gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
-    check_manifest: str | None = None  # a TSV of recordings and texts, on which word error rates are compared
+    check_manifest: str | None = None  # recordings and texts, on which word error rates are compared
     max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
     max_queue: int | None = None  # recordings that may wait for the acoustic model; None for one batch
     lm: str | None = None  # an n-gram language model for beam search: an ARPA file, or KenLM's binary form of one

@@ -51,7 +51,7 @@ def load(source: Path, *, mix: str | None = None, number: int | None = None, see
     """The recordings of a load test.
 
     Args:
-        source: a folder of audio files, or a manifest (`asr_client.manifest`), whose references come with it.
+        source: a folder of audio files, or a manifest (`asr_contract.manifest`), whose references come with it.
         mix: lengths to be made from the source, "uniform:1-20", "5" or "2:50,5:30,15:20" (`mix.parse`); None: the
             files as they are.
         number: how many; by default 50 of a mix, else all.

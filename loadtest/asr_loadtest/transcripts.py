@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from asr_client import AsrError, scoring
+from asr_client import AsrError
+from asr_contract import word_errors
 
 from asr_loadtest.errors import NotReady
 from asr_loadtest.generator import Send
@@ -84,7 +85,7 @@ def _wer(triples: Iterable[tuple[str, str, int]]) -> float | None:
     """Word error rate of (reference, transcript, how often), without case and punctuation."""
     errors = words = 0
     for reference, transcript, count in triples:
-        score = scoring.score(scoring.normalize(reference), scoring.normalize(transcript))
+        score = word_errors.compare([(reference, transcript)])
         errors += count * score.word_errors
         words += count * score.words
     return errors / words if words else None

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from asr_contract.manifest import read as read_manifest
+from asr_contract.word_errors import compare
 from asr_export import ExportError, ExportOptions, ExportResult, GateError, export_checkpoint
 from asr_export.checkpoint.loading import Checkpoint, load, locate
 from asr_export.choices import Precision
@@ -214,13 +216,27 @@ def test_a_loss_of_words_is_refused(demo: Callable[[Precision], ExportResult]) -
     assert check_word_errors(graph, checkpoint, flawless, max_loss=5, batch=16).transcripts_changed > 0
 
 
+def test_manifest_and_words_are_those_of_evaluate(demo: Callable[[Precision], ExportResult], tmp_path: Path) -> None:
+    manifest, entries = tmp_path / "manifest.jsonl", read_manifest(MANIFEST)[:4]
+    rows = [{"audio": str(entry.path), "text": entry.text.upper().replace(" ", "-") + "!"} for entry in entries]
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    checkpoint: Checkpoint = load(locate(str(DEMO / "checkpoint")))
+    spoken = hear(manifest, checkpoint, 40)
+    graph = demo("fp32").output / "acoustic" / "1" / "model.onnx"
+    found = check_word_errors(graph, checkpoint, spoken, max_loss=0.5, batch=16)
+    pairs = zip((entry.text for entry in entries), spoken.transcripts, strict=True)
+    assert found.pytorch_wer == 100 * (compare(pairs).wer or 0) < 20
+    assert found.words == sum(len(entry.text.split()) for entry in entries)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read the manifest"),
-        ("audio\ttext\n", "needs a header with the columns audio and text"),
-        ("a\tb\nx.wav\thello\n", "needs a header with the columns audio and text"),
+        (None, "cannot read manifest"),
+        ("audio\ttext\n", "has a header but no recordings"),
+        ("a\tb\nx.wav\thello\n", "line 1: header is .*; needs columns audio and text"),
         ("audio\ttext\nx.wav\t\n", "has no words"),
+        ("audio\ttext\nx.wav\t…\n", "has no words"),
         ("audio\ttext\nx.wav\thello\n", "cannot read .*x.wav"),
     ],
 )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from asr_contract import word_errors
+from asr_contract.manifest import Entry
 
 from asr_client import manifest as manifests
-from asr_client import scoring
 from asr_client._options import DecodeOptions
 from asr_client.commands import connection, decoding
 from asr_client.commands.report import Item, Report
@@ -82,9 +83,7 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _run(
-    client: "Client", entries: list[manifests.Entry], concurrency: int, normalize: bool, options: DecodeOptions
-) -> Report:
+def _run(client: "Client", entries: list[Entry], concurrency: int, normalize: bool, options: DecodeOptions) -> Report:
     """Transcribe and score all entries."""
     with progress_bar(len(entries)) as bar:
         begin = time.monotonic()
@@ -99,14 +98,14 @@ def _run(
     return Report([_item(entry, outcome, normalize) for entry, outcome in pairs], wall_s)
 
 
-def _item(entry: manifests.Entry, outcome: "Outcome", normalize: bool) -> Item:
-    prepare = scoring.normalize if normalize else str.strip
+def _item(entry: Entry, outcome: "Outcome", normalize: bool) -> Item:
+    prepare = word_errors.normalize if normalize else str.strip
     reference = prepare(entry.text)
     result = outcome.transcription
     if result is None:
         return Item(entry.audio, reference, error=str(outcome.error))
     transcript = prepare(result.text)
-    score = scoring.score(reference, transcript)
+    score = word_errors.score(reference, transcript)
     return Item(entry.audio, reference, transcript, score, result.confidence, result.duration)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from asr_contract.word_errors import Score, total
+
 from asr_client.formats import DECIMALS
-from asr_client.scoring import Score, total
 
 _GAP = "  "
 _MIN_TRANSCRIPT_WIDTH = 20

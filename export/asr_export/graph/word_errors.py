@@ -1,17 +1,17 @@
 """Word error rate of a graph beside that of its checkpoint, on recordings whose text is known.
 
-jiwer counts the edits: it is the maintained library that the field's published figures come from. Recordings are
-decoded by the very code that the service runs.
+Recordings are decoded by the very code that the service runs; words are compared as everywhere in the kit
+(`asr_contract.word_errors`).
 """
 
-import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
+from asr_contract.manifest import Entry, ManifestError
+from asr_contract.manifest import read as read_manifest
+from asr_contract.word_errors import Score, compare, normalize
 from numpy.typing import NDArray
 
 from asr_export.checkpoint.loading import Checkpoint
@@ -32,7 +32,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class WordErrors:
-    """Word error rates in percent, over all words of all recordings, without regard to case and punctuation."""
+    """Word error rates in percent, over all words of all recordings, normalized."""
 
     recordings: int
     words: int
@@ -47,7 +47,7 @@ def hear(manifest: Path, checkpoint: Checkpoint, max_seconds: float) -> Spoken:
     Must run before the model is wrapped, as `asr_export.graph.gate.make_probe`.
 
     Args:
-        manifest: TSV with the columns `audio` (paths relative to it) and `text`.
+        manifest: as `asr_contract.manifest` reads it.
         checkpoint: whose sampling rate, shortest recording and tokenizer count.
         max_seconds: the longest recording that is taken.
 
@@ -59,13 +59,13 @@ def hear(manifest: Path, checkpoint: Checkpoint, max_seconds: float) -> Spoken:
     rate = checkpoint.feature_extractor.sampling_rate
     limits = audio.Limits(rate, checkpoint.geometry.shortest, max_seconds)
     waves = []
-    for path, _ in entries:
+    for entry in entries:
         try:
-            waves.append(audio.load(path.read_bytes(), limits)[0])
+            waves.append(audio.load(entry.path.read_bytes(), limits)[0])
         except (OSError, ValueError) as error:
-            raise ExportError(f"cannot read {path} of {manifest}: {error}") from error
+            raise ExportError(f"cannot read {entry.path} of {manifest}: {error}") from error
     transcripts = [_transcript(checkpoint, ask_pytorch(checkpoint, wave)) for wave in waves]
-    return Spoken(waves, [text for _, text in entries], transcripts)
+    return Spoken(waves, [entry.text for entry in entries], transcripts)
 
 
 def check_word_errors(
@@ -86,11 +86,13 @@ def check_word_errors(
     session = open_session(path)
     runs = [spoken.waves[start : start + batch] for start in range(0, len(spoken.waves), batch)]
     transcripts = [_transcript(checkpoint, log_probs) for run in runs for log_probs in run_graph(session, run, feed)]
+    by_pytorch = compare(zip(spoken.texts, spoken.transcripts, strict=True))
+    by_graph = compare(zip(spoken.texts, transcripts, strict=True))
     found = WordErrors(
         recordings=len(spoken.waves),
-        words=sum(len(text.split()) for text in spoken.texts),
-        pytorch_wer=_wer(spoken.texts, spoken.transcripts),
-        graph_wer=_wer(spoken.texts, transcripts),
+        words=by_pytorch.words,
+        pytorch_wer=_percent(by_pytorch),
+        graph_wer=_percent(by_graph),
         transcripts_changed=sum(ours != theirs for ours, theirs in zip(transcripts, spoken.transcripts, strict=True)),
     )
     if found.graph_wer > found.pytorch_wer + max_loss:
@@ -101,20 +103,14 @@ def check_word_errors(
     return found
 
 
-def _read(manifest: Path) -> list[tuple[Path, str]]:
+def _read(manifest: Path) -> list[Entry]:
     try:
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"cannot read the manifest {manifest}: {error}") from error
-    if not rows or any(not row.get("audio") or row.get("text") is None for row in rows):
-        raise ExportError(
-            f"the manifest {manifest} needs a header with the columns audio and text, parted by a TAB, and both in "
-            "every line"
-        )
-    if not any(row["text"].split() for row in rows):
+        entries = read_manifest(manifest)
+    except ManifestError as error:
+        raise ExportError(f"--check-manifest: {error}") from error
+    if not any(normalize(entry.text) for entry in entries):
         raise ExportError(f"the manifest {manifest} has no words in its column text")
-    return [(manifest.parent / row["audio"].strip(), row["text"].strip()) for row in rows]
+    return entries
 
 
 def _waveforms() -> ModuleType:
@@ -134,9 +130,5 @@ def _transcript(checkpoint: Checkpoint, log_probs: NDArray[np.float32]) -> str:
     return str(checkpoint.tokenizer.decode(log_probs.argmax(axis=1)))
 
 
-def _wer(texts: Sequence[str], transcripts: Sequence[str]) -> float:
-    import jiwer
-
-    tools: Any = jiwer  # its transforms have no types
-    words = tools.Compose([tools.ToLowerCase(), tools.RemovePunctuation(), tools.ReduceToListOfListOfWords()])
-    return 100 * float(jiwer.wer(list(texts), list(transcripts), words, words))
+def _percent(found: Score) -> float:
+    return 100 * (found.wer or 0.0)
