@@ -27,7 +27,7 @@ import jiwer
 import numpy as np
 import soundfile
 from asr_client import Audio, Client, Transcription
-from asr_loadtest.processes import ServerProcesses
+from asr_loadtest.server_view.processes import ServerProcesses
 from asr_server import TritonServer
 from machine import machine
 from numpy.typing import NDArray

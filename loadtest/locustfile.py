@@ -10,9 +10,9 @@ StreamUser (live streams).
 
 from typing import Any
 
-from asr_loadtest.stream_users import StreamUser
-from asr_loadtest.user_session import is_worker
-from asr_loadtest.users import GrpcUser, HttpUser, OpenLoopGrpcUser, OpenLoopHttpUser
+from asr_loadtest.locust.session import is_worker
+from asr_loadtest.locust.stream_users import StreamUser
+from asr_loadtest.locust.users import GrpcUser, HttpUser, OpenLoopGrpcUser, OpenLoopHttpUser
 from locust import events
 from locust.env import Environment
 

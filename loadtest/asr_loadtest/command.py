@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from asr_client.commands import connection
 
-from asr_loadtest import course_options
+from asr_loadtest import arguments
 from asr_loadtest import mix as mixes
 from asr_loadtest.capacity import RESERVE, TOLERANCE
 from asr_loadtest.errors import LoadTestError
 from asr_loadtest.results import Arrivals, Slo
 
 if TYPE_CHECKING:
+    from asr_loadtest.loadtest import Trial
     from asr_loadtest.results import Report
-    from asr_loadtest.trial import Trial
 
 # What a promise of latency says nothing about, and yet means.
 DEFAULT_ERROR_RATE = 0.001
@@ -130,15 +130,15 @@ def loadtest(
     slo = _slo(slo_p95_ms, slo_p99_ms, slo_error_rate, slo_changed_rate)
     if slo.changed_rate is not None and not check:
         raise typer.BadParameter("--slo-changed-rate needs the comparison that --no-check leaves out")
-    chosen = course_options.Chosen(
+    chosen = arguments.Chosen(
         rates, soak, rate, closed, streams, protocol, slo, duration, max_rate, tolerance, reserve, seed
     )
-    course = course_options.of_streams(chosen) if streams is not None else course_options.of_requests(chosen)
+    course = arguments.of_streams(chosen) if streams is not None else arguments.of_requests(chosen)
 
     from asr_loadtest import recordings as profiles
-    from asr_loadtest.measurement import Settings
+    from asr_loadtest.loadtest import Trial
     from asr_loadtest.progress import TerminalProgress
-    from asr_loadtest.trial import Trial
+    from asr_loadtest.steps.settings import Settings
 
     server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
     trial = Trial(
@@ -157,7 +157,7 @@ def loadtest(
 
 def _run(trial: "Trial") -> "Report":
     """Run it, once it is clear that no package is missing: better said now than after an hour of load."""
-    from asr_loadtest import trial as trials
+    from asr_loadtest import loadtest as trials
 
     if trial.check and any(recording.text is not None for recording in trial.recordings):
         import jiwer  # noqa: F401

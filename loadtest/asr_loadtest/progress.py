@@ -7,9 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from asr_loadtest.loadtest import Progress
 from asr_loadtest.report import wording
 from asr_loadtest.results import Step
-from asr_loadtest.trial import Progress
 
 
 class TerminalProgress(Progress):

@@ -91,6 +91,19 @@ def profile(source: str, recordings: Sequence[Recording]) -> Profile:
     )
 
 
+def in_rounds(number: int, recordings: int, seed: int) -> list[int]:
+    """Which recording (0 to `recordings` - 1) each of `number` requests carries.
+
+    Every recording comes once in each round, in an order of the round's own: the same audio is offered in every part
+    of a step.
+    """
+    import numpy as np
+
+    chance = np.random.default_rng([seed, recordings])
+    rounds = range(-(-number // recordings))
+    return [int(index) for _ in rounds for index in chance.permutation(recordings)][:number]
+
+
 def _files(source: Path) -> list[tuple[Path, str | None]]:
     """Path and reference of every recording of a folder or manifest."""
     if source.is_dir():

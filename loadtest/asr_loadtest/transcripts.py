@@ -6,14 +6,16 @@ during one.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from asr_client import AsrError, scoring
+from asr_client import AsrError, Transcription, scoring
 
 from asr_loadtest.errors import NotReady
-from asr_loadtest.generator import Send
 from asr_loadtest.recordings import Recording
+
+# Has the server transcribe one recording.
+Send = Callable[[Recording], Awaitable[Transcription]]
 
 
 @dataclass(frozen=True)

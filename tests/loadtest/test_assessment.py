@@ -1,8 +1,9 @@
 import pytest
-from asr_loadtest.assessment import Observation, assess
-from asr_loadtest.generator import Exchange
 from asr_loadtest.recordings import Recording
+from asr_loadtest.requests.assessment import assess
+from asr_loadtest.requests.generator import Exchange
 from asr_loadtest.results import Load, Slo
+from asr_loadtest.server_view.watch import Observation
 from asr_loadtest.transcripts import Solo
 
 RECORDINGS = [Recording("short.wav", b"x", 1.0, "one two"), Recording("long.wav", b"x", 12.0)]

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 from asr_client import AsyncClient, RetryPolicy, Transcription
-from asr_loadtest.generator import Generator
-from asr_loadtest.measurement import Bench, Settings
 from asr_loadtest.recordings import Recording
+from asr_loadtest.requests.generator import Generator
+from asr_loadtest.requests.runner import Bench
 from asr_loadtest.results import Arrivals, Slo, Step
+from asr_loadtest.steps.settings import Settings
 from stub_triton import Behaviour, running
 
 RECORDINGS = [Recording(f"{index}.wav", bytes([index]) * 1000, 2.0) for index in range(1, 6)]

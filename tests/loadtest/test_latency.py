@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from asr_loadtest import latency
+from asr_loadtest.steps import latency
 from hypothesis import given
 from hypothesis import strategies as st
 

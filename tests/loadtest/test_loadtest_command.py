@@ -26,7 +26,7 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The console command, without what it asks of its own process."""
-    monkeypatch.setattr("asr_loadtest.generator_process.prepare", lambda: None)
+    monkeypatch.setattr("asr_loadtest.steps.generator_process.prepare", lambda: None)
 
     def call(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["triton-asr", "loadtest", *map(str, arguments)])

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from asr_loadtest import gpu_metrics
-from asr_loadtest.processes import ServerProcesses
-from asr_loadtest.resources import Resources
+from asr_loadtest.server_view import gpu_metrics
+from asr_loadtest.server_view.processes import ServerProcesses
+from asr_loadtest.server_view.resources import Resources
 
 GPU_PAGE = """# HELP nv_gpu_utilization GPU utilization rate [0.0 - 1.0)
 nv_gpu_utilization{gpu_uuid="GPU-1"} 0.75

@@ -1,6 +1,6 @@
 """What happened between two readings of Triton's counters."""
 
-from asr_loadtest.triton_statistics import Counts, Snapshot, difference
+from asr_loadtest.server_view.triton_statistics import Counts, Snapshot, difference
 
 
 def counts(requests: int, executions: int) -> Counts:

@@ -8,8 +8,8 @@ import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as triton
-from asr_loadtest.processes import ServerProcesses
-from asr_loadtest.triton_statistics import MemberStatistics, Snapshot, difference
+from asr_loadtest.server_view.processes import ServerProcesses
+from asr_loadtest.server_view.triton_statistics import MemberStatistics, Snapshot, difference
 from asr_server import TritonServer
 
 pytestmark = pytest.mark.e2e

@@ -1,10 +1,10 @@
 import pytest
-from asr_loadtest.assessment import Observation
-from asr_loadtest.live_streams import Lag, Pace, Piece, Playback, Script
 from asr_loadtest.recordings import Recording
 from asr_loadtest.results import Load, Slo
-from asr_loadtest.stream_assessment import assess
-from asr_loadtest.stream_generator import Session
+from asr_loadtest.server_view.watch import Observation
+from asr_loadtest.streams.assessment import assess
+from asr_loadtest.streams.generator import Session
+from asr_loadtest.streams.playback import Lag, Pace, Piece, Playback, Script
 from asr_loadtest.transcripts import Solo
 
 RECORDINGS = [Recording("one.wav", b"x", 2.0, "one two"), Recording("other.wav", b"x", 2.0)]

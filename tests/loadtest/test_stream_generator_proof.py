@@ -8,13 +8,12 @@ import wave
 import numpy as np
 import pytest
 from asr_client import AsyncClient, RetryPolicy
-from asr_loadtest import live_streams
-from asr_loadtest.live_streams import PIECE_S, Pace
-from asr_loadtest.measurement import Settings
 from asr_loadtest.recordings import Recording
 from asr_loadtest.results import Slo, Step
-from asr_loadtest.stream_generator import StreamGenerator
-from asr_loadtest.stream_measurement import StreamBench
+from asr_loadtest.steps.settings import Settings
+from asr_loadtest.streams.generator import StreamGenerator
+from asr_loadtest.streams.playback import PIECE_S, Pace, scripts
+from asr_loadtest.streams.runner import StreamBench
 from stub_triton import AFTER_S, CHUNK_S, ENDPOINT_S, STREAM_RATE, Behaviour, running
 
 PACE = Pace(CHUNK_S, AFTER_S, ENDPOINT_S)
@@ -44,9 +43,9 @@ def hold(behaviour: Behaviour, streams: int, seconds: float, slo: Slo = Slo()) -
             def stream(chunks, script):
                 return client.stream(chunks, sampling_rate=script.sampling_rate, channels=script.channels)
 
-            scripts = [script for _, script in live_streams.scripts(RECORDINGS, PACE)]
+            spoken = [script for _, script in scripts(RECORDINGS, PACE)]
             settings = Settings(slo, ramp_s=0.5, late_tolerance_ms=1000.0)
-            bench = StreamBench(StreamGenerator(stream, scripts, PACE), RECORDINGS, None, None, settings)
+            bench = StreamBench(StreamGenerator(stream, spoken, PACE), RECORDINGS, None, None, settings)
             return await bench.hold(streams, seconds, seed=7)
 
     for _ in range(ATTEMPTS):

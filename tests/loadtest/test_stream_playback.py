@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from asr_client import StreamResult, Word
 from asr_loadtest.errors import InvalidProfile, NotReady
-from asr_loadtest.live_streams import Pace, Playback, Script, scripts
 from asr_loadtest.recordings import Recording
+from asr_loadtest.streams.playback import Pace, Playback, Script, scripts
 
 PACE = Pace(chunk_s=0.32, after_s=0.16, endpoint_s=0.8)
 SECOND = Script(bytes(2 * 8000), 8000, 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import typer
-from asr_loadtest import tune_command
+from asr_loadtest.tuning import command
 from asr_loadtest.tuning.evidence import Tuning
 from asr_loadtest.tuning.settings import ModelFolders
 from loadtest_reports import report
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLES = str(ROOT / "demo" / "samples")
 
 app = typer.Typer()
-app.command()(tune_command.tune)
+app.command()(command.tune)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def two_instances(monkeypatch: pytest.MonkeyPatch) -> None:
         parts = (made.machine, str(repository), "asr", made.profile, made.slo)
         return Tuning("2025-06-01T12:00:00+00:00", "", *parts, "by hand", current, best, 0.2, 0.01, "better", ())
 
-    monkeypatch.setattr(tune_command, "_tune", tuned)
+    monkeypatch.setattr(command, "_tune", tuned)
 
 
 @pytest.mark.usefixtures("two_instances")

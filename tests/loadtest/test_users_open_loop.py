@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from asr_loadtest.open_loop import due_times
+from asr_loadtest.locust.open_loop import due_times
 from asr_loadtest.results import Arrivals
 
 

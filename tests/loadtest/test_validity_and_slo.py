@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import pytest
-from asr_loadtest import slo, validity
 from asr_loadtest.results import Slo
+from asr_loadtest.steps import slo, validity
 from steps import PUNCTUAL, latency, window
 
 P95 = Slo(p95_ms=100.0)

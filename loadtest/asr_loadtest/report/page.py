@@ -8,10 +8,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from asr_loadtest import validity
 from asr_loadtest.report import columns, plots, soak, wording
 from asr_loadtest.report.columns import Column
 from asr_loadtest.results import Report, Step
+from asr_loadtest.steps import validity
 
 _TEMPLATE = "report.html.jinja"
 _LOOPS = {"closed": "closed loop", "streams": "live streams"}  # without arrivals of their own

@@ -15,15 +15,15 @@ from asr_client import AsrError
 from asr_client.commands.connection import Connection
 from asr_server import TritonServer, TritonServerError
 
-from asr_loadtest import trial as trials
+from asr_loadtest import loadtest as trials
 from asr_loadtest.errors import LoadTestError
-from asr_loadtest.measurement import Settings
+from asr_loadtest.loadtest import Course, Trial
 from asr_loadtest.recordings import Recording
 from asr_loadtest.results import Report, Slo, Step
-from asr_loadtest.trial import Course, Trial
+from asr_loadtest.steps.settings import Settings
+from asr_loadtest.steps.validity import LATE_TOLERANCE_MS
 from asr_loadtest.tuning.evidence import Measure, Run
 from asr_loadtest.tuning.settings import ModelFolders, Setting, link_copy, write_configs
-from asr_loadtest.validity import LATE_TOLERANCE_MS
 
 RAMP_S = 2.0
 MIN_STEP_S = 3.0

@@ -2,10 +2,10 @@
 
 from typing import Any, Protocol
 
-from asr_loadtest import triton_statistics
-from asr_loadtest.resources import Resources
 from asr_loadtest.results import MemberLoad, ResourceSample
-from asr_loadtest.triton_statistics import MemberStatistics
+from asr_loadtest.server_view import triton_statistics
+from asr_loadtest.server_view.resources import Resources
+from asr_loadtest.server_view.triton_statistics import MemberStatistics
 
 
 class ServerProbe(Protocol):

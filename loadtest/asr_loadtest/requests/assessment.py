@@ -7,28 +7,15 @@ after the end of an overload is not what it can do.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from asr_loadtest import latency, slo, transcripts, validity
-from asr_loadtest.generator import Exchange
+from asr_loadtest import transcripts
 from asr_loadtest.recordings import Recording
-from asr_loadtest.results import Generator, Latency, Load, MemberLoad, ResourceSample, Slo, Step, Window
+from asr_loadtest.requests.generator import Exchange
+from asr_loadtest.results import Latency, Load, Slo, Step, Window
+from asr_loadtest.server_view.watch import Observation
+from asr_loadtest.steps import latency, slo, validity
+from asr_loadtest.steps.figures import REJECTED, generator_of, share, window_edges
 from asr_loadtest.transcripts import Solo
-
-WINDOWS = 3  # of a step; of a soak one for each minute
-_SOAK_WINDOW_S = 60.0
-_SOAK_S = 300.0  # a measurement of this length or more is one: whether it drifts is then the question
-# What the client calls a server that has too much to do.
-REJECTED = "QueueFull"
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What was seen beside the requests."""
-
-    members: tuple[MemberLoad, ...] = ()
-    resources: tuple[ResourceSample, ...] = ()
-    cpu_cores: float = 0.0  # of the generator
 
 
 def assess(
@@ -116,41 +103,11 @@ def _windows(exchanges: Sequence[Exchange], begin_s: float, end_s: float) -> tup
     return tuple(windows)
 
 
-def window_edges(begin_s: float, end_s: float) -> list[tuple[float, float]]:
-    """Begin and end of each part of a measurement."""
-    measured_s = end_s - begin_s
-    number = WINDOWS if measured_s < _SOAK_S else round(measured_s / _SOAK_WINDOW_S)
-    width_s = measured_s / number
-    return [(begin_s + index * width_s, begin_s + (index + 1) * width_s) for index in range(number)]
-
-
 def _by_class(measured: Sequence[Exchange], recordings: Sequence[Recording]) -> dict[str, Latency]:
     classes: dict[str, list[Exchange]] = {}
     for exchange in sorted(measured, key=lambda exchange: recordings[exchange.recording].seconds or 0.0):
         classes.setdefault(recordings[exchange.recording].length_class, []).append(exchange)
     return {name: _latency(members) for name, members in classes.items()}
-
-
-def generator_of(
-    late_ms: Sequence[float], scheduled: int, cpu_cores: float, late_tolerance_ms: float, *, can_be_late: bool = True
-) -> Generator:
-    """How the generator fared.
-
-    Args:
-        late_ms: of what was sent, how long after its time.
-        scheduled: what was to be sent.
-        cpu_cores: that it took.
-        late_tolerance_ms: from when on something counts as late.
-        can_be_late: what is sent has a time of its own.
-    """
-    return Generator(
-        scheduled=scheduled,
-        sent=len(late_ms),
-        late=sum(late > late_tolerance_ms for late in late_ms) if can_be_late else 0,
-        late_tolerance_ms=late_tolerance_ms,
-        worst_late_ms=max(late_ms, default=0.0),
-        cpu_cores=cpu_cores,
-    )
 
 
 def _under_way(exchanges: Sequence[Exchange], at_s: float) -> int:
@@ -170,8 +127,3 @@ def _mean_under_way(exchanges: Sequence[Exchange], begin_s: float, end_s: float)
 def _end(exchange: Exchange, never_s: float) -> float:
     """When its answer came; just after `never_s` when none did."""
     return never_s + 1.0 if exchange.done_s is None else exchange.done_s
-
-
-def share(part: int, whole: int) -> float:
-    """0 to 1; of nothing, nothing."""
-    return part / whole if whole else 0.0

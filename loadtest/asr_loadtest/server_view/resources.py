@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from asr_loadtest import gpu_metrics
-from asr_loadtest.processes import ServerProcesses
 from asr_loadtest.results import ResourceSample
+from asr_loadtest.server_view import gpu_metrics
+from asr_loadtest.server_view.processes import ServerProcesses
 
 
 class Resources:

@@ -5,15 +5,15 @@ import itertools
 import random
 from collections.abc import Sequence
 
-from asr_loadtest import schedule, stream_assessment
-from asr_loadtest.generator import punctual
-from asr_loadtest.measurement import LEAD_S, Settings
-from asr_loadtest.probes import ServerProbe
-from asr_loadtest.recordings import Recording
+from asr_loadtest.recordings import Recording, in_rounds
 from asr_loadtest.results import Load, Step
-from asr_loadtest.stream_generator import StreamGenerator
+from asr_loadtest.server_view.probes import ServerProbe
+from asr_loadtest.server_view.watch import watch
+from asr_loadtest.steps.generator_process import LEAD_S, punctual
+from asr_loadtest.steps.settings import Settings
+from asr_loadtest.streams import assessment
+from asr_loadtest.streams.generator import StreamGenerator
 from asr_loadtest.transcripts import Solo
-from asr_loadtest.watch import watch
 
 _ROUNDS = 100  # of all recordings, then from the beginning
 # Streams begin apart from each other, as callers do: windows that all come at once would be a burst that no one makes.
@@ -50,13 +50,13 @@ class StreamBench:
         within_s = min(_BEGIN_WITHIN_S, settings.ramp_s)
         begins = [chance.uniform(0, within_s) for _ in range(round(streams))]
         known = len(self._recordings)
-        order = itertools.cycle(schedule.order(_ROUNDS * known, known, seed))
+        order = itertools.cycle(in_rounds(_ROUNDS * known, known, seed))
         with punctual():
             start_s = asyncio.get_running_loop().time() + LEAD_S
             watching = asyncio.create_task(watch(self._probe, start_s, load))
             sessions = await self._generator.hold(begins, settings.ramp_s + seconds, order, start_s)
             observation = await watching
-        return stream_assessment.assess(
+        return assessment.assess(
             load,
             sessions,
             observation,

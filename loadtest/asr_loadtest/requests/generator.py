@@ -7,23 +7,18 @@ standstill ("coordinated omission", Gil Tene). The closed loop is here, too, to 
 """
 
 import asyncio
-import gc
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from asr_client import AsrError, Transcription
 
 from asr_loadtest.recordings import Recording
+from asr_loadtest.transcripts import Send
 
 # Requests under way at which an open loop gives up: a server that far behind has failed, and memory has an end.
 MAX_IN_FLIGHT = 20_000
-# Young objects that set off a garbage collection: rare ones, and each of a millisecond or so.
-_GC_THRESHOLDS = (20_000, 50, 1_000)
-
-Send = Callable[[Recording], Awaitable[Transcription]]
 
 
 @dataclass(slots=True)
@@ -159,17 +154,3 @@ class Generator:
                 context={},
                 exception=failure,
             )
-
-
-@contextmanager
-def punctual() -> Iterator[None]:
-    """Keep garbage collection from delaying requests: what is there by now is left alone, the rest seldom looked at."""
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()

@@ -13,8 +13,8 @@ A queue that grows keeps any promise for a while. So, where something is promise
 import itertools
 import math
 
-from asr_loadtest.latency import P95_SAMPLES, P99_SAMPLES
 from asr_loadtest.results import Latency, Slo, Window
+from asr_loadtest.steps.latency import P95_SAMPLES, P99_SAMPLES
 
 MAX_BACKLOG_SHARE = 0.02
 _STANDARD_DEVIATIONS = 3.0

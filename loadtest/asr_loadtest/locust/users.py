@@ -1,8 +1,8 @@
 """Users for Locust: callers of a speech recognition service, over gRPC or HTTP, in a closed or an open loop.
 
-A locustfile imports those that it wants, which also gives `locust` the options of `user_options`:
+A locustfile imports those that it wants, which also gives `locust` the options of `options`:
 
-    from asr_loadtest.users import OpenLoopGrpcUser
+    from asr_loadtest.locust.users import OpenLoopGrpcUser
 
 Every request is an event of Locust: of type "grpc" or "http", named by the length class of its recording, with the
 bytes of audio as its length and the client's error as its exception.
@@ -25,9 +25,9 @@ from locust.env import Environment
 from locust.exception import StopTest, StopUser
 
 from asr_loadtest.errors import LoadTestError
-from asr_loadtest.open_loop import due_times
-from asr_loadtest.user_options import Protocol, add_options
-from asr_loadtest.user_session import Session, TranscriptChanged, is_worker
+from asr_loadtest.locust.open_loop import due_times
+from asr_loadtest.locust.options import Protocol, add_options
+from asr_loadtest.locust.session import Session, TranscriptChanged, is_worker
 
 # Without it, gRPC would block all users while one waits. It has to come before the first connection.
 grpc.experimental.gevent.init_gevent()

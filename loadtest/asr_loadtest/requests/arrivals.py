@@ -1,4 +1,4 @@
-"""When requests arrive, and which recording each one carries: fixed by a seed before the clock starts.
+"""When requests arrive: fixed by a seed before the clock starts.
 
 Arrivals do not ask whether the server is ready for them. That is what makes the loop open (Schroeder, Wierman and
 Harchol-Balter 2006, "Open versus closed: a cautionary tale"): callers of a service do not know of each other.
@@ -24,16 +24,3 @@ def arrivals(kind: Arrivals, rate: float, seconds: float, seed: int) -> list[flo
     gaps = np.random.default_rng(seed).exponential(size=number + 1)
     edges = np.cumsum(gaps)
     return [float(edge * seconds / edges[-1]) for edge in edges[:-1]]
-
-
-def order(number: int, recordings: int, seed: int) -> list[int]:
-    """Which recording (0 to `recordings` - 1) each of `number` requests carries.
-
-    Every recording comes once in each round, in an order of the round's own: the same audio is offered in every part
-    of a step.
-    """
-    import numpy as np
-
-    chance = np.random.default_rng([seed, recordings])
-    rounds = range(-(-number // recordings))
-    return [int(index) for _ in rounds for index in chance.permutation(recordings)][:number]

@@ -2,32 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from asr_loadtest import assessment, schedule
-from asr_loadtest.assessment import Observation
-from asr_loadtest.generator import Exchange, Generator, punctual
-from asr_loadtest.probes import ServerProbe
-from asr_loadtest.recordings import Recording
-from asr_loadtest.results import Arrivals, Load, Slo, Step
+from asr_loadtest.recordings import Recording, in_rounds
+from asr_loadtest.requests import assessment
+from asr_loadtest.requests.arrivals import arrivals
+from asr_loadtest.requests.generator import Exchange, Generator
+from asr_loadtest.results import Load, Step
+from asr_loadtest.server_view.probes import ServerProbe
+from asr_loadtest.server_view.watch import Observation, watch
+from asr_loadtest.steps.generator_process import LEAD_S, punctual
+from asr_loadtest.steps.settings import Settings
 from asr_loadtest.transcripts import Solo
-from asr_loadtest.validity import LATE_TOLERANCE_MS
-from asr_loadtest.watch import watch
 
-LEAD_S = 0.05  # until the first arrival, so that it is not late
 _SETTLE_ATTEMPTS = 5
 _SETTLE_PAUSE_S = 1.0
 _ORDER_LENGTH = 100_000  # of a closed loop, in which nobody knows how many requests there will be
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What all steps of a load test have in common."""
-
-    slo: Slo = field(default_factory=Slo)
-    arrivals: Arrivals = "poisson"
-    ramp_s: float = 5.0
-    late_tolerance_ms: float = LATE_TOLERANCE_MS
 
 
 class Bench:
@@ -71,14 +60,14 @@ class Bench:
         settings = self._settings
         load = Load("open", rate, None, settings.arrivals, seed, settings.ramp_s, seconds)
         # Apart, so that each of them has exactly its rate.
-        ramp = schedule.arrivals(settings.arrivals, rate, settings.ramp_s, seed + 1)
-        measured = schedule.arrivals(settings.arrivals, rate, seconds, seed)
-        arrivals = ramp + [settings.ramp_s + at_s for at_s in measured]
-        order = schedule.order(len(arrivals), len(self._recordings), seed)
+        ramp = arrivals(settings.arrivals, rate, settings.ramp_s, seed + 1)
+        measured = arrivals(settings.arrivals, rate, seconds, seed)
+        due = ramp + [settings.ramp_s + at_s for at_s in measured]
+        order = in_rounds(len(due), len(self._recordings), seed)
         with punctual():
             start_s = asyncio.get_running_loop().time() + LEAD_S
             watching = asyncio.create_task(watch(self._probe, start_s, load))
-            exchanges = await self._generator.open_loop(arrivals, order, start_s)
+            exchanges = await self._generator.open_loop(due, order, start_s)
             observation = await watching
         return self._assess(load, exchanges, observation)
 
@@ -87,7 +76,7 @@ class Bench:
         await self._settle()
         settings = self._settings
         load = Load("closed", rate, callers, None, seed, settings.ramp_s, seconds)
-        order = schedule.order(_ORDER_LENGTH, len(self._recordings), seed)
+        order = in_rounds(_ORDER_LENGTH, len(self._recordings), seed)
         with punctual():
             start_s = asyncio.get_running_loop().time() + LEAD_S
             watching = asyncio.create_task(watch(self._probe, start_s, load))

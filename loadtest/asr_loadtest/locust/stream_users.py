@@ -1,8 +1,8 @@
 """A user for Locust that speaks: N of them are N live streams at a time.
 
-    from asr_loadtest.stream_users import StreamUser
+    from asr_loadtest.locust.stream_users import StreamUser
 
-Its events are of type "grpc": "partial result" and "final result" with their lags (see `live_streams`), and "live
+Its events are of type "grpc": "partial result" and "final result" with their lags (see `streams.playback`), and "live
 stream" for each recording, whose time is from the end of the audio to the end of the stream, with the bytes of audio as
 its length and the client's error as its exception.
 """
@@ -13,7 +13,7 @@ from time import perf_counter, time
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
-from asr_loadtest.users import AsrUser  # isort: skip  # before anything that gevent has to patch
+from asr_loadtest.locust.users import AsrUser  # isort: skip  # before anything that gevent has to patch
 
 import gevent
 import tritonclient.grpc as triton
@@ -21,11 +21,10 @@ from asr_client import AsrError
 from asr_client._live import STREAM_SUFFIX
 from locust import constant, task
 
-from asr_loadtest import live_streams
 from asr_loadtest.errors import LoadTestError, NotReady
-from asr_loadtest.live_streams import Pace, Playback, Script
-from asr_loadtest.triton_statistics import parameters_of
-from asr_loadtest.user_session import Session
+from asr_loadtest.locust.session import Session
+from asr_loadtest.server_view.triton_statistics import parameters_of
+from asr_loadtest.streams.playback import Pace, Playback, Script, scripts
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ class StreamUser(AsrUser):
         if session.options.check:
             raise LoadTestError("--check is for requests; `triton-asr loadtest --streams` checks those of streams")
         pace = _pace(session.url(cls.protocol), session.options.model + STREAM_SUFFIX)
-        scripts = [script for _, script in live_streams.scripts(session.recordings, pace)]
-        cls.streams[session] = _Streams(pace, scripts)
+        spoken = [script for _, script in scripts(session.recordings, pace)]
+        cls.streams[session] = _Streams(pace, spoken)
 
     def on_start(self) -> None:
         """Find the session; a worker makes its streams with its first user."""

@@ -9,7 +9,7 @@ import typer
 from asr_loadtest.results import Slo
 
 if TYPE_CHECKING:
-    from asr_loadtest.trial import Course
+    from asr_loadtest.loadtest import Course
 
 SEARCH = "search"  # in place of a number of live streams
 
@@ -82,13 +82,13 @@ def of_streams(chosen: Chosen) -> "Course":
 
 
 def _steps(chosen: Chosen, loads: tuple[float, ...]) -> "Course":
-    from asr_loadtest.trial import Course
+    from asr_loadtest.loadtest import Course
 
     return Course("steps", loads, chosen.duration_s, chosen.callers, seed=chosen.seed, of_streams=bool(chosen.streams))
 
 
 def _soak(chosen: Chosen, loads: tuple[float, ...]) -> "Course":
-    from asr_loadtest.trial import Course
+    from asr_loadtest.loadtest import Course
 
     minutes = chosen.soak_minutes or 0.0
     if not 0 < minutes < math.inf:
@@ -97,7 +97,7 @@ def _soak(chosen: Chosen, loads: tuple[float, ...]) -> "Course":
 
 
 def _search(chosen: Chosen) -> "Course":
-    from asr_loadtest.trial import Course
+    from asr_loadtest.loadtest import Course
 
     _rates(f"{chosen.max_rate:g}")
     return Course(

@@ -12,8 +12,8 @@ answers, and so cannot tell a generator that did not send from a server that did
 first one has measured nothing, the second one has broken its promise, which is a result (`slo`).
 """
 
-from asr_loadtest.latency import P95_SAMPLES, P99_SAMPLES
 from asr_loadtest.results import Generator, Slo
+from asr_loadtest.steps.latency import P95_SAMPLES, P99_SAMPLES
 
 LATE_TOLERANCE_MS = 10.0
 MAX_LATE_SHARE = 0.01

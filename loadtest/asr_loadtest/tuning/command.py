@@ -100,8 +100,8 @@ def _space(
 def _tune(repository: Path, folders: "ModelFolders", load: "Load", space: "Space", budget_s: float) -> "Tuning":
     from tqdm import tqdm
 
-    from asr_loadtest import environment
     from asr_loadtest import recordings as profiles
+    from asr_loadtest.report import environment
     from asr_loadtest.tuning.evidence import Measure, Tuning
     from asr_loadtest.tuning.search import Search, method
     from asr_loadtest.tuning.workshop import Workshop

@@ -7,12 +7,14 @@ short by the end of the step counts for these, and not for the transcripts.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from asr_loadtest import latency, slo, transcripts, validity
-from asr_loadtest.assessment import REJECTED, Observation, generator_of, share, window_edges
-from asr_loadtest.live_streams import LATE_PIECE_S, Lag, Piece
+from asr_loadtest import transcripts
 from asr_loadtest.recordings import Recording
 from asr_loadtest.results import Latency, Load, Slo, Step, StreamFigures, Window
-from asr_loadtest.stream_generator import Session
+from asr_loadtest.server_view.watch import Observation
+from asr_loadtest.steps import latency, slo, validity
+from asr_loadtest.steps.figures import REJECTED, generator_of, share, window_edges
+from asr_loadtest.streams.generator import Session
+from asr_loadtest.streams.playback import LATE_PIECE_S, Lag, Piece
 from asr_loadtest.transcripts import Solo
 
 

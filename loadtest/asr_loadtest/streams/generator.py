@@ -1,7 +1,7 @@
 """Holds a number of live streams, each as fast as it is spoken, and writes down what became of them.
 
 One after the other, recordings are spoken in each of so many places. A speaker does not wait for the server (see
-`live_streams`); what the server refuses is left out, and its place stays silent for as long as it would have spoken.
+`playback`); what the server refuses is left out, and its place stays silent for as long as it would have spoken.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from asr_client import AsrError, StreamResult
 
-from asr_loadtest.live_streams import Pace, Playback, Script
+from asr_loadtest.streams.playback import Pace, Playback, Script
 
 # What one chunk after the other makes of a stream.
 Stream = Callable[[AsyncIterator[bytes], Script], AsyncIterator[StreamResult]]

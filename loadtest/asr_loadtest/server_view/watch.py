@@ -2,15 +2,24 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
-from asr_loadtest.assessment import Observation
-from asr_loadtest.probes import ServerProbe
-from asr_loadtest.results import Load, ResourceSample
+from asr_loadtest.results import Load, MemberLoad, ResourceSample
+from asr_loadtest.server_view.probes import ServerProbe
 
 _SAMPLE_INTERVAL_S = 1.0
 _MAX_SAMPLES = 600  # of a step: longer ones are sampled less often
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen beside the requests."""
+
+    members: tuple[MemberLoad, ...] = ()
+    resources: tuple[ResourceSample, ...] = ()
+    cpu_cores: float = 0.0  # of the generator
 
 
 async def watch(probe: ServerProbe | None, start_s: float, load: Load) -> Observation:

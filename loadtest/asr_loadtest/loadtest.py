@@ -9,20 +9,23 @@ from asr_client import AsyncClient, RetryPolicy, StreamResult, Transcription
 from asr_client._live import STREAM_SUFFIX
 from asr_client.commands.connection import Connection
 
-from asr_loadtest import environment, generator_process, live_streams, recordings, transcripts, validity
+from asr_loadtest import recordings, transcripts
 from asr_loadtest.capacity import RESERVE, TOLERANCE, CapacitySearch, Hold, Plan
 from asr_loadtest.errors import VoidStep
-from asr_loadtest.generator import Generator, RequestHook
-from asr_loadtest.live_streams import Pace, Script
-from asr_loadtest.measurement import Bench, Settings
-from asr_loadtest.probes import TritonProbe
 from asr_loadtest.recordings import Recording
-from asr_loadtest.resources import Resources
+from asr_loadtest.report import environment
+from asr_loadtest.requests.generator import Generator, RequestHook
+from asr_loadtest.requests.runner import Bench
 from asr_loadtest.results import Capacity, Report, Step, Target
-from asr_loadtest.stream_generator import StreamGenerator
-from asr_loadtest.stream_measurement import StreamBench
+from asr_loadtest.server_view.probes import TritonProbe
+from asr_loadtest.server_view.resources import Resources
+from asr_loadtest.server_view.triton_statistics import MemberStatistics
+from asr_loadtest.steps import generator_process, validity
+from asr_loadtest.steps.settings import Settings
+from asr_loadtest.streams.generator import StreamGenerator
+from asr_loadtest.streams.playback import Pace, Script, scripts
+from asr_loadtest.streams.runner import StreamBench
 from asr_loadtest.transcripts import Solo
-from asr_loadtest.triton_statistics import MemberStatistics
 
 # What fails has failed: a second attempt would be load that no schedule knows of, and would hide the first.
 NO_RETRIES = RetryPolicy(max_attempts=1)
@@ -159,7 +162,7 @@ async def _request_service(trial: Trial, client: AsyncClient, probe: TritonProbe
 
 
 async def _stream_service(trial: Trial, client: AsyncClient, probe: TritonProbe, pace: Pace) -> _Service:
-    script_of = dict(live_streams.scripts(trial.recordings, pace))
+    script_of = dict(scripts(trial.recordings, pace))
     if left_out := [recording.name for recording in trial.recordings if recording not in script_of]:
         trial.progress.note(f"left out, because only the server can read them: {', '.join(left_out)}")
 

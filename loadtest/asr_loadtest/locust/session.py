@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from asr_loadtest import recordings
 from asr_loadtest.errors import LoadTestError
+from asr_loadtest.locust.options import Protocol, UserOptions
 from asr_loadtest.recordings import Recording
-from asr_loadtest.user_options import Protocol, UserOptions
 
 # A caller's retries would hide from the figures what the load does.
 _ONE_ATTEMPT = RetryPolicy(max_attempts=1)

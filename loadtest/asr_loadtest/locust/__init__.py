@@ -1,0 +1,1 @@
+"""Users for Locust over the same client, recordings and live streams."""

@@ -1,0 +1,1 @@
+"""Requests as load: when they arrive, who sends them, and what figures they give."""

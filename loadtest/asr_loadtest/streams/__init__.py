@@ -1,0 +1,1 @@
+"""Live streams as load: who speaks them, and what figures they give."""
