@@ -2,20 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import typer
 
-from asr_loadtest.results import Slo
-
-if TYPE_CHECKING:
-    from asr_loadtest.loadtest import Course
+from asr_loadtest.results import Kind, Slo
+from asr_loadtest.schedule import Schedule
 
 SEARCH = "search"  # in place of a number of live streams
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Arguments:
     """The options, as they were typed."""
 
     rates: str | None
@@ -32,84 +29,82 @@ class Chosen:
     seed: int
 
 
-def of_requests(chosen: Chosen) -> "Course":
+def schedule_of_requests(arguments: Arguments) -> Schedule:
     """The loads that are requests.
 
     Raises:
         typer.BadParameter: there is none, or two.
     """
-    if chosen.soak_minutes is not None:
-        if chosen.rates is not None or chosen.rate is None:
+    if arguments.soak_minutes is not None:
+        if arguments.rates is not None or arguments.rate is None:
             raise typer.BadParameter("--soak needs --rate, and no --rates")
-        return _soak(chosen, _rates(f"{chosen.rate:g}"))
-    if chosen.rate is not None:
+        return _soak(arguments, _rates(f"{arguments.rate:g}"))
+    if arguments.rate is not None:
         raise typer.BadParameter("--rate is for --soak; needs --rates for steps")
-    if chosen.rates is not None:
-        return _steps(chosen, _rates(chosen.rates))
-    if chosen.slo.is_empty:
-        if chosen.callers is None:
+    if arguments.rates is not None:
+        return _steps(arguments, _rates(arguments.rates))
+    if arguments.slo.is_empty:
+        if arguments.callers is None:
             raise typer.BadParameter(
                 "no load is given; needs --rates, --soak and --rate, --streams, --closed, or a promise such as "
                 "--slo-p95-ms to search for the highest rate that keeps it"
             )
-        return _steps(chosen, ())
-    return _search(chosen)
+        return _steps(arguments, ())
+    return _search(arguments)
 
 
-def of_streams(chosen: Chosen) -> "Course":
+def schedule_of_streams(arguments: Arguments) -> Schedule:
     """The loads that are live streams.
 
     Raises:
         typer.BadParameter: there is none, or another one as well.
     """
-    if chosen.protocol != "grpc":
-        raise typer.BadParameter(f"--streams needs gRPC; Triton has no streams over {chosen.protocol}")
-    given = (("--rates", chosen.rates), ("--rate", chosen.rate), ("--closed", chosen.callers))
+    if arguments.protocol != "grpc":
+        raise typer.BadParameter(f"--streams needs gRPC; Triton has no streams over {arguments.protocol}")
+    given = (("--rates", arguments.rates), ("--rate", arguments.rate), ("--closed", arguments.callers))
     if others := [name for name, value in given if value is not None]:
         raise typer.BadParameter(f"--streams is a load of its own; needs no {' and no '.join(others)}")
-    if chosen.streams == SEARCH:
-        if chosen.soak_minutes is not None:
+    if arguments.streams == SEARCH:
+        if arguments.soak_minutes is not None:
             raise typer.BadParameter("--soak needs a number of --streams")
-        if chosen.slo.is_empty:
+        if arguments.slo.is_empty:
             raise typer.BadParameter(f"--streams {SEARCH} needs a promise to keep, such as --slo-p95-ms 1000")
-        return _search(chosen)
-    numbers = _numbers(chosen.streams or "")
-    if chosen.soak_minutes is None:
-        return _steps(chosen, numbers)
+        return _search(arguments)
+    numbers = _numbers(arguments.streams or "")
+    if arguments.soak_minutes is None:
+        return _steps(arguments, numbers)
     if len(numbers) > 1:
-        raise typer.BadParameter(f"--streams is {chosen.streams!r}; --soak needs one number")
-    return _soak(chosen, numbers)
+        raise typer.BadParameter(f"--streams is {arguments.streams!r}; --soak needs one number")
+    return _soak(arguments, numbers)
 
 
-def _steps(chosen: Chosen, loads: tuple[float, ...]) -> "Course":
-    from asr_loadtest.loadtest import Course
-
-    return Course("steps", loads, chosen.duration_s, chosen.callers, seed=chosen.seed, of_streams=bool(chosen.streams))
+def _steps(arguments: Arguments, loads: tuple[float, ...]) -> Schedule:
+    return _schedule("steps", loads, arguments.duration_s, arguments)
 
 
-def _soak(chosen: Chosen, loads: tuple[float, ...]) -> "Course":
-    from asr_loadtest.loadtest import Course
-
-    minutes = chosen.soak_minutes or 0.0
+def _soak(arguments: Arguments, loads: tuple[float, ...]) -> Schedule:
+    minutes = arguments.soak_minutes or 0.0
     if not 0 < minutes < math.inf:
         raise typer.BadParameter(f"--soak is {minutes:g}; needs minutes above 0")
-    return Course("soak", loads, 60 * minutes, chosen.callers, seed=chosen.seed, of_streams=bool(chosen.streams))
+    return _schedule("soak", loads, 60 * minutes, arguments)
 
 
-def _search(chosen: Chosen) -> "Course":
-    from asr_loadtest.loadtest import Course
+def _search(arguments: Arguments) -> Schedule:
+    _rates(f"{arguments.max_rate:g}")
+    return _schedule("search", (), arguments.duration_s, arguments)
 
-    _rates(f"{chosen.max_rate:g}")
-    return Course(
-        "search",
-        (),
-        chosen.duration_s,
-        chosen.callers,
-        chosen.max_rate,
-        chosen.tolerance,
-        chosen.reserve,
-        chosen.seed,
-        of_streams=bool(chosen.streams),
+
+def _schedule(kind: Kind, loads: tuple[float, ...], duration_s: float, arguments: Arguments) -> Schedule:
+    return Schedule(
+        kind,
+        loads,
+        duration_s,
+        arguments.callers,
+        arguments.max_rate,
+        arguments.tolerance,
+        arguments.reserve,
+        arguments.seed,
+        of_streams=bool(arguments.streams),
     )
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from asr_client.commands import connection
 
-from asr_loadtest import arguments
 from asr_loadtest import mix as mixes
+from asr_loadtest.arguments import Arguments, schedule_of_requests, schedule_of_streams
 from asr_loadtest.capacity import RESERVE, TOLERANCE
 from asr_loadtest.errors import LoadTestError
 from asr_loadtest.results import Arrivals, Slo
 
 if TYPE_CHECKING:
-    from asr_loadtest.loadtest import Trial
+    from asr_loadtest.loadtest import LoadTest
     from asr_loadtest.results import Report
 
 # What a promise of latency says nothing about, and yet means.
@@ -130,38 +130,38 @@ def loadtest(
     slo = _slo(slo_p95_ms, slo_p99_ms, slo_error_rate, slo_changed_rate)
     if slo.changed_rate is not None and not check:
         raise typer.BadParameter("--slo-changed-rate needs the comparison that --no-check leaves out")
-    chosen = arguments.Chosen(
+    arguments = Arguments(
         rates, soak, rate, closed, streams, protocol, slo, duration, max_rate, tolerance, reserve, seed
     )
-    course = arguments.of_streams(chosen) if streams is not None else arguments.of_requests(chosen)
+    schedule = schedule_of_streams(arguments) if streams is not None else schedule_of_requests(arguments)
 
     from asr_loadtest import recordings as profiles
-    from asr_loadtest.loadtest import Trial
+    from asr_loadtest.loadtest import LoadTest
     from asr_loadtest.progress import TerminalProgress
     from asr_loadtest.steps.settings import Settings
 
     server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
-    trial = Trial(
+    load_test = LoadTest(
         connection=server,
         source=str(source),
         recordings=profiles.load(source, mix=mix, number=recordings, seed=seed),
         settings=Settings(slo, arrivals, ramp, late_tolerance),
-        course=course,
+        schedule=schedule,
         check=check,
         metrics_url=metrics_url,
         command=shlex.join(["triton-asr", *sys.argv[1:]]),
         progress=TerminalProgress(),
     )
-    _finish(_run(trial), output)
+    _finish(_run(load_test), output)
 
 
-def _run(trial: "Trial") -> "Report":
+def _run(load_test: "LoadTest") -> "Report":
     """Run it, once it is clear that no package is missing: better said now than after an hour of load."""
-    from asr_loadtest import loadtest as trials
+    from asr_loadtest.loadtest import run
 
-    if trial.check and any(recording.text is not None for recording in trial.recordings):
+    if load_test.check and any(recording.text is not None for recording in load_test.recordings):
         import jiwer  # noqa: F401
-    return asyncio.run(trials.run(trial))
+    return asyncio.run(run(load_test))
 
 
 def _finish(report: "Report", output: Path | None) -> None:

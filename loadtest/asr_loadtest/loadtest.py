@@ -1,22 +1,22 @@
-"""A whole load test: solo transcripts, then one step after the other, then the report."""
+"""A whole load test: the baselines, then one step after the other, then the report."""
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 from asr_client import AsyncClient, RetryPolicy, StreamResult, Transcription
 from asr_client._live import STREAM_SUFFIX
 from asr_client.commands.connection import Connection
 
 from asr_loadtest import recordings, transcripts
-from asr_loadtest.capacity import RESERVE, TOLERANCE, CapacitySearch, Hold, Plan
+from asr_loadtest.capacity import CapacitySearch, Hold, Plan
 from asr_loadtest.errors import VoidStep
 from asr_loadtest.recordings import Recording
 from asr_loadtest.report import environment
 from asr_loadtest.requests.generator import Generator, RequestHook
-from asr_loadtest.requests.runner import Bench
+from asr_loadtest.requests.runner import RequestRunner
 from asr_loadtest.results import Capacity, Report, Step, Target
+from asr_loadtest.schedule import Schedule
 from asr_loadtest.server_view.probes import TritonProbe
 from asr_loadtest.server_view.resources import Resources
 from asr_loadtest.server_view.triton_statistics import MemberStatistics
@@ -24,33 +24,18 @@ from asr_loadtest.steps import generator_process, validity
 from asr_loadtest.steps.settings import Settings
 from asr_loadtest.streams.generator import StreamGenerator
 from asr_loadtest.streams.playback import Pace, Script, scripts
-from asr_loadtest.streams.runner import StreamBench
-from asr_loadtest.transcripts import Solo
+from asr_loadtest.streams.runner import StreamRunner
+from asr_loadtest.transcripts import Baseline
 
 # What fails has failed: a second attempt would be load that no schedule knows of, and would hide the first.
 NO_RETRIES = RetryPolicy(max_attempts=1)
 _FIRST_STREAMS = 4.0  # of a search
 
 
-@dataclass(frozen=True)
-class Course:
-    """Which loads are held."""
-
-    kind: Literal["steps", "search", "soak"]
-    rates: tuple[float, ...] = ()  # requests/s, or live streams; one of a soak, none of a search
-    duration_s: float = 20.0  # measured time of a step
-    callers: int | None = None  # of the closed loop beside each rate, or, without rates, of the only step
-    max_rate: float = 1_000.0  # of a search
-    tolerance: float = TOLERANCE  # of a search
-    reserve: float = RESERVE  # of a search
-    seed: int = 0
-    of_streams: bool = False  # loads are numbers of live streams
-
-
 class Progress:
     """What is told of a load test while it runs; this one keeps it to itself."""
 
-    def solo(self, done: int, total: int) -> None:
+    def baseline(self, done: int, total: int) -> None:
         """A recording was transcribed without load."""
 
     def note(self, text: str) -> None:
@@ -62,15 +47,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Trial:
+class LoadTest:
     """What is tested, how, and whom to tell."""
 
     connection: Connection
     source: str  # of the recordings, as it was given
     recordings: Sequence[Recording]
     settings: Settings
-    course: Course
-    check: bool = True  # hold answers against the solo transcripts
+    schedule: Schedule
+    check: bool = True  # hold answers against the baselines
     metrics_url: str | None = None  # where the server's GPUs are asked for
     command: str = ""  # that started this
     hook: RequestHook | None = None  # told of every request; not of live streams
@@ -88,12 +73,12 @@ class _Service:
     """The server, known and ready to be put under load."""
 
     recordings: Sequence[Recording]  # with their lengths
-    solos: Sequence[Solo]
+    baselines: Sequence[Baseline]
     hold: Hold
-    closed: Bench | None  # None: there is no closed loop
+    closed: RequestRunner | None  # None: there is no closed loop
 
 
-async def run(trial: Trial) -> Report:
+async def run(load_test: LoadTest) -> Report:
     """Run the load test in this event loop.
 
     A search that met void steps has neither a capacity nor a rate in its report.
@@ -104,8 +89,8 @@ async def run(trial: Trial) -> Report:
         AsrError: the server does not answer, or the model is not there.
     """
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    connection = trial.connection
-    model = connection.model + (STREAM_SUFFIX if trial.course.of_streams else "")
+    connection = load_test.connection
+    model = connection.model + (STREAM_SUFFIX if load_test.schedule.of_streams else "")
     generator_process.prepare()
     async with (
         connection.async_client(NO_RETRIES) as client,
@@ -118,13 +103,13 @@ async def run(trial: Trial) -> Report:
         ) as statistics,
     ):
         await client.check_model()
-        watched = Resources(connection.address, trial.metrics_url)
+        watched = Resources(connection.address, load_test.metrics_url)
         probe = TritonProbe(statistics, watched)
-        if trial.course.of_streams:
-            service = await _stream_service(trial, client, probe, Pace.of(await statistics.parameters()))
+        if load_test.schedule.of_streams:
+            service = await _stream_service(load_test, client, probe, Pace.of(await statistics.parameters()))
         else:
-            service = await _request_service(trial, client, probe)
-        findings = await _follow(trial, service)
+            service = await _request_service(load_test, client, probe)
+        findings = await _follow(load_test, service)
         target = Target(
             url=connection.address,
             protocol=connection.protocol,
@@ -134,37 +119,37 @@ async def run(trial: Trial) -> Report:
             local=watched.local,
         )
     return Report(
-        kind=trial.course.kind,
+        kind=load_test.schedule.kind,
         started_at=started_at,
-        command=trial.command,
+        command=load_test.command,
         machine=environment.machine(),
         target=target,
-        profile=recordings.profile(trial.source, service.recordings),
-        slo=trial.settings.slo,
+        profile=recordings.profile(load_test.source, service.recordings),
+        slo=load_test.settings.slo,
         steps=findings.steps,
         capacity=findings.capacity,
     )
 
 
-async def _request_service(trial: Trial, client: AsyncClient, probe: TritonProbe) -> _Service:
+async def _request_service(load_test: LoadTest, client: AsyncClient, probe: TritonProbe) -> _Service:
     async def send(recording: Recording) -> Transcription:
         return await client.transcribe(recording.audio)
 
-    known, solos = await transcripts.solo_pass(send, trial.recordings, trial.progress.solo)
-    bench = Bench(
-        Generator(send, known, trial.connection.protocol, trial.hook),
+    known, baselines = await transcripts.take_baselines(send, load_test.recordings, load_test.progress.baseline)
+    runner = RequestRunner(
+        Generator(send, known, load_test.connection.protocol, load_test.hook),
         known,
-        solos if trial.check else None,
+        baselines if load_test.check else None,
         probe,
-        trial.settings,
+        load_test.settings,
     )
-    return _Service(known, solos, bench.open, bench)
+    return _Service(known, baselines, runner.open, runner)
 
 
-async def _stream_service(trial: Trial, client: AsyncClient, probe: TritonProbe, pace: Pace) -> _Service:
-    script_of = dict(scripts(trial.recordings, pace))
-    if left_out := [recording.name for recording in trial.recordings if recording not in script_of]:
-        trial.progress.note(f"left out, because only the server can read them: {', '.join(left_out)}")
+async def _stream_service(load_test: LoadTest, client: AsyncClient, probe: TritonProbe, pace: Pace) -> _Service:
+    script_of = dict(scripts(load_test.recordings, pace))
+    if left_out := [recording.name for recording in load_test.recordings if recording not in script_of]:
+        load_test.progress.note(f"left out, because only the server can read them: {', '.join(left_out)}")
 
     def stream(chunks: AsyncIterator[bytes], script: Script) -> AsyncIterator[StreamResult]:
         return client.stream(chunks, sampling_rate=script.sampling_rate, channels=script.channels)
@@ -175,10 +160,10 @@ async def _stream_service(trial: Trial, client: AsyncClient, probe: TritonProbe,
         texts = [result.text async for result in stream(_at_once(script), script) if result.is_final]
         return Transcription(" ".join(texts), 0.0, script.seconds)
 
-    known, solos = await transcripts.solo_pass(send, [*script_of], trial.progress.solo)
+    known, baselines = await transcripts.take_baselines(send, [*script_of], load_test.progress.baseline)
     generator = StreamGenerator(stream, [*script_of.values()], pace)
-    bench = StreamBench(generator, known, solos if trial.check else None, probe, trial.settings)
-    return _Service(known, solos, bench.hold, None)
+    runner = StreamRunner(generator, known, baselines if load_test.check else None, probe, load_test.settings)
+    return _Service(known, baselines, runner.hold, None)
 
 
 async def _at_once(script: Script) -> AsyncIterator[bytes]:
@@ -186,21 +171,21 @@ async def _at_once(script: Script) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _follow(trial: Trial, service: _Service) -> _Findings:
-    course, progress, ramp_s = trial.course, trial.progress, trial.settings.ramp_s
+async def _follow(load_test: LoadTest, service: _Service) -> _Findings:
+    schedule, progress, ramp_s = load_test.schedule, load_test.progress, load_test.settings.ramp_s
 
     async def hold(rate: float, seconds: float, seed: int) -> Step:
-        title = f"{rate:g} streams" if course.of_streams else f"{rate:g}/s"
+        title = f"{rate:g} streams" if schedule.of_streams else f"{rate:g}/s"
         return await progress.hold(title, ramp_s + seconds, service.hold(rate, seconds, seed))
 
     async def beside(rate: float | None) -> tuple[Step, ...]:
-        if course.callers is None or service.closed is None:
+        if schedule.callers is None or service.closed is None:
             return ()
-        step = service.closed.closed(course.callers, course.duration_s, course.seed, rate)
-        return (await progress.hold(f"{course.callers} callers", ramp_s + course.duration_s, step),)
+        step = service.closed.closed(schedule.callers, schedule.duration_s, schedule.seed, rate)
+        return (await progress.hold(f"{schedule.callers} callers", ramp_s + schedule.duration_s, step),)
 
-    if course.kind == "search":
-        search = CapacitySearch(hold, _plan(trial, service.solos))
+    if schedule.kind == "search":
+        search = CapacitySearch(hold, _plan(load_test, service.baselines))
         try:
             capacity: Capacity | None = await search.run()
         except VoidStep:
@@ -208,31 +193,31 @@ async def _follow(trial: Trial, service: _Service) -> _Findings:
         rate = None if capacity is None else capacity.rate
         return _Findings((*search.steps, *(() if rate is None else await beside(rate))), capacity)
     steps: list[Step] = []
-    for rate in course.rates:
-        steps += (await hold(rate, course.duration_s, course.seed), *await beside(rate))
-    return _Findings(tuple(steps) if course.rates else await beside(None))
+    for rate in schedule.rates:
+        steps += (await hold(rate, schedule.duration_s, schedule.seed), *await beside(rate))
+    return _Findings(tuple(steps) if schedule.rates else await beside(None))
 
 
-def _plan(trial: Trial, solos: Sequence[Solo]) -> Plan:
-    course = trial.course
-    if course.of_streams:
+def _plan(load_test: LoadTest, baselines: Sequence[Baseline]) -> Plan:
+    schedule = load_test.schedule
+    if schedule.of_streams:
         return Plan(
             start_rate=_FIRST_STREAMS,
-            max_rate=max(1.0, course.max_rate // 1),
-            tolerance=course.tolerance,
-            reserve=course.reserve,
-            step_s=course.duration_s,
+            max_rate=max(1.0, schedule.max_rate // 1),
+            tolerance=schedule.tolerance,
+            reserve=schedule.reserve,
+            step_s=schedule.duration_s,
             step_requests=0,
-            seed=course.seed,
+            seed=schedule.seed,
             whole=True,
         )
     return Plan(
         # What one caller alone gets.
-        start_rate=len(solos) / sum(solo.latency_s for solo in solos),
-        max_rate=course.max_rate,
-        tolerance=course.tolerance,
-        reserve=course.reserve,
-        step_s=course.duration_s,
-        needed_requests=validity.needed_requests(trial.settings.slo),
-        seed=course.seed,
+        start_rate=len(baselines) / sum(baseline.latency_s for baseline in baselines),
+        max_rate=schedule.max_rate,
+        tolerance=schedule.tolerance,
+        reserve=schedule.reserve,
+        step_s=schedule.duration_s,
+        needed_requests=validity.needed_requests(load_test.settings.slo),
+        seed=schedule.seed,
     )

@@ -15,7 +15,7 @@ from asr_loadtest.results import Step
 class TerminalProgress(Progress):
     """Bars where standard error is a terminal, and lines everywhere."""
 
-    def solo(self, done: int, total: int) -> None:
+    def baseline(self, done: int, total: int) -> None:
         """A line when all are done."""
         if done == total:
             _write(f"{total} recordings transcribed without load")

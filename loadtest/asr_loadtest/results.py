@@ -11,6 +11,7 @@ Arrivals = Literal["poisson", "constant"]
 # "closed": so many callers, each sending its next request when it has its answer; what open-loop figures stand beside.
 # "streams": so many live streams at a time, as fast as they are spoken.
 Loop = Literal["open", "closed", "streams"]
+Kind = Literal["steps", "search", "soak"]  # of load tests
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Slo:
     p95_ms: float | None = None
     p99_ms: float | None = None
     error_rate: float | None = None  # 0 to 1, of all requests
-    changed_rate: float | None = None  # 0 to 1, of answers that differ from the recording's solo transcript
+    changed_rate: float | None = None  # 0 to 1, of answers that differ from its recording's baseline
 
     @property
     def is_empty(self) -> bool:
@@ -139,10 +140,10 @@ class Step:
     error_example: str | None  # the words of the first one
     rejected_latency: Latency  # of requests that the server refused as too many (QueueFull)
     requests: int
-    checked: int  # answers that were held against the recording's solo transcript
+    checked: int  # answers that were held against its recording's baseline
     changed: int  # of these, how many differ
     wer: float | None  # 0 to 1, under load; None without references
-    solo_wer: float | None  # the same of the solo transcripts
+    solo_wer: float | None  # the same of the baselines
     members: tuple[MemberLoad, ...]
     resources: tuple[ResourceSample, ...]
     generator: Generator
@@ -211,7 +212,7 @@ class Target:
 class Report:
     """A whole load test."""
 
-    kind: Literal["steps", "search", "soak"]
+    kind: Kind
     started_at: str  # ISO 8601, UTC
     command: str
     machine: Machine

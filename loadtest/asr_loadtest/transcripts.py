@@ -19,7 +19,7 @@ Send = Callable[[Recording], Awaitable[Transcription]]
 
 
 @dataclass(frozen=True)
-class Solo:
+class Baseline:
     """One recording's transcript without load."""
 
     text: str
@@ -33,12 +33,12 @@ class Comparison:
     checked: int
     changed: int
     wer: float | None  # 0 to 1; None without references
-    solo_wer: float | None
+    baseline_wer: float | None
 
 
-async def solo_pass(
+async def take_baselines(
     send: Send, recordings: Sequence[Recording], on_progress: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[list[Recording], list[Solo]]:
+) -> tuple[list[Recording], list[Baseline]]:
     """Transcribe each recording, one at a time, which warms the server up as well.
 
     Returns:
@@ -47,38 +47,40 @@ async def solo_pass(
     Raises:
         NotReady: a recording gets no transcript.
     """
-    complete, solos = [], []
+    complete, found = [], []
     for recording in recordings:
         begin = time.monotonic()
         try:
             answer = await send(recording)
         except AsrError as error:
             raise NotReady(f"{recording.name}, sent alone: {error}") from error
-        solos.append(Solo(answer.text, time.monotonic() - begin))
+        found.append(Baseline(answer.text, time.monotonic() - begin))
         seconds = answer.duration if recording.seconds is None else recording.seconds
         complete.append(replace(recording, seconds=seconds))
-        on_progress(len(solos), len(recordings))
-    return complete, solos
+        on_progress(len(found), len(recordings))
+    return complete, found
 
 
 def compare(
-    answers: Iterable[tuple[int, str]], recordings: Sequence[Recording], solos: Sequence[Solo] | None
+    answers: Iterable[tuple[int, str]], recordings: Sequence[Recording], baselines: Sequence[Baseline] | None
 ) -> Comparison:
-    """Hold answers, (index of the recording, text), against the solo transcripts and the references.
+    """Hold answers, (index of the recording, text), against the baselines and the references.
 
-    Without solo transcripts nothing is compared.
+    Without baselines nothing is compared.
     """
-    if solos is None:
+    if baselines is None:
         return Comparison(0, 0, None, None)
     # The same few texts come again and again: each is scored once.
     counts = Counter(answers)
-    changed = sum(count for (index, text), count in counts.items() if text != solos[index].text)
+    changed = sum(count for (index, text), count in counts.items() if text != baselines[index].text)
     scored = {key: count for key, count in counts.items() if recordings[key[0]].text is not None}
     return Comparison(
         checked=sum(counts.values()),
         changed=changed,
         wer=_wer((recordings[index].text or "", text, count) for (index, text), count in scored.items()),
-        solo_wer=_wer((recordings[index].text or "", solos[index].text, count) for (index, _), count in scored.items()),
+        baseline_wer=_wer(
+            (recordings[index].text or "", baselines[index].text, count) for (index, _), count in scored.items()
+        ),
     )
 
 

@@ -4,15 +4,15 @@ from asr_loadtest.requests.assessment import assess
 from asr_loadtest.requests.generator import Exchange
 from asr_loadtest.results import Load, Slo
 from asr_loadtest.server_view.watch import Observation
-from asr_loadtest.transcripts import Solo
+from asr_loadtest.transcripts import Baseline
 
 RECORDINGS = [Recording("short.wav", b"x", 1.0, "one two"), Recording("long.wav", b"x", 12.0)]
-SOLOS = [Solo("one two", 0.1), Solo("three", 0.1)]
+BASELINES = [Baseline("one two", 0.1), Baseline("three", 0.1)]
 LOAD = Load("open", 10.0, None, "constant", 0, 1.0, 3.0)
 
 
 def done(at_s: float, latency_s: float = 0.1, recording: int = 0, late_s: float = 0.0, **fields) -> Exchange:
-    fields = {"text": SOLOS[recording].text, **fields}
+    fields = {"text": BASELINES[recording].text, **fields}
     return Exchange(recording, at_s, at_s + late_s, at_s + latency_s, **fields)
 
 
@@ -20,8 +20,8 @@ def failed(at_s: float, error: str = "QueueFull", latency_s: float = 0.01) -> Ex
     return done(at_s, latency_s, text=None, error=error, message=f"{error}!")
 
 
-def assessed(exchanges, load=LOAD, slo=Slo(), solos=SOLOS):  # noqa: B008 (frozen)
-    return assess(load, exchanges, Observation(cpu_cores=0.2), RECORDINGS, solos, slo, 10.0)
+def assessed(exchanges, load=LOAD, slo=Slo(), baselines=BASELINES):  # noqa: B008 (frozen)
+    return assess(load, exchanges, Observation(cpu_cores=0.2), RECORDINGS, baselines, slo, 10.0)
 
 
 def test_the_ramp_is_in_no_figure():
@@ -67,7 +67,7 @@ def test_transcripts_are_held_against_those_alone_and_the_references():
 
 
 def test_without_solo_transcripts_nothing_is_checked():
-    step = assessed([done(1.1)], solos=None)
+    step = assessed([done(1.1)], baselines=None)
     assert (step.checked, step.changed, step.wer, step.solo_wer) == (0, 0, None, None)
 
 

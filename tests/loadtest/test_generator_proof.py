@@ -7,7 +7,7 @@ import pytest
 from asr_client import AsyncClient, RetryPolicy, Transcription
 from asr_loadtest.recordings import Recording
 from asr_loadtest.requests.generator import Generator
-from asr_loadtest.requests.runner import Bench
+from asr_loadtest.requests.runner import RequestRunner
 from asr_loadtest.results import Arrivals, Slo, Step
 from asr_loadtest.steps.settings import Settings
 from stub_triton import Behaviour, running
@@ -42,10 +42,10 @@ def hold(
 
             # Whether this machine is punctual is not what is tested here.
             settings = Settings(slo, arrivals, ramp_s, late_tolerance_ms=1000.0)
-            bench = Bench(Generator(send, RECORDINGS), RECORDINGS, None, None, settings)
+            runner = RequestRunner(Generator(send, RECORDINGS), RECORDINGS, None, None, settings)
             if callers is None:
-                return await bench.open(rate, seconds, seed=7)
-            return await bench.closed(callers, seconds, 7, rate)
+                return await runner.open(rate, seconds, seed=7)
+            return await runner.closed(callers, seconds, 7, rate)
 
     for _ in range(ATTEMPTS):
         with running(behaviour) as url:

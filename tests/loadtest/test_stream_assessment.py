@@ -5,10 +5,10 @@ from asr_loadtest.server_view.watch import Observation
 from asr_loadtest.streams.assessment import assess
 from asr_loadtest.streams.generator import Session
 from asr_loadtest.streams.playback import Lag, Pace, Piece, Playback, Script
-from asr_loadtest.transcripts import Solo
+from asr_loadtest.transcripts import Baseline
 
 RECORDINGS = [Recording("one.wav", b"x", 2.0, "one two"), Recording("other.wav", b"x", 2.0)]
-SOLOS = [Solo("one two", 0.1), Solo("three", 0.1)]
+BASELINES = [Baseline("one two", 0.1), Baseline("three", 0.1)]
 LOAD = Load("streams", 2.0, None, None, 0, 1.0, 3.0)
 SCRIPT = Script(bytes(2 * 8000 * 4), 8000, 1)
 
@@ -19,7 +19,7 @@ def session(begin_s: float = 0.0, recording: int = 0, *, answer_s: float = 0.02,
     playback.sent = [Piece(due, due - 0.5, due + late_s, due + late_s + answer_s) for due in (1.0, 2.0, 3.0, 4.0)]
     playback.partials = [Lag(due + 0.1, 0.5) for due in (1.0, 2.0, 3.0)]
     playback.finals = [Lag(3.9, 1.2)]
-    playback.texts = SOLOS[recording].text.split()
+    playback.texts = BASELINES[recording].text.split()
     playback.is_whole = True
     made = Session(recording, begin_s, playback, begin_s + 4.02)
     for name, value in fields.items():
@@ -27,8 +27,8 @@ def session(begin_s: float = 0.0, recording: int = 0, *, answer_s: float = 0.02,
     return made
 
 
-def assessed(sessions, solos=SOLOS, slo=Slo(), cpu_cores=0.2):  # noqa: B008 (frozen)
-    return assess(LOAD, sessions, Observation(cpu_cores=cpu_cores), RECORDINGS, solos, slo, 10.0)
+def assessed(sessions, baselines=BASELINES, slo=Slo(), cpu_cores=0.2):  # noqa: B008 (frozen)
+    return assess(LOAD, sessions, Observation(cpu_cores=cpu_cores), RECORDINGS, baselines, slo, 10.0)
 
 
 def test_what_comes_in_the_measured_time_counts():
@@ -56,7 +56,7 @@ def test_transcripts_of_whole_streams_are_compared():
     changed.playback.texts = ["tree"]
     step = assessed([session(), cut, changed])
     assert (step.requests, step.checked, step.changed, step.wer) == (3, 2, 1, 0.0)
-    assert assessed([session()], solos=None).checked == 0
+    assert assessed([session()], baselines=None).checked == 0
 
 
 def test_refused_streams_are_errors():

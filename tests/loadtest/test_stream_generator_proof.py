@@ -13,7 +13,7 @@ from asr_loadtest.results import Slo, Step
 from asr_loadtest.steps.settings import Settings
 from asr_loadtest.streams.generator import StreamGenerator
 from asr_loadtest.streams.playback import PIECE_S, Pace, scripts
-from asr_loadtest.streams.runner import StreamBench
+from asr_loadtest.streams.runner import StreamRunner
 from stub_triton import AFTER_S, CHUNK_S, ENDPOINT_S, STREAM_RATE, Behaviour, running
 
 PACE = Pace(CHUNK_S, AFTER_S, ENDPOINT_S)
@@ -45,8 +45,8 @@ def hold(behaviour: Behaviour, streams: int, seconds: float, slo: Slo = Slo()) -
 
             spoken = [script for _, script in scripts(RECORDINGS, PACE)]
             settings = Settings(slo, ramp_s=0.5, late_tolerance_ms=1000.0)
-            bench = StreamBench(StreamGenerator(stream, spoken, PACE), RECORDINGS, None, None, settings)
-            return await bench.hold(streams, seconds, seed=7)
+            runner = StreamRunner(StreamGenerator(stream, spoken, PACE), RECORDINGS, None, None, settings)
+            return await runner.hold(streams, seconds, seed=7)
 
     for _ in range(ATTEMPTS):
         with running(behaviour) as url:

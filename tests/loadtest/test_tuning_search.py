@@ -17,7 +17,7 @@ BEST = Setting(2, 1, 8, 0)
 Speed = Callable[[Setting], float]
 
 
-class Bench:
+class FakeServer:
     """Measures by a formula, with a neighbour who slows whole rounds down, and noise of its own."""
 
     def __init__(self, speed: Speed, noise: float = 0.0, neighbour: float = 0.0) -> None:
@@ -31,9 +31,9 @@ class Bench:
         return Run(setting, measure, number, value)
 
 
-def search(bench: Bench) -> Search:
+def search(server: FakeServer) -> Search:
     ticks = iter(range(10_000))
-    return Search(bench.measure, SPACE, CURRENT, "saturated", budget_s=1_000, clock=lambda: next(ticks))
+    return Search(server.measure, SPACE, CURRENT, "saturated", budget_s=1_000, clock=lambda: next(ticks))
 
 
 def faster(setting: Setting) -> float:
@@ -42,14 +42,14 @@ def faster(setting: Setting) -> float:
 
 
 def test_the_best_of_all_dimensions_is_found() -> None:
-    best, gain, noise, _ = search(Bench(faster)).run()
+    best, gain, noise, _ = search(FakeServer(faster)).run()
     assert best == BEST
     assert abs(gain - 0.32) < 1e-9
     assert noise < 1e-9
 
 
 def test_a_neighbour_who_slows_rounds_down_does_not_mislead() -> None:
-    best, _, noise, _ = search(Bench(faster, neighbour=0.6)).run()
+    best, _, noise, _ = search(FakeServer(faster, neighbour=0.6)).run()
     assert best == BEST
     assert noise < 1e-9
 
@@ -57,9 +57,9 @@ def test_a_neighbour_who_slows_rounds_down_does_not_mislead() -> None:
 def test_noise_alone_is_seldom_taken_for_a_gain() -> None:
     taken = 0
     for seed in range(200):
-        bench = Bench(lambda setting: 100.0, noise=0.2)
-        bench.chance = random.Random(seed)
-        made = search(bench)
+        server = FakeServer(lambda setting: 100.0, noise=0.2)
+        server.chance = random.Random(seed)
+        made = search(server)
         # The budget ends with the three rounds of the screening: only the fewest rounds of confirmation follow.
         made.clock = lambda made=made: 0.0 if len({run.round for run in made.runs}) < 3 else 1e9
         taken += made.run()[0] != CURRENT
@@ -69,7 +69,7 @@ def test_noise_alone_is_seldom_taken_for_a_gain() -> None:
 
 def test_a_gain_within_the_noise_is_named_and_not_taken() -> None:
     best, gain, noise, reason = search(
-        Bench(lambda setting: 103.0 if setting.instances == 2 else 100.0, noise=0.3)
+        FakeServer(lambda setting: 103.0 if setting.instances == 2 else 100.0, noise=0.3)
     ).run()
     assert (best, gain) == (CURRENT, 0.0)
     assert f"noise {noise:.1%}" in reason
@@ -77,14 +77,14 @@ def test_a_gain_within_the_noise_is_named_and_not_taken() -> None:
 
 
 def test_the_current_setting_is_in_every_round() -> None:
-    made = search(Bench(faster))
+    made = search(FakeServer(faster))
     made.run()
     for number in {run.round for run in made.runs}:
         assert CURRENT in [run.setting for run in made.runs if run.round == number]
 
 
 def test_the_order_of_confirmation_rotates() -> None:
-    made = search(Bench(faster))
+    made = search(FakeServer(faster))
     made.run()
     last = max(run.round for run in made.runs)
     firsts = [next(run.setting for run in made.runs if run.round == number) for number in (last - 1, last)]
@@ -102,7 +102,7 @@ def test_settings_that_fail_are_passed_over() -> None:
 
 
 def test_the_evidence_is_whole_and_readable() -> None:
-    made = search(Bench(faster))
+    made = search(FakeServer(faster))
     best, gain, noise, reason = made.run()
     tuning = Tuning(
         started_at="2025-06-01T12:00:00+00:00",

@@ -24,7 +24,7 @@ class UserOptions:
     rate_per_user: float = 1.0  # requests/s of an open-loop user
     arrivals: Arrivals = "poisson"  # of an open-loop user
     seed: int = 0  # of the mix, the order of recordings and the arrivals
-    check: bool = False  # hold every answer against the recording's solo transcript
+    check: bool = False  # hold every answer against the recording's transcript without load
 
     @classmethod
     def of(cls, parsed: Namespace | None) -> "UserOptions":

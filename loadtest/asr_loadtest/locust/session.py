@@ -18,7 +18,7 @@ from asr_loadtest.recordings import Recording
 # A caller's retries would hide from the figures what the load does.
 _ONE_ATTEMPT = RetryPolicy(max_attempts=1)
 # Where the transcripts travel to the workers: Locust sends its options along whenever it tells one to start users.
-_SOLO_TRANSCRIPTS = "solo_transcripts"
+_BASELINES = "baseline_transcripts"
 
 
 class TranscriptChanged(LoadTestError):
@@ -42,7 +42,7 @@ class Session:
         self.options = UserOptions.of(environment.parsed_options)
         self.recordings = _load(self.options)
         self._environment = environment
-        self._solo: list[str] | None = None
+        self._baselines: list[str] | None = None
         self._clients: dict[Protocol, Client] = {}
         self._users = 0
 
@@ -75,8 +75,8 @@ class Session:
         client.check_model()
         if self.options.check:
             waiting = tqdm(self.recordings, desc="transcripts without load", leave=False, disable=None)
-            self._solo = [_transcript(client, recording) for recording in waiting]
-        setattr(self._environment.parsed_options, _SOLO_TRANSCRIPTS, self._solo)
+            self._baselines = [_transcript(client, recording) for recording in waiting]
+        setattr(self._environment.parsed_options, _BASELINES, self._baselines)
 
     def take_transcripts(self) -> None:
         """Have the transcripts without load that the master asked for.
@@ -84,10 +84,10 @@ class Session:
         Raises:
             LoadTestError: the master had another number of recordings.
         """
-        self._solo = getattr(self._environment.parsed_options, _SOLO_TRANSCRIPTS, None)
-        if self._solo is not None and len(self._solo) != len(self.recordings):
+        self._baselines = getattr(self._environment.parsed_options, _BASELINES, None)
+        if self._baselines is not None and len(self._baselines) != len(self.recordings):
             raise LoadTestError(
-                f"{self.options.source} has {len(self.recordings)} recordings here and {len(self._solo)} at the "
+                f"{self.options.source} has {len(self.recordings)} recordings here and {len(self._baselines)} at the "
                 "master; --check needs the same ones everywhere"
             )
 
@@ -97,7 +97,7 @@ class Session:
         Raises:
             TranscriptChanged: they differ.
         """
-        if self._solo is not None and answer.text != self._solo[index]:
+        if self._baselines is not None and answer.text != self._baselines[index]:
             raise TranscriptChanged(f"{self.recordings[index].name} has another transcript than without load")
 
     def close(self) -> None:

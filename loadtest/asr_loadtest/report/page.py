@@ -71,7 +71,7 @@ def image(plot: plots.Plot) -> str:
 def _content(report: Report) -> dict[str, Any]:
     valid = [step for step in report.steps if not step.void]
     soaked = valid[0] if report.kind == "soak" and valid else None
-    found = soak.courses(soaked) if soaked else []
+    found = soak.time_series(soaked) if soaked else []
     drawn = plots.of_steps(report)
     members = columns.members(report)
     return {
@@ -87,7 +87,7 @@ def _content(report: Report) -> dict[str, Any]:
         "void": [step for step in report.steps if step.void],
         "failing": [step for step in valid if step.errors],
         "soak": soaked,
-        "courses": found,
+        "time_series": found,
         "plots": [*([soak.plot(soaked, found)] if soaked and found else []), *drawn],
         "image": image,
         "rules": _rules(report),

@@ -81,7 +81,7 @@ def promises(slo: Slo) -> tuple[str, ...]:
 
 
 def changed(step: Step) -> str:
-    """How many answers differed from the recording's solo transcript."""
+    """How many answers differed from the recording's baseline."""
     if not step.checked:
         return NOTHING
     return f"{step.changed} ({percent(step.changed / step.checked)})" if step.changed else "0"

@@ -15,7 +15,7 @@ from asr_loadtest.results import Latency, Load, Slo, Step, Window
 from asr_loadtest.server_view.watch import Observation
 from asr_loadtest.steps import latency, slo, validity
 from asr_loadtest.steps.figures import REJECTED, generator_of, share, window_edges
-from asr_loadtest.transcripts import Solo
+from asr_loadtest.transcripts import Baseline
 
 
 def assess(
@@ -23,7 +23,7 @@ def assess(
     exchanges: Sequence[Exchange],
     observation: Observation,
     recordings: Sequence[Recording],
-    solos: Sequence[Solo] | None,
+    baselines: Sequence[Baseline] | None,
     promises: Slo,
     late_tolerance_ms: float,
 ) -> Step:
@@ -34,7 +34,7 @@ def assess(
     succeeded = [exchange for exchange in answered if exchange.error is None]
     errors = Counter(exchange.error for exchange in measured if exchange.error is not None)
     answers = ((exchange.recording, exchange.text) for exchange in measured if exchange.text is not None)
-    comparison = transcripts.compare(answers, recordings, solos)
+    comparison = transcripts.compare(answers, recordings, baselines)
     late_ms = [1e3 * (exchange.sent_s - exchange.scheduled_s) for exchange in measured if exchange.sent_s is not None]
     generator = generator_of(
         late_ms,
@@ -68,7 +68,7 @@ def assess(
         checked=comparison.checked,
         changed=comparison.changed,
         wer=comparison.wer,
-        solo_wer=comparison.solo_wer,
+        solo_wer=comparison.baseline_wer,
         members=observation.members,
         resources=observation.resources,
         generator=generator,

@@ -13,7 +13,6 @@ _MAX_FILES = 65_536
 _NICENESS = -10
 # Young objects that set off a garbage collection: rare ones, and each of a millisecond or so.
 _GC_THRESHOLDS = (20_000, 50, 1_000)
-LEAD_S = 0.05  # until the first arrival, so that it is not late
 
 
 def prepare() -> None:

@@ -15,7 +15,7 @@ from asr_loadtest.steps import latency, slo, validity
 from asr_loadtest.steps.figures import REJECTED, generator_of, share, window_edges
 from asr_loadtest.streams.generator import Session
 from asr_loadtest.streams.playback import LATE_PIECE_S, Lag, Piece
-from asr_loadtest.transcripts import Solo
+from asr_loadtest.transcripts import Baseline
 
 
 def assess(
@@ -23,7 +23,7 @@ def assess(
     sessions: Sequence[Session],
     observation: Observation,
     recordings: Sequence[Recording],
-    solos: Sequence[Solo] | None,
+    baselines: Sequence[Baseline] | None,
     promises: Slo,
     late_tolerance_ms: float,
 ) -> Step:
@@ -33,7 +33,7 @@ def assess(
     failed = [session for session in measured if session.error is not None]
     pieces = [piece for session in measured for piece in _due(session, begin_s, end_s)]
     answers = ((session.recording, session.text) for session in measured if session.text is not None)
-    comparison = transcripts.compare(answers, recordings, solos)
+    comparison = transcripts.compare(answers, recordings, baselines)
     # A piece that is not sent because the one before has no answer is the server's doing: scheduled is what was sent.
     late_ms = [1e3 * piece.late_s for piece in pieces]
     generator = generator_of(late_ms, len(pieces), observation.cpu_cores, late_tolerance_ms)
@@ -60,7 +60,7 @@ def assess(
         checked=comparison.checked,
         changed=comparison.changed,
         wer=comparison.wer,
-        solo_wer=comparison.solo_wer,
+        solo_wer=comparison.baseline_wer,
         members=observation.members,
         resources=observation.resources,
         generator=generator,

@@ -1,6 +1,5 @@
-"""One step of live streams: so many at a time, first for a ramp that is thrown away, then for the measured time."""
+"""Runs steps of live streams: first a ramp that no figure counts, then the time that is measured."""
 
-import asyncio
 import itertools
 import random
 from collections.abc import Sequence
@@ -8,42 +7,38 @@ from collections.abc import Sequence
 from asr_loadtest.recordings import Recording, in_rounds
 from asr_loadtest.results import Load, Step
 from asr_loadtest.server_view.probes import ServerProbe
-from asr_loadtest.server_view.watch import watch
-from asr_loadtest.steps.generator_process import LEAD_S, punctual
+from asr_loadtest.steps.runner import StepRunner
 from asr_loadtest.steps.settings import Settings
 from asr_loadtest.streams import assessment
 from asr_loadtest.streams.generator import StreamGenerator
-from asr_loadtest.transcripts import Solo
+from asr_loadtest.transcripts import Baseline
 
 _ROUNDS = 100  # of all recordings, then from the beginning
 # Streams begin apart from each other, as callers do: windows that all come at once would be a burst that no one makes.
 _BEGIN_WITHIN_S = 2.0
 
 
-class StreamBench:
-    """Holds live streams against a server.
+class StreamRunner(StepRunner):
+    """Runs steps of live streams.
 
     Args:
         generator: speaks the recordings.
-        recordings: what it speaks.
-        solos: what is heard of them without load; None: nothing is compared.
-        probe: looks at the server meanwhile; None: nobody does.
-        settings: of all steps.
+        recordings, baselines, probe, settings: see StepRunner.
     """
 
     def __init__(
         self,
         generator: StreamGenerator,
         recordings: Sequence[Recording],
-        solos: Sequence[Solo] | None,
+        baselines: Sequence[Baseline] | None,
         probe: ServerProbe | None,
         settings: Settings,
     ) -> None:
-        self._generator, self._recordings, self._solos = generator, recordings, solos
-        self._probe, self._settings = probe, settings
+        super().__init__(recordings, baselines, probe, settings)
+        self._generator = generator
 
     async def hold(self, streams: float, seconds: float, seed: int) -> Step:
-        """So many streams, a whole number, for the ramp and `seconds`; returns when all have ended."""
+        """Hold `streams` (a whole number) for the ramp and `seconds`, and return the step when all have ended."""
         settings = self._settings
         load = Load("streams", streams, None, None, seed, settings.ramp_s, seconds)
         chance = random.Random(f"{seed} begins")
@@ -51,17 +46,15 @@ class StreamBench:
         begins = [chance.uniform(0, within_s) for _ in range(round(streams))]
         known = len(self._recordings)
         order = itertools.cycle(in_rounds(_ROUNDS * known, known, seed))
-        with punctual():
-            start_s = asyncio.get_running_loop().time() + LEAD_S
-            watching = asyncio.create_task(watch(self._probe, start_s, load))
-            sessions = await self._generator.hold(begins, settings.ramp_s + seconds, order, start_s)
-            observation = await watching
+        sessions, observation = await self._watched(
+            load, lambda start_s: self._generator.hold(begins, settings.ramp_s + seconds, order, start_s)
+        )
         return assessment.assess(
             load,
             sessions,
             observation,
             self._recordings,
-            self._solos,
+            self._baselines,
             settings.slo,
             settings.late_tolerance_ms,
         )

@@ -22,7 +22,7 @@ MIN_GAIN = 0.02
 SCREENING_SHARE = 0.5  # of the budget
 
 # (setting, measure, round, seconds that it may take) -> the run.
-Trial = Callable[[Setting, Measure, int, float], Run]
+MeasureSetting = Callable[[Setting, Measure, int, float], Run]
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Search:
         runs: all that were measured so far.
     """
 
-    trial: Trial
+    measure: MeasureSetting
     space: Space
     current: Setting
     confirmation: Measure  # what the finalists are compared by
@@ -118,7 +118,7 @@ class Search:
     def _measure(self, settings: list[Setting], measure: Measure, seconds: float) -> None:
         self._round += 1
         for setting in settings:
-            self.runs.append(self.trial(setting, measure, self._round, seconds))
+            self.runs.append(self.measure(setting, measure, self._round, seconds))
 
     def _of_round(self) -> list[Run]:
         return [run for run in self.runs if run.round == self._round]

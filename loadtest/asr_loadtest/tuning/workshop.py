@@ -15,11 +15,11 @@ from asr_client import AsrError
 from asr_client.commands.connection import Connection
 from asr_server import TritonServer, TritonServerError
 
-from asr_loadtest import loadtest as trials
 from asr_loadtest.errors import LoadTestError
-from asr_loadtest.loadtest import Course, Trial
+from asr_loadtest.loadtest import LoadTest, run
 from asr_loadtest.recordings import Recording
 from asr_loadtest.results import Report, Slo, Step
+from asr_loadtest.schedule import Schedule
 from asr_loadtest.steps.settings import Settings
 from asr_loadtest.steps.validity import LATE_TOLERANCE_MS
 from asr_loadtest.tuning.evidence import Measure, Run
@@ -88,7 +88,7 @@ class Workshop:
     def _run(self, setting: Setting, measure: Measure, number: int, seconds: float) -> Run:
         begin_s = time.monotonic()
         try:
-            report = self._report(setting, _course(measure, seconds, self._load), measure)
+            report = self._report(setting, _schedule(measure, seconds, self._load), measure)
         except (AsrError, LoadTestError, TritonServerError) as error:
             return Run(
                 setting, measure, number, None, failed=textwrap.shorten(str(error), FAILURE_WIDTH, placeholder=" …")
@@ -102,7 +102,7 @@ class Workshop:
             else _capacity(report, setting, number)
         )
 
-    def _report(self, setting: Setting, course: Course, measure: Measure) -> Report:
+    def _report(self, setting: Setting, schedule: Schedule, measure: Measure) -> Report:
         originals = {
             model: (self._repository / model / "config.pbtxt").read_text(encoding="utf-8")
             for model in (self._folders.acoustic, self._folders.ensemble)
@@ -112,14 +112,14 @@ class Workshop:
         os.setpriority(os.PRIO_PROCESS, 0, self._niceness)
         with TritonServer(self._copy, http_port=0, grpc_port=0, metrics_port=0, log=lambda line: None) as server:
             url, model = server.grpc_url, self._folders.ensemble
-            trial = Trial(
+            load_test = LoadTest(
                 connection=Connection(url, "grpc", model, TIMEOUT_S, False, None, None, None, ()),
                 source=self._load.source,
                 recordings=self._load.recordings,
                 settings=_settings(measure, self._load.slo),
-                course=course,
+                schedule=schedule,
             )
-            return asyncio.run(trials.run(trial))
+            return asyncio.run(run(load_test))
 
 
 def _settings(measure: Measure, slo: Slo) -> Settings:
@@ -130,11 +130,11 @@ def _settings(measure: Measure, slo: Slo) -> Settings:
     return Settings(slo, ramp_s=RAMP_S, late_tolerance_ms=tolerance_ms)
 
 
-def _course(measure: Measure, seconds: float, load: Load) -> Course:
+def _schedule(measure: Measure, seconds: float, load: Load) -> Schedule:
     if measure == "saturated":
-        return Course("steps", (), max(MIN_STEP_S, seconds - RAMP_S), load.callers, seed=load.seed)
+        return Schedule("steps", (), max(MIN_STEP_S, seconds - RAMP_S), load.callers, seed=load.seed)
     step_s = max(MIN_STEP_S, seconds / STEPS_OF_A_SEARCH - RAMP_S)
-    return Course("search", (), step_s, tolerance=TOLERANCE, seed=load.seed)
+    return Schedule("search", (), step_s, tolerance=TOLERANCE, seed=load.seed)
 
 
 def _saturated(step: Step, setting: Setting, number: int) -> Run:
