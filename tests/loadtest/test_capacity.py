@@ -9,7 +9,7 @@ from asr_loadtest.requests.arrivals import arrivals
 from asr_loadtest.results import Capacity
 from hypothesis import given
 from hypothesis import strategies as st
-from steps import step
+from loadtest_steps import step
 
 PLAN = Plan(start_rate=4.0, max_rate=1000.0)
 

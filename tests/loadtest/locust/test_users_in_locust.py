@@ -1,4 +1,4 @@
-"""The users in Locust itself, as people start it, against servers that stand in for Triton."""
+"""The users in Locust itself, as people start it, against fakes of Triton."""
 
 import json
 import re
@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stub_triton
 from asr_server.ports import Ports, reserve
-from stub_triton import Behaviour
+from stub_triton import Behaviour, running
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 sys.path.append(str(ROOT / "tests" / "client"))
 
 from triton_double import TritonDouble, serving  # noqa: E402
@@ -82,11 +81,11 @@ def latencies(folder: Path) -> list[float]:
 def server(protocol: str) -> Iterator[str]:
     """HOST:PORT of a server that answers at once."""
     if protocol == "grpc":
-        with stub_triton.running(Behaviour()) as url:
+        with running(Behaviour()) as url:
             yield url
     else:
-        with serving(TritonDouble("http")) as double:
-            yield double.url
+        with serving(TritonDouble("http")) as fake:
+            yield fake.url
 
 
 @pytest.mark.parametrize(("protocol", "users"), [("grpc", "GrpcUser"), ("http", "HttpUser")])
@@ -105,7 +104,7 @@ def test_requests_are_named_by_protocol_and_length_class(
 
 
 def test_refusals_and_changed_transcripts_are_failures(audio: Path) -> None:
-    with stub_triton.running(Behaviour(delay_s=0.02, queue_limit=2, changes_every=5)) as url:
+    with running(Behaviour(delay_s=0.02, queue_limit=2, changes_every=5)) as url:
         load = ["--headless", "--only-summary", "-u", 4, "-r", 4, "-t", "2s", "--check"]
         status, log = finish(start("--host", url, "--audio", audio, *load))
 
@@ -119,7 +118,7 @@ def test_refusals_and_changed_transcripts_are_failures(audio: Path) -> None:
 def test_only_the_open_loop_shows_a_stall(audio: Path, tmp_path: Path) -> None:
     stall = Behaviour(delay_s=0.01, stall_at_request=20, stall_s=1.5)
     open_loop = ["OpenLoopGrpcUser", "--rate-per-user", 20, "--arrivals", "constant"]
-    with stub_triton.running(stall) as one, stub_triton.running(stall) as other:
+    with running(stall) as one, running(stall) as other:
         runs = [
             headless(tmp_path / "closed", one, audio, "-t", "4s"),
             headless(tmp_path / "open", other, audio, "-t", "4s", *open_loop),
@@ -135,7 +134,7 @@ def test_only_the_open_loop_shows_a_stall(audio: Path, tmp_path: Path) -> None:
 
 def test_workers_share_the_rate(audio: Path, tmp_path: Path) -> None:
     port = reserve("127.0.0.1", Ports(0, 0, 0)).http
-    with stub_triton.running(Behaviour()) as url:
+    with running(Behaviour()) as url:
         workers = [start("--worker", "--master-port", port, "--audio", audio) for _ in range(2)]
         distributed = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
         load = ["-u", 4, "-r", 4, "--rate-per-user", 5, "--arrivals", "constant", "-t", "4s", "--check"]
@@ -151,7 +150,7 @@ def test_workers_share_the_rate(audio: Path, tmp_path: Path) -> None:
 
 def test_a_worker_without_the_recordings_fails_the_test(audio: Path, tmp_path: Path) -> None:
     port = reserve("127.0.0.1", Ports(0, 0, 0)).http
-    with stub_triton.running(Behaviour()) as url:
+    with running(Behaviour()) as url:
         worker = start("--worker", "--master-port", port, folder=tmp_path)
         distributed = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", 1]
         options = ["--headless", "--only-summary", "--host", url, "--audio", audio.name, "-t", "2s"]
@@ -166,7 +165,7 @@ def test_a_worker_without_the_recordings_fails_the_test(audio: Path, tmp_path: P
 def test_the_web_page_takes_the_options(audio: Path) -> None:
     port = reserve("127.0.0.1", Ports(0, 0, 0)).http
     page = f"http://127.0.0.1:{port}"
-    with stub_triton.running(Behaviour()) as url, start("--web-host", "127.0.0.1", "--web-port", port) as process:
+    with running(Behaviour()) as url, start("--web-host", "127.0.0.1", "--web-port", port) as process:
         try:
             assert "rate_per_user" in get(page)
             form = {"user_count": 2, "spawn_rate": 2, "host": url, "audio": audio, "rate_per_user": "5.0"}
@@ -182,7 +181,7 @@ def test_the_web_page_takes_the_options(audio: Path) -> None:
 
 
 def test_a_stream_user_tells_the_lags_of_its_results(audio: Path, tmp_path: Path) -> None:
-    with stub_triton.running(Behaviour(delay_s=0.01, streams=2)) as url:
+    with running(Behaviour(delay_s=0.01, streams=2)) as url:
         status, log = finish(headless(tmp_path, url, audio, "-u", 3, "-r", 3, "-t", "6s", "StreamUser"))
 
     assert status == 1, log  # one of three is refused
@@ -196,7 +195,7 @@ def test_a_stream_user_tells_the_lags_of_its_results(audio: Path, tmp_path: Path
 
 
 def test_transcripts_of_live_streams_are_not_checked_in_locust(audio: Path, tmp_path: Path) -> None:
-    with stub_triton.running(Behaviour()) as url:
+    with running(Behaviour()) as url:
         status, log = finish(headless(tmp_path, url, audio, "-t", "2s", "--check", "StreamUser"))
 
     assert status == 1

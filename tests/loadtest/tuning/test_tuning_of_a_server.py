@@ -11,7 +11,7 @@ from asr_loadtest.tuning.workshop import Load, Workshop
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_setting_is_measured_on_a_copy(tmp_path: Path) -> None:

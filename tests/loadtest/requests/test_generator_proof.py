@@ -29,7 +29,7 @@ def hold(
     ramp_s: float = 0.5,
     slo: Slo = Slo(),  # noqa: B008 (frozen)
 ) -> Step:
-    """One step against a stub: an open loop, or so many callers.
+    """One step against a fake: an open loop, or so many callers.
 
     Where other work on this machine disturbed it, which the generator knows from its own delays, it is done again.
     """

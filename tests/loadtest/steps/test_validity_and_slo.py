@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from asr_loadtest.results import Slo
 from asr_loadtest.steps import slo, validity
-from steps import PUNCTUAL, latency, window
+from loadtest_steps import PUNCTUAL, latency, window
 
 P95 = Slo(p95_ms=100.0)
 

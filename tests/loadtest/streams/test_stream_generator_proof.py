@@ -35,7 +35,7 @@ RECORDINGS = [recording(1.5, 1), recording(2.5, 2)]
 
 
 def hold(behaviour: Behaviour, streams: int, seconds: float, slo: Slo = Slo()) -> Step:  # noqa: B008 (frozen)
-    """One step against a stub; done again where other work on this machine disturbed it."""
+    """One step against a fake; done again where other work on this machine disturbed it."""
 
     async def main(url: str) -> Step:
         async with AsyncClient(url, retry=RetryPolicy(max_attempts=1)) as client:

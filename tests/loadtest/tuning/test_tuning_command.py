@@ -13,7 +13,7 @@ from asr_loadtest.tuning.settings import ModelFolders
 from loadtest_reports import report
 from typer.testing import CliRunner
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SAMPLES = str(ROOT / "demo" / "samples")
 
 app = typer.Typer()

@@ -16,7 +16,7 @@ from asr_loadtest.tuning.settings import (
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-TEMPLATES = Path(__file__).parents[2] / "model_repository"
+TEMPLATES = Path(__file__).parents[3] / "model_repository"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from asr_loadtest.recordings import in_rounds
 from asr_loadtest.requests.arrivals import arrivals
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,11 +37,3 @@ def test_constant_gaps_are_equal():
 
 def test_no_time_has_no_arrivals():
     assert arrivals("poisson", 5, 0, 1) == []
-
-
-@given(st.integers(0, 200), st.integers(1, 20), st.integers(0, 1000))
-def test_every_round_has_each_recording_once(number, recordings, seed):
-    order = in_rounds(number, recordings, seed)
-    assert len(order) == number
-    for start in range(0, number - recordings + 1, recordings):
-        assert sorted(order[start : start + recordings]) == list(range(recordings))
