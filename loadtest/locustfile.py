@@ -3,9 +3,8 @@
     locust -f loadtest/locustfile.py --host 127.0.0.1:8001 --audio demo/samples OpenLoopGrpcUser
 
 The last word names the users: OpenLoopGrpcUser, OpenLoopHttpUser, GrpcUser (closed loop, the default), HttpUser, or
-StreamUser (live streams).
-`--help` lists the options, the first of which are for speech. Everything else is Locust's: web page, `--headless`,
-`--master` and `--worker`.
+StreamUser (live streams). `--help` lists the options; the first ones are for speech. Everything else is Locust's: web
+page, `--headless`, `--master` and `--worker`.
 """
 
 from typing import Any
@@ -20,7 +19,7 @@ __all__ = ["GrpcUser", "HttpUser", "OpenLoopGrpcUser", "OpenLoopHttpUser", "Stre
 
 
 def _one_protocol(environment: Environment, **_: Any) -> None:
-    """Without a choice Locust would mix all users, of which a port understands half."""
+    """Choose GrpcUser where none is chosen: Locust would mix all users, and a port understands only half of them."""
     options = environment.parsed_options
     if options and not (options.user_classes or options.class_picker or is_worker(environment)):
         environment.user_classes = [GrpcUser]

@@ -1,4 +1,4 @@
-"""Which loads the options of `triton-asr loadtest` ask for; wrong usage where they name none, or two."""
+"""The options of `triton-asr loadtest` that name a load, and the schedule that they ask for."""
 
 import math
 from dataclasses import dataclass
@@ -30,43 +30,43 @@ class Arguments:
 
 
 def schedule_of_requests(arguments: Arguments) -> Schedule:
-    """The loads that are requests.
+    """Return the schedule of a load test whose loads are requests.
 
     Raises:
-        typer.BadParameter: there is none, or two.
+        typer.BadParameter: the options name no load, or two.
     """
     if arguments.soak_minutes is not None:
         if arguments.rates is not None or arguments.rate is None:
-            raise typer.BadParameter("--soak needs --rate, and no --rates")
-        return _soak(arguments, _rates(f"{arguments.rate:g}"))
+            raise typer.BadParameter("--soak needs one rate: give --rate, and leave out --rates")
+        return _soak(arguments, (_rate("--rate", arguments.rate),))
     if arguments.rate is not None:
-        raise typer.BadParameter("--rate is for --soak; needs --rates for steps")
+        raise typer.BadParameter("--rate is for --soak; for steps give --rates")
     if arguments.rates is not None:
         return _steps(arguments, _rates(arguments.rates))
     if arguments.slo.is_empty:
         if arguments.callers is None:
             raise typer.BadParameter(
-                "no load is given; needs --rates, --soak and --rate, --streams, --closed, or a promise such as "
-                "--slo-p95-ms to search for the highest rate that keeps it"
+                "no load is given; give --rates, --soak with --rate, --streams, --closed, or a promise such as "
+                "--slo-p95-ms, which searches for the highest rate that keeps it"
             )
         return _steps(arguments, ())
     return _search(arguments)
 
 
 def schedule_of_streams(arguments: Arguments) -> Schedule:
-    """The loads that are live streams.
+    """Return the schedule of a load test whose loads are live streams.
 
     Raises:
-        typer.BadParameter: there is none, or another one as well.
+        typer.BadParameter: the options name no number of streams, or another load as well.
     """
     if arguments.protocol != "grpc":
         raise typer.BadParameter(f"--streams needs gRPC; Triton has no streams over {arguments.protocol}")
     given = (("--rates", arguments.rates), ("--rate", arguments.rate), ("--closed", arguments.callers))
     if others := [name for name, value in given if value is not None]:
-        raise typer.BadParameter(f"--streams is a load of its own; needs no {' and no '.join(others)}")
+        raise typer.BadParameter(f"--streams is a load of its own; leave out {' and '.join(others)}")
     if arguments.streams == SEARCH:
         if arguments.soak_minutes is not None:
-            raise typer.BadParameter("--soak needs a number of --streams")
+            raise typer.BadParameter(f"--streams is {SEARCH!r}; --soak needs a number of streams, such as 8")
         if arguments.slo.is_empty:
             raise typer.BadParameter(f"--streams {SEARCH} needs a promise to keep, such as --slo-p95-ms 1000")
         return _search(arguments)
@@ -90,7 +90,7 @@ def _soak(arguments: Arguments, loads: tuple[float, ...]) -> Schedule:
 
 
 def _search(arguments: Arguments) -> Schedule:
-    _rates(f"{arguments.max_rate:g}")
+    _rate("--max-rate", arguments.max_rate)
     return _schedule("search", (), arguments.duration_s, arguments)
 
 
@@ -108,14 +108,24 @@ def _schedule(kind: Kind, loads: tuple[float, ...], duration_s: float, arguments
     )
 
 
+def _rate(option: str, rate: float) -> float:
+    if not _is_rate(rate):
+        raise typer.BadParameter(f"{option} is {rate:g}; needs a number above 0")
+    return rate
+
+
 def _rates(text: str) -> tuple[float, ...]:
     try:
         rates = tuple(map(float, text.split(",")))
     except ValueError:
         rates = ()
-    if not rates or not all(0 < rate < math.inf for rate in rates):
-        raise typer.BadParameter(f"rates are {text!r}; needs requests per second above 0, such as 1,2,4,8")
+    if not rates or not all(map(_is_rate, rates)):
+        raise typer.BadParameter(f"--rates is {text!r}; needs requests per second above 0, such as 1,2,4,8")
     return rates
+
+
+def _is_rate(rate: float) -> bool:
+    return 0 < rate < math.inf
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -27,37 +27,37 @@ from asr_loadtest.streams.playback import Pace, Script, scripts
 from asr_loadtest.streams.runner import StreamRunner
 from asr_loadtest.transcripts import Baseline
 
-# What fails has failed: a second attempt would be load that no schedule knows of, and would hide the first.
+# A second attempt would be load beside the schedule, and would hide that the first one failed.
 NO_RETRIES = RetryPolicy(max_attempts=1)
 _FIRST_STREAMS = 4.0  # of a search
 
 
 class Progress:
-    """What is told of a load test while it runs; this one keeps it to itself."""
+    """Is told how a load test goes on. This one ignores it all; a subclass shows it."""
 
     def baseline(self, done: int, total: int) -> None:
-        """A recording was transcribed without load."""
+        """Take note that `done` of `total` recordings were transcribed without load."""
 
     def note(self, text: str) -> None:
-        """Something that a person should know."""
+        """Take a text that a person should read."""
 
     async def hold(self, title: str, seconds: float, step: Awaitable[Step]) -> Step:
-        """Wait for a step, which lasts `seconds` and until its last answer."""
+        """Return the step, which takes `seconds` and then the time until its last answer."""
         return await step
 
 
 @dataclass(frozen=True)
 class LoadTest:
-    """What is tested, how, and whom to tell."""
+    """Everything that a load test needs to know."""
 
     connection: Connection
-    source: str  # of the recordings, as it was given
+    source: str  # folder or manifest of the recordings, as it was given
     recordings: Sequence[Recording]
     settings: Settings
     schedule: Schedule
-    check: bool = True  # hold answers against the baselines
-    metrics_url: str | None = None  # where the server's GPUs are asked for
-    command: str = ""  # that started this
+    check: bool = True  # compare answers with the baselines
+    metrics_url: str | None = None  # where the server gives the metrics of its GPUs
+    command: str = ""  # that started the load test
     hook: RequestHook | None = None  # told of every request; not of live streams
     progress: "Progress" = field(default_factory=lambda: Progress())
 
@@ -70,21 +70,21 @@ class _Findings:
 
 @dataclass(frozen=True)
 class _Service:
-    """The server, known and ready to be put under load."""
+    """A server that is ready to be put under load."""
 
-    recordings: Sequence[Recording]  # with their lengths
+    recordings: Sequence[Recording]  # all with their lengths
     baselines: Sequence[Baseline]
     hold: Hold
     closed: RequestRunner | None  # None: there is no closed loop
 
 
 async def run(load_test: LoadTest) -> Report:
-    """Run the load test in this event loop.
+    """Run the load test in this event loop, and return its report.
 
-    A search that met void steps has neither a capacity nor a rate in its report.
+    The report of a search that ended with void steps has no capacity.
 
     Raises:
-        NotReady: a recording gets no transcript without load, or the server's model for live streams is not known.
+        NotReady: a recording gets no transcript without load, or the model for live streams is of an unknown kind.
         InvalidProfile: no recording can be sent as a live stream.
         AsrError: the server does not answer, or the model is not there.
     """
@@ -155,7 +155,7 @@ async def _stream_service(load_test: LoadTest, client: AsyncClient, probe: Trito
         return client.stream(chunks, sampling_rate=script.sampling_rate, channels=script.channels)
 
     async def send(recording: Recording) -> Transcription:
-        """The stream as fast as it is answered, which gives the same results."""
+        """Stream the recording as fast as it is answered, which gives the same results."""
         script = script_of[recording]
         texts = [result.text async for result in stream(_at_once(script), script) if result.is_final]
         return Transcription(" ".join(texts), 0.0, script.seconds)
@@ -189,7 +189,7 @@ async def _follow(load_test: LoadTest, service: _Service) -> _Findings:
         try:
             capacity: Capacity | None = await search.run()
         except VoidStep:
-            capacity = None  # the void steps, which come last, say why
+            capacity = None  # the last steps, which are void, say why
         rate = None if capacity is None else capacity.rate
         return _Findings((*search.steps, *(() if rate is None else await beside(rate))), capacity)
     steps: list[Step] = []
@@ -212,7 +212,7 @@ def _plan(load_test: LoadTest, baselines: Sequence[Baseline]) -> Plan:
             whole=True,
         )
     return Plan(
-        # What one caller alone gets.
+        # What a single caller gets.
         start_rate=len(baselines) / sum(baseline.latency_s for baseline in baselines),
         max_rate=schedule.max_rate,
         tolerance=schedule.tolerance,

@@ -1,7 +1,6 @@
-"""What the server says: of each recording alone, before the load, and whether it says the same under load.
+"""Transcripts without load (the baselines), and the comparison of transcripts under load with them.
 
-A server that answers quickly and wrongly has no capacity. All that is compared here is compared after a step, never
-during one.
+A server that answers quickly and wrongly has no capacity. Transcripts are compared after a step, never during one.
 """
 
 import time
@@ -14,13 +13,13 @@ from asr_client import AsrError, Transcription, scoring
 from asr_loadtest.errors import NotReady
 from asr_loadtest.recordings import Recording
 
-# Has the server transcribe one recording.
+# Has the server transcribe one recording, without retries; raises AsrError.
 Send = Callable[[Recording], Awaitable[Transcription]]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """One recording's transcript without load."""
+    """The transcript of one recording without load."""
 
     text: str
     latency_s: float
@@ -28,21 +27,21 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Transcripts under load beside those without."""
+    """The differences of transcripts under load from the baselines, and from the references."""
 
-    checked: int
-    changed: int
-    wer: float | None  # 0 to 1; None without references
-    baseline_wer: float | None
+    checked: int  # transcripts that were compared
+    changed: int  # transcripts that differ from the baseline
+    wer: float | None  # 0 to 1, under load; None without references
+    baseline_wer: float | None  # 0 to 1, without load; None without references
 
 
 async def take_baselines(
     send: Send, recordings: Sequence[Recording], on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[list[Recording], list[Baseline]]:
-    """Transcribe each recording, one at a time, which warms the server up as well.
+    """Transcribe the recordings one at a time. This also warms the server up.
 
     Returns:
-        The recordings, with the lengths that only the server could tell; and the transcripts in their order.
+        The recordings, with lengths that only the server knew, and their baselines in the same order.
 
     Raises:
         NotReady: a recording gets no transcript.
@@ -64,13 +63,16 @@ async def take_baselines(
 def compare(
     answers: Iterable[tuple[int, str]], recordings: Sequence[Recording], baselines: Sequence[Baseline] | None
 ) -> Comparison:
-    """Hold answers, (index of the recording, text), against the baselines and the references.
+    """Compare transcripts with the baselines and the references.
 
-    Without baselines nothing is compared.
+    Args:
+        answers: index of the recording, and its transcript under load.
+        recordings: what was sent, some with references.
+        baselines: in the order of the recordings; None: nothing is compared.
     """
     if baselines is None:
         return Comparison(0, 0, None, None)
-    # The same few texts come again and again: each is scored once.
+    # The same few texts come again and again, so each is scored once.
     counts = Counter(answers)
     changed = sum(count for (index, text), count in counts.items() if text != baselines[index].text)
     scored = {key: count for key, count in counts.items() if recordings[key[0]].text is not None}
@@ -85,7 +87,7 @@ def compare(
 
 
 def _wer(triples: Iterable[tuple[str, str, int]]) -> float | None:
-    """Word error rate of (reference, transcript, how often), without case and punctuation."""
+    """Return the word error rate of (reference, transcript, how often), without case and punctuation."""
     errors = words = 0
     for reference, transcript, count in triples:
         score = scoring.score(scoring.normalize(reference), scoring.normalize(transcript))

@@ -25,7 +25,7 @@ Run = Callable[..., Ran]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The console command, without what it asks of its own process."""
+    """The console command, without a higher priority of its process."""
     monkeypatch.setattr("asr_loadtest.steps.generator_process.prepare", lambda: None)
 
     def call(*arguments: object) -> Ran:
@@ -109,20 +109,22 @@ def test_no_server_is_one_line(run, folder):
     ("arguments", "words"),
     [
         ((), "no load is given"),
-        (("--rates", "1,x"), "rates are '1,x'"),
-        (("--rates", "0"), "rates are '0'"),
-        (("--soak", 1), "--soak needs --rate"),
-        (("--soak", 1, "--rate", 1, "--rates", "1"), "--soak needs --rate"),
+        (("--rates", "1,x"), "--rates is '1,x'"),
+        (("--rates", "0"), "--rates is '0'"),
+        (("--soak", 1), "--soak needs one rate: give --rate"),
+        (("--soak", 1, "--rate", 1, "--rates", "1"), "and leave out --rates"),
+        (("--soak", 1, "--rate", 0), "--rate is 0; needs a number above 0"),
+        (("--slo-p95-ms", 9, "--max-rate", -1), "--max-rate is -1; needs a number above 0"),
         (("--rate", 1), "--rate is for --soak"),
         (("--slo-p95-ms", -1), "--slo-p95-ms is -1"),
-        (("--rates", "1", "--slo-changed-rate", 0.1, "--no-check"), "--no-check leaves out"),
+        (("--rates", "1", "--slo-changed-rate", 0.1, "--no-check"), "--no-check does not: leave out one of them"),
         (("--streams", "2,x"), "--streams is '2,x'; needs whole numbers"),
         (("--streams", "0"), "--streams is '0'; needs whole numbers"),
         (("--streams", "1.5"), "--streams is '1.5'; needs whole numbers"),
         (("--streams", "2", "--protocol", "http"), "--streams needs gRPC"),
-        (("--streams", "2", "--rates", "1", "--closed", 2), "needs no --rates and no --closed"),
+        (("--streams", "2", "--rates", "1", "--closed", 2), "leave out --rates and --closed"),
         (("--streams", "search"), "needs a promise to keep"),
-        (("--streams", "search", "--soak", 1, "--slo-p95-ms", 9), "--soak needs a number of --streams"),
+        (("--streams", "search", "--soak", 1, "--slo-p95-ms", 9), "--soak needs a number of streams"),
         (("--streams", "2,4", "--soak", 1), "--soak needs one number"),
     ],
 )

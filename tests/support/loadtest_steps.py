@@ -1,4 +1,4 @@
-"""Makes steps for tests that care for a few of their figures."""
+"""Steps for tests that need a few of their figures."""
 
 from dataclasses import replace
 from typing import Any

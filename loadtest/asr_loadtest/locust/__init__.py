@@ -1,1 +1,1 @@
-"""Users for Locust over the same client, recordings and live streams."""
+"""Users for Locust, which send the recordings and live streams of a load test."""

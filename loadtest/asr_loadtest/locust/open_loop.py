@@ -1,4 +1,4 @@
-"""When requests of an open loop are due: at times of their own, whether or not earlier ones were answered."""
+"""The times at which requests of an open loop are due, whether or not earlier ones were answered."""
 
 import random
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from asr_loadtest.results import Arrivals
 
 
 def due_times(arrivals: Arrivals, rate: float, chance: random.Random) -> Iterator[float]:
-    """Seconds from the start at which requests are due, without end.
+    """Yield the times at which requests are due, in seconds from the start, without end.
 
-    Several such processes together are one of the sum of their rates: exactly for "poisson"; for "constant" only on
-    average, because each begins at a random point of its own period.
+    Several such processes together are one process, whose rate is the sum of theirs. This is exact for "poisson". For
+    "constant" it holds on average, because each process begins at a random point of its own period.
 
     Args:
         arrivals: "poisson" (independent callers: gaps are random) or "constant" (all gaps are 1 / rate).
         rate: requests per second, above 0.
-        chance: the seeded source of all that is random here.
+        chance: a seeded random generator.
     """
     due_s = chance.expovariate(rate) if arrivals == "poisson" else chance.random() / rate
     while True:

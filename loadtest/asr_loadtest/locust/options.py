@@ -1,4 +1,4 @@
-"""What the Locust users can be told: options of `locust`, and fields of its web page."""
+"""The options of the Locust users, on the command line and on Locust's web page."""
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, fields
@@ -15,49 +15,51 @@ Protocol = Literal["grpc", "http"]
 
 @dataclass(frozen=True)
 class UserOptions:
-    """Each field is an option of the same name; none is None, which the web page could not give back."""
+    """Each field is an option of the same name. None is no value, because the web page cannot give it back."""
 
     audio: str = ""  # folder or manifest
-    mix: str = ""  # lengths to be made of it; "": the files as they are
-    recordings: int = 0  # how many; 0: all, or the default number of a mix
+    mix: str = ""  # lengths of recordings to make of it; "": take the files as they are
+    recordings: int = 0  # how many to use; 0: all, or the default number of a mix
     model: str = "asr"
     rate_per_user: float = 1.0  # requests/s of an open-loop user
     arrivals: Arrivals = "poisson"  # of an open-loop user
     seed: int = 0  # of the mix, the order of recordings and the arrivals
-    check: bool = False  # hold every answer against the recording's transcript without load
+    check: bool = False  # compare every answer with the recording's transcript without load
 
     @classmethod
     def of(cls, parsed: Namespace | None) -> "UserOptions":
-        """The options as Locust has them, wherever they were typed in.
+        """Return the options from those of Locust, wherever they were typed.
 
         Raises:
-            InvalidProfile: one is not valid.
+            InvalidProfile: an option is not valid.
         """
         given = {name: getattr(parsed, name) for name in (field.name for field in fields(cls)) if hasattr(parsed, name)}
         options = cls(**given)
         if not options.audio:
-            raise InvalidProfile("no recordings to send; needs --audio, a folder of audio files or a manifest")
+            raise InvalidProfile("no recordings are given; needs --audio, a folder of audio files or a manifest")
         if not options.rate_per_user > 0:
             raise InvalidProfile(f"--rate-per-user is {options.rate_per_user:g}; needs requests per second above 0")
         return options
 
     @property
     def source(self) -> Path:
-        """Where the recordings are."""
+        """The folder or manifest of the recordings."""
         return Path(self.audio)
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Add them to Locust's parser; its web page shows the same, with the same words."""
-    # Not in a group of their own: Locust leaves groups out of its page.
+    """Add the options to Locust's parser; its web page shows the same options with the same texts."""
+    # They have no group of their own, because Locust leaves groups out of its page.
     default = UserOptions()
     parser.add_argument("--audio", default=default.audio, help="Folder of audio files, or manifest (TSV, JSONL)")
-    parser.add_argument("--mix", default=default.mix, help=f"Make recordings of these lengths from them: {EXAMPLES}")
+    parser.add_argument(
+        "--mix", default=default.mix, help=f"Make recordings of these lengths, in seconds, from them: {EXAMPLES}"
+    )
     parser.add_argument(
         "--recordings",
         type=int,
         default=default.recordings,
-        help=f"How many recordings; 0: all files, or {DEFAULT_MIXED_RECORDINGS} of a mix",
+        help=f"How many recordings to use; 0: all files, or {DEFAULT_MIXED_RECORDINGS} of a mix",
     )
     parser.add_argument("--model", default=default.model, help="Name of the model, as in export --name")
     parser.add_argument(
@@ -70,9 +72,11 @@ def add_options(parser: ArgumentParser) -> None:
         "--arrivals",
         choices=get_args(Arrivals),
         default=default.arrivals,
-        help="How the requests of an open-loop user are spaced",
+        help="How the requests of an open-loop user are spaced in time",
     )
-    parser.add_argument("--seed", type=int, default=default.seed, help="Of the recordings, their order and arrivals")
+    parser.add_argument(
+        "--seed", type=int, default=default.seed, help="Seed of the mix, the order of recordings and the arrivals"
+    )
     parser.add_argument(
         "--check",
         action="store_true",

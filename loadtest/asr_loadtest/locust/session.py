@@ -1,4 +1,4 @@
-"""What the Locust users of one process share during a test: options, recordings, clients, transcripts without load."""
+"""The session of a test, which the Locust users of a process share: options, recordings, clients, baselines."""
 
 import random
 from typing import Any
@@ -15,21 +15,21 @@ from asr_loadtest.errors import LoadTestError
 from asr_loadtest.locust.options import Protocol, UserOptions
 from asr_loadtest.recordings import Recording
 
-# A caller's retries would hide from the figures what the load does.
+# Retries would hide from the figures what the load does.
 _ONE_ATTEMPT = RetryPolicy(max_attempts=1)
-# Where the transcripts travel to the workers: Locust sends its options along whenever it tells one to start users.
+# The option in which the baselines travel: Locust sends its options whenever it tells a worker to start users.
 _BASELINES = "baseline_transcripts"
 
 
 class TranscriptChanged(LoadTestError):
-    """Under load the answer was another one than without."""
+    """The transcript under load differs from the one without load."""
 
 
 class Session:
     """One test, from its start to its end, in one process.
 
-    One client serves all users of a protocol: over gRPC they share a connection, over HTTP a pool of them. Under gevent
-    a process has room for one HTTP client only, because the event loop that it runs in is the process's one.
+    One client serves all users of a protocol: over gRPC they share a connection, over HTTP a pool of connections. Under
+    gevent a process can have only one HTTP client, because the process has only one event loop.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -47,11 +47,11 @@ class Session:
         self._users = 0
 
     def url(self, protocol: Protocol) -> str:
-        """HOST:PORT of the server; without --host, of Triton's own port on this machine."""
+        """Return HOST:PORT of the server; without --host, Triton's default port on this machine."""
         return self._environment.host or DEFAULT_ADDRESSES[protocol]
 
     def client(self, protocol: Protocol) -> Client:
-        """The client of this protocol."""
+        """Return the client of this protocol."""
         if protocol not in self._clients:
             self._clients[protocol] = Client(
                 self.url(protocol), protocol=protocol, model=self.options.model, retry=_ONE_ATTEMPT
@@ -59,17 +59,17 @@ class Session:
         return self._clients[protocol]
 
     def chance(self) -> random.Random:
-        """Another user's own source of what is random, the same in every run with as many workers."""
+        """Return a random generator for one more user; it is the same in every run with as many workers."""
         self._users += 1
         worker = getattr(self._environment.runner, "worker_index", 0)
         return random.Random(f"{self.options.seed}, worker {worker}, user {self._users}")
 
     def ask_without_load(self, protocol: Protocol) -> None:
-        """Make sure that the server has the model and, for --check, have it transcribe one recording after the other.
+        """Check that the server has the model. For --check, have it transcribe one recording after the other.
 
         Raises:
-            AsrError: it has not.
-            LoadTestError: it cannot; the message names the recording.
+            AsrError: the server does not have the model.
+            LoadTestError: the server cannot transcribe a recording; the message names it.
         """
         client = self.client(protocol)
         client.check_model()
@@ -79,26 +79,28 @@ class Session:
         setattr(self._environment.parsed_options, _BASELINES, self._baselines)
 
     def take_transcripts(self) -> None:
-        """Have the transcripts without load that the master asked for.
+        """Take the baselines from the master.
 
         Raises:
-            LoadTestError: the master had another number of recordings.
+            LoadTestError: the master has another number of recordings.
         """
         self._baselines = getattr(self._environment.parsed_options, _BASELINES, None)
         if self._baselines is not None and len(self._baselines) != len(self.recordings):
             raise LoadTestError(
                 f"{self.options.source} has {len(self.recordings)} recordings here and {len(self._baselines)} at the "
-                "master; --check needs the same ones everywhere"
+                "master; --check needs the same recordings everywhere"
             )
 
     def check(self, index: int, answer: Transcription) -> None:
-        """Hold an answer against the transcript without load, where --check was given.
+        """Compare an answer with the transcript without load, where --check was given.
 
         Raises:
             TranscriptChanged: they differ.
         """
         if self._baselines is not None and answer.text != self._baselines[index]:
-            raise TranscriptChanged(f"{self.recordings[index].name} has another transcript than without load")
+            raise TranscriptChanged(
+                f"the transcript of {self.recordings[index].name} differs from the one without load"
+            )
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,12 +116,12 @@ def _transcript(client: Client, recording: Recording) -> str:
 
 
 def is_worker(environment: Environment) -> bool:
-    """Whether a master tells this process what to do."""
+    """Return whether a master tells this process what to do."""
     return isinstance(environment.runner, WorkerRunner)
 
 
 def _load(options: UserOptions) -> list[Recording]:
-    """Load in a thread of the system: a worker that stops answering for 3 s is missing to its master."""
+    """Load the recordings in a thread of the system: a master gives up a worker that does not answer for 3 s."""
     pool: Any = gevent.get_hub().threadpool
     loaded: list[Recording] = pool.apply(
         recordings.load,

@@ -1,10 +1,10 @@
-"""A user for Locust that speaks: N of them are N live streams at a time.
+"""A user for Locust that speaks: N users are N live streams at a time.
 
     from asr_loadtest.locust.stream_users import StreamUser
 
-Its events are of type "grpc": "partial result" and "final result" with their lags (see `streams.playback`), and "live
-stream" for each recording, whose time is from the end of the audio to the end of the stream, with the bytes of audio as
-its length and the client's error as its exception.
+Its events are of type "grpc". "partial result" and "final result" have their lags as time (see `streams.playback`).
+"live stream" comes once for each recording: its time is from the end of the audio to the end of the stream, its length
+is the bytes of audio, and its exception is the client's error.
 """
 
 from collections.abc import Sequence
@@ -29,16 +29,16 @@ from asr_loadtest.streams.playback import Pace, Playback, Script, scripts
 
 @dataclass(frozen=True)
 class _Streams:
-    """What a session's recordings are as live streams."""
+    """The recordings of a session as live streams."""
 
     pace: Pace
     scripts: Sequence[Script]
 
 
 class StreamUser(AsrUser):
-    """Speaks one recording after the other, as fast as they are spoken, whether or not the server keeps up.
+    """Speaks one recording after the other, in the time that they last, whether or not the server keeps up.
 
-    What the server refuses is left out: the user is silent for as long as it would have spoken.
+    When the server refuses a stream, the user is silent for as long as it would have spoken.
     """
 
     protocol = "grpc"
@@ -50,11 +50,13 @@ class StreamUser(AsrUser):
         """Ask the server how it hears streams, and make streams of the recordings.
 
         Raises:
-            LoadTestError: the server has no live streams, all recordings are of formats that only the server reads, or
-                transcripts are to be checked.
+            LoadTestError: the server has no live streams, only the server reads the formats of the recordings, or
+                --check was given.
         """
         if session.options.check:
-            raise LoadTestError("--check is for requests; `triton-asr loadtest --streams` checks those of streams")
+            raise LoadTestError(
+                "--check is for requests; `triton-asr loadtest --streams` compares the transcripts of streams"
+            )
         pace = _pace(session.url(cls.protocol), session.options.model + STREAM_SUFFIX)
         spoken = [script for _, script in scripts(session.recordings, pace)]
         cls.streams[session] = _Streams(pace, spoken)
@@ -67,7 +69,7 @@ class StreamUser(AsrUser):
 
     @task
     def speak(self) -> None:
-        """Say a recording."""
+        """Speak a recording."""
         streams = self.streams[self.session]
         script = self.chance.choice(streams.scripts)
         playback = Playback(script, streams.pace, perf_counter)
@@ -104,10 +106,10 @@ class StreamUser(AsrUser):
 
 
 def _pace(url: str, model: str) -> Pace:
-    """How the server hears streams.
+    """Return how the server hears streams.
 
     Raises:
-        NotReady: it does not answer, or has no such model.
+        NotReady: the server does not answer, or has no such model.
     """
     client = triton.InferenceServerClient(url)
     try:

@@ -1,13 +1,13 @@
 """Users for Locust: callers of a speech recognition service, over gRPC or HTTP, in a closed or an open loop.
 
-A locustfile imports those that it wants, which also gives `locust` the options of `options`:
+A locustfile imports the users that it wants. The import also gives `locust` the options of `options`:
 
     from asr_loadtest.locust.users import OpenLoopGrpcUser
 
-Every request is an event of Locust: of type "grpc" or "http", named by the length class of its recording, with the
-bytes of audio as its length and the client's error as its exception.
+Every request is an event of Locust: its type is "grpc" or "http", its name is the length class of the recording, its
+length is the bytes of audio, and its exception is the client's error.
 
-Importing this module patches the standard library for gevent, as importing Locust does, and gRPC with it.
+The import of this module patches the standard library for gevent, as the import of Locust does, and gRPC as well.
 """
 
 from argparse import ArgumentParser
@@ -29,34 +29,34 @@ from asr_loadtest.locust.open_loop import due_times
 from asr_loadtest.locust.options import Protocol, add_options
 from asr_loadtest.locust.session import Session, TranscriptChanged, is_worker
 
-# Without it, gRPC would block all users while one waits. It has to come before the first connection.
+# Without this, gRPC would block all users while one of them waits. It has to come before the first connection.
 grpc.experimental.gevent.init_gevent()
-# Why a test did not begin is in the log, in one line; gevent would print a traceback as well.
+# The log says in one line why a test did not begin; gevent would add a traceback.
 gevent.get_hub().NOT_ERROR += (StopTest, AsrError, LoadTestError)
 
 _SESSIONS: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
 
 
 class AsrUser(User):
-    """What all users have in common. `--host` is the server's HOST:PORT."""
+    """The base of all users. `--host` is the server's HOST:PORT."""
 
     abstract = True
     protocol: ClassVar[Protocol]
 
     @classmethod
     def prepare(cls, session: Session) -> None:
-        """See that a test with such users can begin, in the process that begins it; raises LoadTestError."""
+        """Check that a test with such users can begin, in the process that begins it; raise LoadTestError if not."""
 
     def on_start(self) -> None:
-        """Find the session, and a source of chance of one's own."""
+        """Find the session, and take a random generator of its own."""
         session = _SESSIONS.get(self.environment)
-        if session is None:  # it could not be opened; the reason is in the log
+        if session is None:  # it could not be opened; the log says why
             raise StopUser
         self.session = session
         self.chance = session.chance()
 
     def send(self, index: int, due_s: float) -> None:
-        """Send recording number `index`, and tell Locust how it went; latency counts from `due_s` (perf_counter)."""
+        """Send recording number `index`, and tell Locust the result; latency counts from `due_s` (perf_counter)."""
         recording = self.session.recordings[index]
         answer: Transcription | None = None
         failure: Exception | None = None
@@ -79,15 +79,15 @@ class AsrUser(User):
         )
 
     def choose(self) -> int:
-        """The number of a recording."""
+        """Return the number of a random recording."""
         return self.chance.randrange(len(self.session.recordings))
 
 
 class ClosedLoopUser(AsrUser):
-    """Waits for its answer, then `wait_time`, before it sends again: N users are at most N requests at a time.
+    """Waits for its answer, then for `wait_time`, before it sends again: N users have at most N requests at a time.
 
-    A server that stalls makes it wait, and the requests that it would have sent meanwhile are in no figure: it cannot
-    find a capacity. It is for callers who do wait, as a batch job does.
+    A server that stalls makes this user wait, and no figure holds the requests that it would have sent meanwhile. So it
+    cannot find a capacity. It stands for callers who do wait, as a batch job does.
     """
 
     abstract = True
@@ -100,16 +100,17 @@ class ClosedLoopUser(AsrUser):
 
 
 class OpenLoopUser(AsrUser):
-    """Sends requests when they are due, `--rate-per-user` a second, whether or not earlier ones were answered.
+    """Sends `--rate-per-user` requests a second when they are due, whether or not earlier ones were answered.
 
-    N users together send N times the rate, in one process or on many workers. Latency counts from when a request was
-    due. What is under way at the end of the test gets `--stop-timeout` seconds; then it is dropped and in no figure.
+    N users together send N times the rate, in one process or on many workers. Latency counts from the time at which a
+    request was due. Requests under way at the end of the test get `--stop-timeout` seconds. Then they are dropped, and
+    no figure counts them.
     """
 
     abstract = True
 
     def on_start(self) -> None:
-        """Draw up the schedule, and wait for the first arrival."""
+        """Make the schedule of arrivals, and wait for the first one."""
         super().on_start()
         options = self.session.options
         start_s = perf_counter()
@@ -119,7 +120,7 @@ class OpenLoopUser(AsrUser):
         self.wait()  # type: ignore[no-untyped-call]
 
     def wait_time(self) -> float:
-        """Seconds to the next arrival; 0 when it is late."""
+        """Return the seconds to the next arrival; 0 when it is late."""
         return max(0.0, self.due_s - perf_counter())
 
     @task
@@ -129,7 +130,7 @@ class OpenLoopUser(AsrUser):
         self.due_s = next(self.due)
 
     def on_stop(self) -> None:
-        """Wait for what is under way, within the limits of Locust."""
+        """Wait for the requests under way, for as long as Locust allows."""
         if hasattr(self, "under_way"):
             self.under_way.join(timeout=self.environment.stop_timeout)
             self.under_way.kill()
@@ -164,7 +165,7 @@ def _add_options(parser: ArgumentParser, **_: Any) -> None:
 
 
 def _open_session(environment: Environment, **_: Any) -> None:
-    """Read the recordings, and see that the server is there: at the master, or in a process without one."""
+    """Read the recordings. The master, or a process without one, also checks that the server is there."""
     try:
         session = Session(environment)
         _SESSIONS[environment] = session
@@ -179,7 +180,7 @@ def _open_session(environment: Environment, **_: Any) -> None:
     except (AsrError, LoadTestError) as error:
         _close_session(environment)
         environment.process_exit_code = 1
-        if is_worker(environment):  # the master hears of it, and ends with status 1 too
+        if is_worker(environment):  # tells the master, which ends with status 1, too
             heard: Any = environment.events.user_error
             heard.fire(user_instance=None, exception=error, tb=error.__traceback__)
         raise StopTest(f"no load test: {error}") from error

@@ -1,4 +1,4 @@
-"""The machine that the load comes from, and the versions that it runs: without them, figures cannot be compared."""
+"""The machine of the load generator and its versions of packages, without which figures cannot be compared."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +13,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def machine() -> Machine:
-    """This one."""
+    """Return this machine."""
     return Machine(
         cpu=_cpu(),
         cores=psutil.cpu_count() or 1,
@@ -24,7 +24,7 @@ def machine() -> Machine:
 
 
 def _cpu() -> str:
-    """The processor's name, as Linux has it; elsewhere the architecture, at least."""
+    """Return the name of the processor on Linux; on other systems at least its architecture."""
     try:
         lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

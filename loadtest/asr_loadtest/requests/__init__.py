@@ -1,1 +1,1 @@
-"""Requests as load: when they arrive, who sends them, and what figures they give."""
+"""Requests as load: their arrivals, the generator that sends them, the steps that it runs, and their figures."""

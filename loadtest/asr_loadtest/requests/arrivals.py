@@ -1,17 +1,17 @@
-"""When requests arrive: fixed by a seed before the clock starts.
+"""The times at which requests arrive. A seed fixes them before the clock starts.
 
-Arrivals do not ask whether the server is ready for them. That is what makes the loop open (Schroeder, Wierman and
-Harchol-Balter 2006, "Open versus closed: a cautionary tale"): callers of a service do not know of each other.
+Arrivals do not depend on whether the server is ready, because callers of a service do not know of each other. This
+makes the loop open (Schroeder, Wierman and Harchol-Balter 2006, "Open versus closed: a cautionary tale").
 """
 
 from asr_loadtest.results import Arrivals
 
 
 def arrivals(kind: Arrivals, rate: float, seconds: float, seed: int) -> list[float]:
-    """Times of arrival, in seconds from 0 to `seconds`, ascending; `round(rate * seconds)` of them, but one at least.
+    """Return `round(rate * seconds)` times of arrival, at least one: ascending, in seconds from 0 to `seconds`.
 
-    "poisson" is a Poisson process of which the number of arrivals is given: it bunches as such a process does, and
-    offers exactly the rate. Without that, 200 arrivals would miss their rate by 7 %, and so would every comparison of
+    "poisson" is a Poisson process whose number of arrivals is given: arrivals bunch as in such a process, and offer
+    exactly the rate. With a free number, 200 arrivals would miss their rate by 7 %, and so would every comparison of
     two steps. The same seed gives the same pattern at every rate, drawn out or compressed.
     """
     if not seconds:

@@ -1,8 +1,8 @@
-"""The requests of a step -> its figures.
+"""The figures of a step of requests.
 
-Latencies, errors and transcripts are of the requests that were *scheduled* in the measured time, however late their
-answers came. Throughput is of the answers that *came* in it, whenever they had been asked for: what a server works off
-after the end of an overload is not what it can do.
+Latencies, errors and transcripts are those of the requests that were *scheduled* in the measured time, however late
+their answers came. Throughput counts the answers that *came* in that time, whenever they had been requested: a server
+that works off a queue after an overload does not show what it can carry.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ def assess(
     promises: Slo,
     late_tolerance_ms: float,
 ) -> Step:
-    """All figures of a step, and whether it is a result and kept its promises."""
+    """Return the step: its figures, whether it is valid, and whether it kept its promises."""
     begin_s, end_s = load.ramp_s, load.ramp_s + load.measured_s
     measured = [exchange for exchange in exchanges if begin_s <= exchange.scheduled_s < end_s]
     answered = _answered(exchanges, begin_s, end_s)
@@ -41,7 +41,7 @@ def assess(
         len(measured),
         observation.cpu_cores,
         late_tolerance_ms,
-        # In a closed loop, requests have no time of their own that they could miss.
+        # Requests of a closed loop have no scheduled time that they could miss.
         can_be_late=load.loop == "open",
     )
     overall, windows = _latency(measured), _windows(exchanges, begin_s, end_s)
@@ -78,12 +78,12 @@ def assess(
 
 
 def _answered(exchanges: Sequence[Exchange], begin_s: float, end_s: float) -> list[Exchange]:
-    """Those whose answer or error came in this time."""
+    """Return the requests whose answer or error came in this time."""
     return [exchange for exchange in exchanges if exchange.done_s is not None and begin_s <= exchange.done_s < end_s]
 
 
 def _latency(exchanges: Sequence[Exchange], error: str | None = None) -> Latency:
-    """Of the requests that ended in `error`; None: that succeeded."""
+    """Return the latency of the requests that ended in `error`; None: of those that succeeded."""
     values = [exchange.latency_ms for exchange in exchanges if exchange.error == error]
     return latency.summary([value for value in values if value is not None])
 
@@ -111,7 +111,7 @@ def _by_class(measured: Sequence[Exchange], recordings: Sequence[Recording]) -> 
 
 
 def _under_way(exchanges: Sequence[Exchange], at_s: float) -> int:
-    """Requests that were scheduled by then, and not answered."""
+    """Return how many requests were scheduled by this time, and not answered."""
     return sum(_end(exchange, at_s) > at_s for exchange in exchanges if exchange.scheduled_s <= at_s)
 
 
@@ -125,5 +125,5 @@ def _mean_under_way(exchanges: Sequence[Exchange], begin_s: float, end_s: float)
 
 
 def _end(exchange: Exchange, never_s: float) -> float:
-    """When its answer came; just after `never_s` when none did."""
+    """Return when the answer came; just after `never_s` when none did."""
     return never_s + 1.0 if exchange.done_s is None else exchange.done_s

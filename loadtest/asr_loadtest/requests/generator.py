@@ -1,9 +1,9 @@
-"""Sends requests at the times of a schedule, and writes down what became of each.
+"""The generator of requests: it sends them at their scheduled times, and notes what became of each.
 
-The loop is open: no answer, however late, delays a request, and latency counts from the *scheduled* arrival, so that
-what waits in the generator counts as well. A caller who waits for an answer before he sends the next request does not
-send while the server stands still, and so leaves out of his figures the very requests that would have met the
-standstill ("coordinated omission", Gil Tene). The closed loop is here, too, to be compared with.
+The loop is open: no answer, however late, delays a request. Latency counts from the *scheduled* arrival, so that time
+in the generator counts as well. Callers who wait for an answer before their next request do not send while the server
+stands still. Their figures leave out the very requests that would have met the standstill ("coordinated omission", Gil
+Tene). The generator has such a closed loop, too, for comparison.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from asr_client import AsrError, Transcription
 from asr_loadtest.recordings import Recording
 from asr_loadtest.transcripts import Send
 
-# Requests under way at which an open loop gives up: a server that far behind has failed, and memory has an end.
+# An open loop gives up at this many requests under way: a server that far behind has failed, and memory is finite.
 MAX_IN_FLIGHT = 20_000
 
 
@@ -27,20 +27,20 @@ class Exchange:
 
     recording: int  # index
     scheduled_s: float  # in a closed loop: when it was sent
-    sent_s: float | None = None  # None: never
+    sent_s: float | None = None  # None: it was never sent
     done_s: float | None = None  # when the answer or error came
-    text: str | None = None  # None: it failed
+    text: str | None = None  # transcript; None: the request failed
     error: str | None = None  # name of the error's class
-    message: str | None = None  # its words
+    message: str | None = None  # of the error
 
     @property
     def latency_ms(self) -> float | None:
-        """From the scheduled arrival; None without an answer."""
+        """Latency from the scheduled arrival; None without an answer."""
         return None if self.done_s is None else 1e3 * (self.done_s - self.scheduled_s)
 
 
 class RequestHook(Protocol):
-    """Told of every request as it ends, in the words of Locust's event `request`: `events.request.fire` is one."""
+    """Is told of every request when it ends, with the arguments of Locust's `events.request.fire`."""
 
     def __call__(
         self,
@@ -61,8 +61,8 @@ class Generator:
     Args:
         send: transcribes one recording, without retries; raises AsrError.
         recordings: what can be sent.
-        request_type: what the hook is told: "grpc" or "http".
-        hook: told of every request.
+        request_type: "grpc" or "http", for the hook.
+        hook: is told of every request.
     """
 
     def __init__(
@@ -72,21 +72,21 @@ class Generator:
         self._request_type, self._hook = request_type, hook
 
     async def open_loop(self, arrivals: Sequence[float], order: Sequence[int], start_s: float) -> list[Exchange]:
-        """Send a request at each of `arrivals`, and return when all are answered.
+        """Send a request at each of `arrivals`, and return all requests when they are answered.
 
         Args:
             arrivals: seconds from `start_s`, ascending.
-            order: the recording of each.
+            order: index of the recording that each carries.
             start_s: by the clock of the event loop.
 
         Returns:
-            The requests in their order; the last ones were never sent when MAX_IN_FLIGHT was reached.
+            The requests in their order. Once MAX_IN_FLIGHT are under way, the rest are never sent.
         """
         loop = asyncio.get_running_loop()
         exchanges = [Exchange(recording, at_s) for at_s, recording in zip(arrivals, order, strict=True)]
         under_way: set[asyncio.Task[None]] = set()
         for exchange in exchanges:
-            # At least one turn of the loop for the answers, also when the schedule is behind.
+            # Answers get at least one turn of the loop, even when the schedule is behind.
             await asyncio.sleep(max(0.0, start_s + exchange.scheduled_s - loop.time()))
             if len(under_way) >= MAX_IN_FLIGHT:
                 break
@@ -99,14 +99,14 @@ class Generator:
     async def closed_loop(
         self, callers: int, seconds: float, order: Sequence[int], start_s: float, rate: float | None = None
     ) -> list[Exchange]:
-        """So many callers, each of which waits for its answer before it sends the next request, for some seconds.
+        """Let callers send for some seconds, each the next request after the answer, and return all requests.
 
         Args:
-            callers: how many.
-            seconds: from `start_s`, in which requests are sent.
-            order: the recordings, taken by whoever sends next; begun again at its end.
+            callers: how many there are.
+            seconds: how long they send, from `start_s`.
+            order: indexes of recordings; the caller that sends next takes the next one, and after the last the first.
             start_s: by the clock of the event loop.
-            rate: requests/s of all callers together, where answers come soon enough; None: as fast as they can.
+            rate: most requests/s of all callers together; None: as many as they can.
         """
         loop = asyncio.get_running_loop()
         exchanges: list[Exchange] = []
@@ -123,7 +123,7 @@ class Generator:
                 exchange = Exchange(next(recordings), now_s)
                 exchanges.append(exchange)
                 await self._exchange(exchange, start_s)
-                # A request that is late by then is sent at once, and those before it are left out.
+                # A caller that is behind sends at once, and leaves out the requests that it missed.
                 due_s = max(due_s + period_s, loop.time() - start_s)
 
         await asyncio.gather(*(caller(number) for number in range(callers)))

@@ -1,1 +1,1 @@
-"""The server while it is under load: its own counters, its processes, its GPUs."""
+"""The server while it is under load: Triton's counters, the server's processes and its GPUs."""

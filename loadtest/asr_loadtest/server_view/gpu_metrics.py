@@ -1,28 +1,28 @@
-"""How busy the server's GPUs are, as Triton's metrics endpoint has it."""
+"""The use of the server's GPUs, from Triton's metrics endpoint."""
 
 import http.client
 import re
 from dataclasses import dataclass
 
 TIMEOUT_S = 5.0
-MAX_BYTES = 16 * 2**20  # a server of a thousand models writes a few
+MAX_BYTES = 16 * 2**20  # a server of a thousand models writes a few MiB
 
 _SAMPLE = re.compile(r"^(nv_gpu_utilization|nv_gpu_memory_used_bytes)\{[^}]*\}\s+(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class GpuUse:
-    """Of all GPUs that the server has; None where it says nothing of any."""
+    """The use of all GPUs of the server; None: it gives no such metric."""
 
     utilization: float | None = None  # 0 to 1, mean of the GPUs
-    memory_bytes: int | None = None  # in use on all of them, by whomever
+    memory_bytes: int | None = None  # in use on all of them, by any process
 
 
 def read(metrics_url: str) -> GpuUse:
-    """The use of the GPUs now; empty for a server without GPUs, or one that does not answer.
+    """Return the use of the GPUs now; empty for a server that has no GPUs, or does not answer.
 
     Args:
-        metrics_url: HOST:PORT, or the whole address, as http://HOST:PORT/metrics.
+        metrics_url: HOST:PORT, or a whole address such as http://HOST:PORT/metrics.
     """
     scheme, _, rest = metrics_url.rpartition("://")
     address, slash, path = rest.partition("/")
@@ -39,7 +39,7 @@ def read(metrics_url: str) -> GpuUse:
 
 
 def parse(text: str) -> GpuUse:
-    """The use of the GPUs in a page of metrics, in Prometheus' format."""
+    """Return the use of the GPUs from a page of metrics in Prometheus' format."""
     values: dict[str, list[float]] = {}
     for name, value in _SAMPLE.findall(text):
         try:

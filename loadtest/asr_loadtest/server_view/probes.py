@@ -1,4 +1,4 @@
-"""What is asked of the server during a step: its own statistics at the edges, its processes in between."""
+"""Probes, which watch a server during a step: its statistics at the edges, its processes in between."""
 
 from typing import Any, Protocol
 
@@ -9,16 +9,16 @@ from asr_loadtest.server_view.triton_statistics import MemberStatistics
 
 
 class ServerProbe(Protocol):
-    """Looks at a server while it is under load. None of it may fail: what cannot be read is left out."""
+    """Watches a server under load. Its methods do not raise: they leave out what cannot be read."""
 
     async def read(self) -> Any:
-        """The counters of all members now, for `difference`."""
+        """Return the counters of all members now, for `difference`."""
 
     def difference(self, before: Any, after: Any) -> tuple[MemberLoad, ...]:
-        """What the members did between two readings."""
+        """Return what the members did between two readings."""
 
     def sample(self, at_s: float) -> ResourceSample | None:
-        """What the server's processes take now, marked as of `at_s`; may block, and is called in a thread."""
+        """Return what the server's processes take now, with `at_s` as its time; may block: call it in a thread."""
 
 
 class TritonProbe:

@@ -1,6 +1,6 @@
-"""What the server's processes take of this machine: processor, memory, file descriptors, shared memory.
+"""The resources of the server's processes on this machine: processor, memory, file descriptors and shared memory.
 
-psutil is the maintained library that knows processes; Linux's own /proc adds what it lacks, the shared memory.
+psutil is the maintained library for processes. Linux's /proc adds the shared memory, which psutil lacks.
 """
 
 import ipaddress
@@ -14,17 +14,17 @@ from asr_loadtest.results import ResourceSample
 
 SHARED_MEMORY = "/dev/shm/"
 _BLOCK_BYTES = 512  # the unit of st_blocks
-# These listen on this machine for a server that is elsewhere, or in a container that they do not hold.
+# These programs listen on this machine for a server that runs elsewhere, or in a container outside their processes.
 _FORWARDERS = frozenset(("docker-proxy", "kubectl", "rootlessport", "ssh"))
-# A process may end, or become another user's, between being listed and being read.
+# Between listing and reading, a process may end, or become another user's.
 _GONE = (psutil.Error, OSError)
 
 
 class ServerProcesses:
-    """The process that listens at an address of this machine, and all that descend from it, as they come and go.
+    """The process that listens at an address of this machine, and all its descendants, as they come and go.
 
-    A sample costs this process about 3 ms per process of the server, most of it the proportional set size, which the
-    kernel adds up page by page: take one a second, not a hundred. A server that was restarted is found again.
+    A sample costs about 3 ms for each process of the server, mostly for the proportional set size, which the kernel
+    adds up page by page: take one a second, not a hundred. A server that was restarted is found again.
     """
 
     def __init__(self, port: int, root: psutil.Process) -> None:
@@ -34,7 +34,7 @@ class ServerProcesses:
 
     @classmethod
     def find(cls, url: str) -> "ServerProcesses | None":
-        """The processes of the server at HOST:PORT; None when it is elsewhere, or this user may not watch it."""
+        """Return the processes of the server at HOST:PORT; None: it runs elsewhere, or this user may not watch it."""
         host, _, port = url.rpartition(":")
         if not port.isdecimal() or not is_loopback(host):
             return None
@@ -42,7 +42,7 @@ class ServerProcesses:
         return None if root is None else cls(int(port), root)
 
     def sample(self, at_s: float) -> ResourceSample:
-        """What they take now; `at_s` is the time to write on it. A value that nothing could be read of is None."""
+        """Return what the processes take now, with `at_s` as the time of the sample; None: nothing readable."""
         processes = self._processes()
         memory, descriptors = _sum(processes, _memory), _sum(processes, _descriptors)
         return ResourceSample(
@@ -64,7 +64,7 @@ class ServerProcesses:
             return []
 
     def _cpu_cores(self, processes: Sequence[psutil.Process]) -> float | None:
-        """Processor seconds per second since the last sample; what a process took between that and its end is lost."""
+        """Return processor seconds per second since the last sample, without processes that have ended since."""
         now_s, previous_s = time.monotonic(), self._sampled_s
         previous = self._cpu_s
         self._sampled_s, self._cpu_s = now_s, _cpu_times(processes)
@@ -75,7 +75,7 @@ class ServerProcesses:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine by its very name."""
+    """Return whether the host is a name or address that always means this machine."""
     host = host.removeprefix("[").removesuffix("]")
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -89,7 +89,7 @@ def _listener(port: int) -> psutil.Process | None:
     except _GONE:
         return None
     for connection in connections:
-        # Without a process id, it belongs to another user.
+        # A connection without a process id belongs to another user.
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             try:
                 process = psutil.Process(connection.pid)
@@ -111,7 +111,7 @@ def _cpu_times(processes: Iterable[psutil.Process]) -> dict[tuple[int, float], f
 
 
 def _sum(processes: Iterable[psutil.Process], value: Callable[[psutil.Process], int]) -> int | None:
-    """The sum over those that can be read; None when none can."""
+    """Return the sum over the processes that can be read; None when none can."""
     values = []
     for process in processes:
         try:
@@ -122,7 +122,7 @@ def _sum(processes: Iterable[psutil.Process], value: Callable[[psutil.Process], 
 
 
 def _memory(process: psutil.Process) -> int:
-    """Proportional: a page that n processes share counts as 1/n in each, so that the sum counts it once."""
+    """Return the proportional set size: a page of n processes counts as 1/n in each, and so once in the sum."""
     try:
         return int(process.memory_full_info().pss)
     except psutil.AccessDenied:
@@ -134,7 +134,7 @@ def _descriptors(process: psutil.Process) -> int:
 
 
 def _shared_memory(processes: Iterable[psutil.Process]) -> int:
-    """Bytes that the files in /dev/shm take that these processes hold open; each counts once, deleted ones too."""
+    """Return the bytes of all files in /dev/shm that these processes hold open; each counts once, deleted ones too."""
     files: dict[tuple[int, int], int] = {}
     for process in processes:
         try:
@@ -144,8 +144,8 @@ def _shared_memory(processes: Iterable[psutil.Process]) -> int:
         for descriptor in descriptors:
             try:
                 if str(descriptor.readlink()).startswith(SHARED_MEMORY):
-                    status = descriptor.stat()  # of the file itself, even when its name is gone
+                    status = descriptor.stat()  # of the file itself, even when its name was deleted
                     files[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK_BYTES
             except OSError:
-                continue  # closed meanwhile
+                continue  # it was closed meanwhile
     return sum(files.values())

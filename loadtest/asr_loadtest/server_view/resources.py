@@ -1,4 +1,4 @@
-"""One place to ask what the server takes: its processes where they are on this machine, its GPUs where it says so."""
+"""The resources of a server: its processes, where they are on this machine, and its GPUs, where it gives metrics."""
 
 import dataclasses
 
@@ -8,14 +8,14 @@ from asr_loadtest.server_view.processes import ServerProcesses
 
 
 class Resources:
-    """Watches a server.
+    """Samples the resources of a server.
 
     Attributes:
-        local: its processes can be watched.
+        local: whether the server's processes are on this machine, and can be watched.
 
     Args:
         url: HOST:PORT of the server.
-        metrics_url: of its metrics, for the GPUs; None: they are not asked for.
+        metrics_url: HOST:PORT of its metrics, for the GPUs; None: GPUs are not watched.
     """
 
     def __init__(self, url: str, metrics_url: str | None = None) -> None:
@@ -24,9 +24,9 @@ class Resources:
         self.local = self._processes is not None
 
     def sample(self, at_s: float) -> ResourceSample:
-        """What it takes now, with `at_s` as the time to write on it.
+        """Return what the server takes now, with `at_s` as the time of the sample.
 
-        Blocks for some milliseconds, or for seconds where the metrics do not answer: call it in a thread.
+        This blocks for some milliseconds, or for seconds where the metrics do not answer: call it in a thread.
         """
         sample = self._processes.sample(at_s) if self._processes else nothing(at_s)
         if self._metrics_url is None:
@@ -36,7 +36,7 @@ class Resources:
 
 
 def nothing(at_s: float) -> ResourceSample:
-    """A sample of a server that cannot be watched."""
+    """Return the sample of a server that cannot be watched."""
     return ResourceSample(
         at_s=at_s,
         cpu_cores=None,

@@ -1,4 +1,4 @@
-"""What Triton itself counts of a model: inferences, executions, and the time in queue and compute of each member.
+"""Triton's statistics of a model and its members: inferences, executions, time in the queue and in compute.
 
 Triton's counters only grow. Two readings, at the edges of a measurement, give what happened between them.
 """
@@ -15,25 +15,25 @@ from asr_client import Tls
 
 from asr_loadtest.results import MemberLoad
 
-TIMEOUT_S = 10.0  # a server at its limit still answers this one within milliseconds
-ENSEMBLE_DEPTH = 8  # ensembles may hold ensembles; Triton itself refuses a circle
-# Parameters in which a model of this kit names those that it asks by itself, in the order in which it does.
+TIMEOUT_S = 10.0  # a server at its limit still answers this within milliseconds
+ENSEMBLE_DEPTH = 8  # ensembles may hold ensembles; Triton refuses circles
+# Parameters in which a model of this kit names the models that it calls, in the order of its calls.
 ASKED_MODELS = ("acoustic", "ctc_decode")
-WORDS_WIDTH = 200  # characters of a refusal; that of another protocol's server may hold its bytes
+WORDS_WIDTH = 200  # characters of a message; a server of another protocol may put its bytes there
 
 _NS_PER_MS = 1e6
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one model since it was loaded, over all of its versions."""
+    """The counters of one model since it was loaded, over all of its versions."""
 
     inferences: int = 0  # batch items that were computed
     executions: int = 0  # batches that were computed
     failures: int = 0  # requests
     queued: int = 0  # requests that left the queue for an instance
     queue_ns: int = 0
-    computed: int = 0  # requests that went through the next three
+    computed: int = 0  # requests that took the following three times
     input_ns: int = 0
     infer_ns: int = 0
     output_ns: int = 0
@@ -47,16 +47,16 @@ class Counts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The counters at one moment, of the members in order; none where they cannot be read."""
+    """The counters of all members at one moment, in order; empty where they cannot be read."""
 
     counts: Mapping[str, Counts] = field(default_factory=dict)
-    note: str | None = None  # why they cannot
+    note: str | None = None  # why they cannot be read
 
 
 class MemberStatistics:
     """Reads the counters of a model and, when it is an ensemble, of its steps.
 
-    Nothing here raises for a server that has no statistics, refuses them or is down: the readings are empty, and their
+    No method raises for a server that has no statistics, refuses them or is down. Readings are then empty, and their
     note says why.
 
         async with MemberStatistics("127.0.0.1:8001", "grpc", "asr") as statistics:
@@ -67,9 +67,9 @@ class MemberStatistics:
     Args:
         url: HOST:PORT.
         protocol: "grpc" or "http".
-        model: the ensemble; or a plain model, which is its own first member, and asks those that its parameters name.
+        model: an ensemble; or a plain model, which is its own first member, followed by those that it calls.
         tls: as `asr_client` takes it.
-        headers: sent with every request.
+        headers: are sent with every request.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class MemberStatistics:
         await self.aclose()
 
     async def server(self) -> str:
-        """Name and version as the server gives them, such as "triton 2.51.0"; "unknown" where it does not."""
+        """Return the server's name and version, such as "triton 2.51.0"; "unknown" where it does not give them."""
         try:
             metadata = await self._ask("get_server_metadata")
         except _failures():
@@ -105,25 +105,25 @@ class MemberStatistics:
         return f"{metadata.get('name', '')} {metadata.get('version', '')}".strip() or "unknown"
 
     async def members(self) -> tuple[str, ...]:
-        """The steps of the ensemble in order, each once; empty where the server does not say."""
+        """Return the steps of the ensemble in order, each once; empty where the server does not give them."""
         try:
             return await self._find_members()
         except _failures():
             return ()
 
     async def read(self) -> Snapshot:
-        """The counters now; empty, with a note, where they cannot be read."""
+        """Return the counters now; empty, with a note, where they cannot be read."""
         try:
             members = await self._find_members()
-            # One request for all models, so that the counters of all members are of one moment.
+            # One request for all models reads the counters of all members at one moment.
             answer = await self._ask("get_inference_statistics")
         except _failures() as error:
-            return Snapshot(note=f"no figures of the server's own: {_words(error)}")
+            return Snapshot(note=f"the server gives no statistics: {_words(error)}")
         found: dict[str, Counts] = {}
         for model in answer.get("model_stats", ()):
             found[model["name"]] = found.get(model["name"], Counts()) + _counts(model)
         if not any(member in found for member in members):
-            return Snapshot(note=f"no figures of the server's own: it has no statistics of {', '.join(members)}")
+            return Snapshot(note=f"the server gives no statistics of {', '.join(members)}")
         return Snapshot({member: found.get(member, Counts()) for member in members})
 
     async def aclose(self) -> None:
@@ -138,7 +138,7 @@ class MemberStatistics:
         return self._members
 
     async def parameters(self) -> dict[str, str]:
-        """Those of the model's configuration; empty where the server does not say."""
+        """Return the parameters of the model's configuration; empty where the server does not give them."""
         try:
             return parameters_of(await self._config(self._model))
         except _failures():
@@ -183,9 +183,9 @@ class MemberStatistics:
 
 
 def difference(before: Snapshot, after: Snapshot) -> tuple[MemberLoad, ...]:
-    """What the members did between two readings, in their order; empty when either reading is.
+    """Return what the members did between two readings, in their order; empty when one reading is empty.
 
-    A server that was restarted in between counts from 0 again: then it is what they did since.
+    A server that was restarted in between counts from 0 again. Then this is what the members did since.
     """
     return tuple(
         _load(model, _since(before.counts[model], counts))
@@ -195,13 +195,13 @@ def difference(before: Snapshot, after: Snapshot) -> tuple[MemberLoad, ...]:
 
 
 def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """The parameters of a model's configuration, as tritonclient gives it."""
+    """Return the parameters of a model's configuration, which is as tritonclient gives it."""
     parameters = _unwrapped(config).get("parameters", {})
     return {name: str(value.get("string_value", "")) for name, value in parameters.items()}
 
 
 def _unwrapped(config: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(config.get("config", config))  # gRPC wraps it
+    return dict(config.get("config", config))  # gRPC wraps the configuration
 
 
 def _since(before: Counts, after: Counts) -> Counts:
@@ -224,7 +224,7 @@ def _load(model: str, counts: Counts) -> MemberLoad:
 
 
 def _counts(model: Mapping[str, Any]) -> Counts:
-    """The counters of one version. gRPC's JSON has them as strings, and leaves out those that are 0."""
+    """Return the counters of one version. gRPC's JSON holds them as strings, and leaves out those that are 0."""
     statistics = model.get("inference_stats", {})
 
     def of(name: str, key: str) -> int:
@@ -248,7 +248,7 @@ def _ratio(total: float, number: int) -> float:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What comes of asking an unwilling server: its refusal, no connection, no answer, or one that is not Triton's."""
+    """Return the errors of asking a server: it refuses, is not there, does not answer, or is not Triton."""
     from aiohttp import ClientError
     from tritonclient.utils import InferenceServerException
 

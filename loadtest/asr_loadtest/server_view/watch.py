@@ -1,4 +1,4 @@
-"""What is seen beside a load: the server's own counters at the edges of the measurement, samples of what it takes."""
+"""The watch over a step: the server's counters at the edges of the measurement, and samples of what it takes."""
 
 import asyncio
 import time
@@ -10,25 +10,25 @@ from asr_loadtest.results import Load, MemberLoad, ResourceSample
 from asr_loadtest.server_view.probes import ServerProbe
 
 _SAMPLE_INTERVAL_S = 1.0
-_MAX_SAMPLES = 600  # of a step: longer ones are sampled less often
+_MAX_SAMPLES = 600  # of a step; longer steps are sampled less often
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen beside the requests."""
+    """The observations of a step, beside its requests."""
 
-    members: tuple[MemberLoad, ...] = ()
-    resources: tuple[ResourceSample, ...] = ()
-    cpu_cores: float = 0.0  # of the generator
+    members: tuple[MemberLoad, ...] = ()  # what the server's models did
+    resources: tuple[ResourceSample, ...] = ()  # what its processes took
+    cpu_cores: float = 0.0  # processor seconds per second of the generator
 
 
 async def watch(probe: ServerProbe | None, start_s: float, load: Load) -> Observation:
-    """Readings at both edges of the measurement, and samples from the ramp to its end.
+    """Return what was observed: readings at both edges of the measurement, and samples from the ramp to its end.
 
     Args:
-        probe: looks at the server; None: nobody does.
-        start_s: of the ramp, by the clock of the event loop.
-        load: whose ramp and measurement these are.
+        probe: watches the server; None: nothing does.
+        start_s: start of the ramp, by the clock of the event loop.
+        load: has the lengths of the ramp and of the measurement.
     """
     loop = asyncio.get_running_loop()
     begin_s = start_s + load.ramp_s

@@ -1,1 +1,1 @@
-"""What a step of requests and a step of live streams have in common."""
+"""The parts that steps of requests and steps of live streams share."""

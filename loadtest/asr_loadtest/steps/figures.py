@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from asr_loadtest.results import Generator
 
-WINDOWS = 3  # of a step; of a soak one for each minute
+WINDOWS = 3  # of a step; a soak has one for each minute
 _SOAK_WINDOW_S = 60.0
-_SOAK_S = 300.0  # a measurement of this length or more is one: whether it drifts is then the question
-# What the client calls a server that has too much to do.
+_SOAK_S = 300.0  # a measurement of this length or more is a soak, which has to show whether figures drift
+# The client's error for a request that the server refuses, because it has too many.
 REJECTED = "QueueFull"
 
 
 def window_edges(begin_s: float, end_s: float) -> list[tuple[float, float]]:
-    """Begin and end of each part of a measurement."""
+    """Return begin and end of each part of a measurement, in seconds."""
     measured_s = end_s - begin_s
     number = WINDOWS if measured_s < _SOAK_S else round(measured_s / _SOAK_WINDOW_S)
     width_s = measured_s / number
@@ -22,14 +22,14 @@ def window_edges(begin_s: float, end_s: float) -> list[tuple[float, float]]:
 def generator_of(
     late_ms: Sequence[float], scheduled: int, cpu_cores: float, late_tolerance_ms: float, *, can_be_late: bool = True
 ) -> Generator:
-    """How the generator fared.
+    """Return what the generator did.
 
     Args:
-        late_ms: of what was sent, how long after its time.
-        scheduled: what was to be sent.
-        cpu_cores: that it took.
-        late_tolerance_ms: from when on something counts as late.
-        can_be_late: what is sent has a time of its own.
+        late_ms: how long after its scheduled time each request or piece was sent.
+        scheduled: how many were to be sent.
+        cpu_cores: processor seconds per second of the generator.
+        late_tolerance_ms: a request or piece that is sent later than this counts as late.
+        can_be_late: requests have a scheduled time; False: they are sent when the answer before has come.
     """
     return Generator(
         scheduled=scheduled,
@@ -42,5 +42,5 @@ def generator_of(
 
 
 def share(part: int, whole: int) -> float:
-    """0 to 1; of nothing, nothing."""
+    """Return part / whole; 0 where the whole is 0."""
     return part / whole if whole else 0.0

@@ -1,16 +1,16 @@
-"""Latencies as figures: quantiles by nearest rank, and none where the samples are too few to have it."""
+"""The figures of latencies: quantiles by nearest rank, where there are enough samples for them."""
 
 from collections.abc import Sequence
 
 from asr_loadtest.results import Latency
 
-# Samples from which a quantile is given: each leaves one sample in twenty, or ten in a thousand, beyond it.
+# The fewest samples for a quantile: one sample in twenty lies beyond p95, ten in a thousand lie beyond p99.
 P95_SAMPLES = 20
 P99_SAMPLES = 1_000
 
 
 def summary(latencies_ms: Sequence[float]) -> Latency:
-    """The figures of any number of latencies, in milliseconds."""
+    """Return the figures of any number of latencies, in milliseconds."""
     if not latencies_ms:
         return Latency(0, None, None, None, None, None)
     ascending = sorted(latencies_ms)
@@ -26,6 +26,6 @@ def summary(latencies_ms: Sequence[float]) -> Latency:
 
 
 def _quantile(ascending: Sequence[float], percent: int) -> float:
-    """The smallest value that `percent` of the values do not exceed: a latency that some request really had."""
+    """Return the smallest value that `percent` of the values do not exceed: a latency that some request really had."""
     rank = -(-len(ascending) * percent // 100)
     return ascending[max(rank, 1) - 1]

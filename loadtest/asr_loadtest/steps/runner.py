@@ -1,4 +1,4 @@
-"""What runners of steps have in common: the recordings, what is known of them, and a watch over the server."""
+"""The base of the runners of both kinds of steps: recordings, baselines, and a watch over the server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +12,7 @@ from asr_loadtest.steps.generator_process import punctual
 from asr_loadtest.steps.settings import Settings
 from asr_loadtest.transcripts import Baseline
 
-_LEAD_S = 0.05  # until the first arrival, so that it is not late
+_LEAD_S = 0.05  # before the start of the ramp, so that the first request is not late
 
 Sent = TypeVar("Sent")
 
@@ -22,8 +22,8 @@ class StepRunner:
 
     Args:
         recordings: what is sent.
-        baselines: their transcripts without load; None: answers are not checked.
-        probe: looks at the server meanwhile; None: nobody does.
+        baselines: their transcripts without load; None: transcripts are not compared.
+        probe: watches the server; None: nothing does.
         settings: of all steps.
     """
 
@@ -38,7 +38,7 @@ class StepRunner:
         self._probe, self._settings = probe, settings
 
     async def _watched(self, load: Load, send: Callable[[float], Awaitable[Sent]]) -> tuple[Sent, Observation]:
-        """Return what `send` returns, and what was seen of the server meanwhile.
+        """Return what `send` returns, and what was observed meanwhile.
 
         Args:
             load: whose ramp and measurement are watched.

@@ -1,4 +1,4 @@
-"""What all steps of a load test have in common."""
+"""Settings that all steps of a load test share."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from asr_loadtest.steps.validity import LATE_TOLERANCE_MS
 
 @dataclass(frozen=True)
 class Settings:
-    """What all steps of a load test have in common."""
+    """The settings of all steps."""
 
     slo: Slo = field(default_factory=Slo)
     arrivals: Arrivals = "poisson"

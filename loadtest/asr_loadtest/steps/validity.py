@@ -1,15 +1,15 @@
-"""When a step is no result.
+"""The validity of a step: whether it is a result, or void.
 
-A figure says something about the server only where the load was the one that is written beside it. A step is void when
+A figure describes the server only where the load was the one that is stated beside it. A step is void when
 
 - more than 1 % of its requests were sent later than the tolerance (10 ms) after their schedule,
-- the generator was busy for more than 90 % of one processor core: then it measures itself,
-- less than 98 % of the schedule was sent,
-- it had fewer requests than a quantile that was promised needs: 20 for p95, 1,000 for p99.
+- the generator was busy for more than 90 % of one processor core, so that it measures itself,
+- the generator sent less than 98 % of the scheduled requests,
+- it had fewer requests than a promised quantile needs: 20 for p95, 1,000 for p99.
 
-What was sent but not *answered* does not make it void. The usual rule, "void below 98 % of the offered rate", counts
-answers, and so cannot tell a generator that did not send from a server that did not answer. Here both are known: the
-first one has measured nothing, the second one has broken its promise, which is a result (`slo`).
+Requests that were sent but not *answered* make no step void. The usual rule, "void below 98 % of the offered rate",
+counts answers. So it cannot tell a generator that did not send from a server that did not answer. Here both are known:
+the generator has measured nothing, and the server has broken its promise, which is a result (`slo`).
 """
 
 from asr_loadtest.results import Generator, Slo
@@ -22,14 +22,14 @@ MIN_SENT_SHARE = 0.98
 
 
 def needed_requests(slo: Slo) -> int:
-    """The fewest requests of a step for which the SLO's quantiles can be given."""
+    """Return the fewest requests of a step that the SLO's quantiles need."""
     if slo.p99_ms is not None:
         return P99_SAMPLES
     return P95_SAMPLES if slo.p95_ms is not None else 1
 
 
 def void(generator: Generator, slo: Slo, unit: str = "requests") -> tuple[str, ...]:
-    """Why the step is no result, in words; empty when it is one. `unit` is what was sent."""
+    """Return the reasons, in words, why the step is void; none for a valid step. `unit` is what was sent."""
     reasons = []
     scheduled, sent, late = generator.scheduled, generator.sent, generator.late
     if scheduled < (needed := needed_requests(slo)):
@@ -46,6 +46,6 @@ def void(generator: Generator, slo: Slo, unit: str = "requests") -> tuple[str, .
         )
     if generator.cpu_cores > MAX_CPU_CORES:
         reasons.append(
-            f"the generator took {generator.cpu_cores:.2f} processor cores; {MAX_CPU_CORES:g} or less leave it punctual"
+            f"the generator took {generator.cpu_cores:.2f} processor cores; at most {MAX_CPU_CORES:g} leave it punctual"
         )
     return tuple(reasons)

@@ -1,1 +1,1 @@
-"""Live streams as load: who speaks them, and what figures they give."""
+"""Live streams as load: their playback, the generator that speaks them, the steps that it runs, and their figures."""

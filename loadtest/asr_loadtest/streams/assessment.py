@@ -1,7 +1,7 @@
-"""The live streams of a step -> its figures.
+"""The figures of a step of live streams.
 
-What is counted is what *happened* in the measured time: results that came, pieces that were due. A stream that is cut
-short by the end of the step counts for these, and not for the transcripts.
+They count what *happened* in the measured time: results that came, and pieces that were due. A stream that the end of
+the step cuts short counts here, but not for the transcripts.
 """
 
 from collections import Counter
@@ -27,14 +27,14 @@ def assess(
     promises: Slo,
     late_tolerance_ms: float,
 ) -> Step:
-    """All figures of a step, and whether it is a result and kept its promises."""
+    """Return the step: its figures, whether it is valid, and whether it kept its promises."""
     begin_s, end_s = load.ramp_s, load.ramp_s + load.measured_s
     measured = [session for session in sessions if (session.end_s or end_s) >= begin_s and session.begin_s < end_s]
     failed = [session for session in measured if session.error is not None]
     pieces = [piece for session in measured for piece in _due(session, begin_s, end_s)]
     answers = ((session.recording, session.text) for session in measured if session.text is not None)
     comparison = transcripts.compare(answers, recordings, baselines)
-    # A piece that is not sent because the one before has no answer is the server's doing: scheduled is what was sent.
+    # It is the server's doing when a piece is not sent, because the one before has no answer: only sent pieces count.
     late_ms = [1e3 * piece.late_s for piece in pieces]
     generator = generator_of(late_ms, len(pieces), observation.cpu_cores, late_tolerance_ms)
     lags, windows = _lags(_partials(sessions), begin_s, end_s), _windows(sessions, begin_s, end_s)
@@ -88,7 +88,7 @@ def _finals(sessions: Sequence[Session]) -> Iterable[tuple[float, Lag]]:
 
 
 def _lags(results: Iterable[tuple[float, Lag]], low_s: float, high_s: float) -> Latency:
-    """Of the results that came in this time; each with the begin of its stream."""
+    """Return the lags of the results that came in this time; each lag stands with the begin of its stream."""
     return _milliseconds(lag.seconds for stream_s, lag in results if low_s <= stream_s + lag.at_s < high_s)
 
 
@@ -97,7 +97,7 @@ def _milliseconds(seconds: Iterable[float]) -> Latency:
 
 
 def _answered_s(sessions: Sequence[Session], low_s: float, high_s: float) -> float:
-    """Seconds of audio whose answers came in this time."""
+    """Return the seconds of audio whose answers came in this time."""
     total_s = 0.0
     for session in sessions:
         before_s = 0.0

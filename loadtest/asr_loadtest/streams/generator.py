@@ -1,7 +1,7 @@
-"""Holds a number of live streams, each as fast as it is spoken, and writes down what became of them.
+"""The generator of live streams: it holds a number of them, as fast as they are spoken, and notes what became of each.
 
-One after the other, recordings are spoken in each of so many places. A speaker does not wait for the server (see
-`playback`); what the server refuses is left out, and its place stays silent for as long as it would have spoken.
+Each of the places speaks one recording after the other. A speaker does not wait for the server (see `playback`). When
+the server refuses a stream, its place stays silent for as long as it would have spoken.
 """
 
 import asyncio
@@ -12,24 +12,24 @@ from asr_client import AsrError, StreamResult
 
 from asr_loadtest.streams.playback import Pace, Playback, Script
 
-# What one chunk after the other makes of a stream.
+# Opens a live stream for chunks of audio, and gives its results; raises AsrError.
 Stream = Callable[[AsyncIterator[bytes], Script], AsyncIterator[StreamResult]]
 
 
 @dataclass(slots=True)
 class Session:
-    """One stream. Times are seconds from the start of the load, but for those of its playback."""
+    """One stream. Times are seconds from the start of the load; those of its playback count from its own start."""
 
     recording: int  # index
     begin_s: float
     playback: Playback
     end_s: float | None = None
     error: str | None = None  # name of the error's class
-    message: str | None = None  # its words
+    message: str | None = None  # of the error
 
     @property
     def text(self) -> str | None:
-        """What was heard; None of a stream that failed or was cut short."""
+        """The transcript; None: the stream failed, or was cut short."""
         return self.playback.text if self.error is None and self.playback.is_whole else None
 
 
@@ -37,8 +37,8 @@ class StreamGenerator:
     """Speaks recordings to a server, in the running event loop.
 
     Args:
-        stream: opens a live stream; what it gives raises AsrError.
-        scripts: what can be said.
+        stream: opens a live stream.
+        scripts: what can be spoken.
         pace: of the server.
     """
 
@@ -48,12 +48,12 @@ class StreamGenerator:
     async def hold(
         self, begins: Sequence[float], seconds: float, order: Iterator[int], start_s: float
     ) -> list[Session]:
-        """As many streams at a time as there are `begins`; returns when all have ended.
+        """Hold as many streams at a time as there are `begins`, and return all streams when they have ended.
 
         Args:
-            begins: when each place has its first stream, in seconds from `start_s`.
-            seconds: from `start_s`, after which no stream goes on.
-            order: the recordings, taken by whichever place is free next.
+            begins: when the first stream of each place begins, in seconds from `start_s`.
+            seconds: when all streams are cut short, in seconds from `start_s`.
+            order: indexes of recordings; the place that is free next takes the next one.
             start_s: by the clock of the event loop.
         """
         loop = asyncio.get_running_loop()

@@ -13,8 +13,8 @@ from asr_loadtest.streams import assessment
 from asr_loadtest.streams.generator import StreamGenerator
 from asr_loadtest.transcripts import Baseline
 
-_ROUNDS = 100  # of all recordings, then from the beginning
-# Streams begin apart from each other, as callers do: windows that all come at once would be a burst that no one makes.
+_ROUNDS = 100  # of all recordings, then the first round again
+# Streams begin apart from each other, as those of callers do. Windows that all came at once would be an unreal burst.
 _BEGIN_WITHIN_S = 2.0
 
 

@@ -1,4 +1,4 @@
-"""`triton-asr tune`: the configuration of a repository that serves a load best on this machine."""
+"""`triton-asr tune`: find the configuration of a repository that serves a load best on this machine."""
 
 import os
 import shlex
@@ -24,50 +24,56 @@ _NUMBERS = "N,N,…"
 
 def tune(
     repository: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The repository, as triton-asr export makes it.", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="The repository, as triton-asr export writes it.", show_default=False)
     ],
     source: Annotated[Path, typer.Argument(help="Folder of audio files, or a manifest.", show_default=False)],
     model: Annotated[str, typer.Option("--model", "-m", help="The model that clients call.")] = "asr",
     minutes: Annotated[
         float,
         typer.Option(
-            min=0.1, help="About how long; at least three rounds of confirmation are made, whatever they take."
+            min=0.1,
+            help="About how long to search; at least three rounds of confirmation are made, however long they take.",
         ),
     ] = 30.0,
     slo_p95_ms: Annotated[
         float | None,
-        typer.Option(min=1, metavar="MS", help="Confirm by the highest rate that keeps it, not by throughput."),
+        typer.Option(
+            min=1, metavar="MS", help="Compare settings by the highest rate that keeps this promise, not by throughput."
+        ),
     ] = None,
     slo_error_rate: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="And no more errors than this share.")
+        float,
+        typer.Option(min=0, max=1, metavar="SHARE", help="The promise also holds no more than this share of errors."),
     ] = 0.001,
     mix: Annotated[
         str | None, typer.Option(help=f"Make recordings of these lengths, in seconds: {mixes.EXAMPLES}.")
     ] = None,
     recordings: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many to use; by default all, or 50 of a mix.")
+        int | None, typer.Option(min=1, metavar="N", help="How many recordings to use; by default all, or 50 of a mix.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice, order, mix and arrivals.")] = 0,
-    callers: Annotated[int, typer.Option(min=1, help="Of the closed loop that measures throughput.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice, order, mix and arrivals.")] = 0,
+    callers: Annotated[int, typer.Option(min=1, help="Callers of the closed loop that measures throughput.")] = 32,
     instances: Annotated[str | None, typer.Option(metavar=_NUMBERS, help="Instances to try.")] = None,
     threads: Annotated[
         str | None, typer.Option(metavar=_NUMBERS, help="Threads per instance to try; 0 is ONNX Runtime's choice.")
     ] = None,
     max_batch: Annotated[str | None, typer.Option(metavar=_NUMBERS, help="Largest batches to try.")] = None,
     queue_delay_ms: Annotated[
-        str | None, typer.Option(metavar=_NUMBERS, help="Waits of a batch for company to try, in milliseconds.")
+        str | None,
+        typer.Option(metavar=_NUMBERS, help="Queue delays to try, in milliseconds: how long a batch waits to fill."),
     ] = None,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Write the best into DIR; config.pbtxt.before-tune keeps what was there.")
+        bool,
+        typer.Option("--apply", help="Write the best setting into DIR; config.pbtxt.before-tune keeps the old file."),
     ] = False,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="For tune.json and the best configurations.")
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for tune.json and the best configurations.")
     ] = Path("tune"),
 ) -> None:
     """Find the instances, threads, largest batch and queue delay that serve a load best on this machine.
 
-    Every setting gets a server of its own, on a copy of DIR. A setting is better only when its gain is clear of the
-    noise; else the current one stays. The rest of the configuration is left as it is.
+    Every setting gets a server of its own, on a copy of DIR. A setting counts as better only when its gain exceeds the
+    noise; otherwise the current setting stays. The rest of the configuration stays as it is.
     """
     from asr_loadtest import recordings as profiles
     from asr_loadtest.tuning.settings import ModelFolders
@@ -108,7 +114,7 @@ def _tune(repository: Path, folders: "ModelFolders", load: "Load", space: "Space
 
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     current = folders.setting()
-    # As Ctrl-C does: the server and the copy of the repository go.
+    # Like Ctrl-C, this stops the server, and removes the copy of the repository.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with Workshop(repository, folders, load, lambda line: tqdm.write(line, file=sys.stderr)) as workshop:
         confirmation: Measure = "saturated" if load.slo.is_empty else "capacity"
@@ -134,7 +140,7 @@ def _tune(repository: Path, folders: "ModelFolders", load: "Load", space: "Space
 
 
 def _finish(tuning: "Tuning", repository: Path, folders: "ModelFolders", output: Path, *, apply: bool) -> None:
-    """Show it and write it."""
+    """Show the tuning, and write it."""
     from asr_loadtest.tuning import evidence
     from asr_loadtest.tuning.settings import write_configs
 
@@ -154,7 +160,7 @@ def _finish(tuning: "Tuning", repository: Path, folders: "ModelFolders", output:
 def _whole(option: str, text: str, least: int) -> tuple[int, ...]:
     values = _numbers(option, text, least)
     if not all(value.is_integer() for value in values):
-        raise typer.BadParameter(f"{option} is {text!r}; needs whole numbers from {least} on, such as 1,2,4")
+        raise typer.BadParameter(f"{option} is {text!r}; needs whole numbers from {least}, such as 1,2,4")
     return tuple(map(int, values))
 
 
@@ -164,5 +170,5 @@ def _numbers(option: str, text: str, least: int) -> tuple[float, ...]:
     except ValueError:
         values = ()
     if not values or not all(least <= value < float("inf") for value in values):
-        raise typer.BadParameter(f"{option} is {text!r}; needs numbers from {least} on, such as 1,2,4")
+        raise typer.BadParameter(f"{option} is {text!r}; needs numbers from {least}, such as 1,2,4")
     return values

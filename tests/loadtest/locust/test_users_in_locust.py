@@ -63,7 +63,7 @@ def headless(folder: Path, url: str, audio: Path, *arguments: object) -> subproc
 
 
 def figures(folder: Path) -> dict[str, dict[str, Any]]:
-    """What Locust wrote of each name."""
+    """The figures that Locust wrote, by name."""
     return {entry["name"]: entry for entry in json.loads((folder / "run.json").read_text(encoding="utf-8"))}
 
 

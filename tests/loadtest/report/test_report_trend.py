@@ -1,4 +1,4 @@
-"""Whether a value grew."""
+"""Trends of values that grow, and of values that do not."""
 
 import numpy as np
 import pytest

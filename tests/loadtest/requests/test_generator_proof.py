@@ -29,9 +29,9 @@ def hold(
     ramp_s: float = 0.5,
     slo: Slo = Slo(),  # noqa: B008 (frozen)
 ) -> Step:
-    """One step against a fake: an open loop, or so many callers.
+    """Hold one step against a fake: an open loop, or so many callers.
 
-    Where other work on this machine disturbed it, which the generator knows from its own delays, it is done again.
+    The step is repeated where other work on this machine disturbed it, which the generator knows from its own delays.
     """
 
     async def main(url: str) -> Step:
@@ -56,7 +56,7 @@ def hold(
 
 
 def within(value: float | None, expected_ms: float) -> bool:
-    """To 5 %; and never shorter than the server really took."""
+    """Return whether a latency is right to 5 %, and never shorter than the server really took."""
     return value is not None and 0.995 * expected_ms <= value <= 1.05 * expected_ms
 
 

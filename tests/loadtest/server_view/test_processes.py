@@ -1,4 +1,4 @@
-"""What processes take: of this very test and of children that it starts."""
+"""The resources of processes: of this very test and of children that it starts."""
 
 import os
 import socket
@@ -126,7 +126,7 @@ def test_a_file_in_shared_memory_counts_once_and_also_when_its_name_is_gone(addr
 
 @contextmanager
 def listening(port: int) -> Iterator[int]:
-    """A process that listens at the port, 0 for a free one, until the block ends; its port."""
+    """Start a process that listens at the port (0: a free one) until the block ends; yield its port."""
     command = [sys.executable, "-c", LISTENER, str(port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None

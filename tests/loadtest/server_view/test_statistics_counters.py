@@ -1,4 +1,4 @@
-"""What happened between two readings of Triton's counters."""
+"""The difference of two readings of Triton's counters."""
 
 from asr_loadtest.server_view.triton_statistics import Counts, Snapshot, difference
 

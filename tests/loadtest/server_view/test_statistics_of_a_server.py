@@ -96,7 +96,7 @@ def test_where_there_are_no_statistics_a_note_says_why(server: TritonServer, pro
     snapshot = asyncio.run(read())
     assert not snapshot.counts
     assert snapshot.note is not None
-    assert snapshot.note.startswith("no figures of the server's own: ")
+    assert snapshot.note.startswith("the server gives no statistics: ")
 
 
 def test_the_processes_of_models_are_part_of_the_server_and_may_die(server: TritonServer) -> None:

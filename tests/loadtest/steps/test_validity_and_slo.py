@@ -59,7 +59,7 @@ def unstable(windows, under_way=(5, 5), mean=5.0, promise=P95):
 
 def test_latency_that_rises_towards_its_limit_is_not_stable():
     (reason,) = unstable(rising(40, 60, 80))
-    assert reason == "p95 rises, from 40 to 80 ms: beyond 100 ms in as long again"
+    assert reason == "p95 rises from 40 to 80 ms; after as long again it is beyond 100 ms"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_latency_that_stays_within_its_limit_is_stable(windows):
 
 def test_a_growing_backlog_is_not_stable():
     (reason,) = unstable(rising(9, 9, 9), under_way=(5, 60), mean=30)
-    assert reason == "answers do not keep up: 5 requests under way became 60"
+    assert reason == "answers do not keep up: the requests under way grew from 5 to 60"
 
 
 def test_a_backlog_that_chance_explains_is_stable():

@@ -35,7 +35,7 @@ RECORDINGS = [recording(1.5, 1), recording(2.5, 2)]
 
 
 def hold(behaviour: Behaviour, streams: int, seconds: float, slo: Slo = Slo()) -> Step:  # noqa: B008 (frozen)
-    """One step against a fake; done again where other work on this machine disturbed it."""
+    """Hold one step against a fake; repeat it where other work on this machine disturbed it."""
 
     async def main(url: str) -> Step:
         async with AsyncClient(url, retry=RetryPolicy(max_attempts=1)) as client:
@@ -57,7 +57,7 @@ def hold(behaviour: Behaviour, streams: int, seconds: float, slo: Slo = Slo()) -
 
 
 def lags_s(seconds: float) -> list[float]:
-    """Of the partial results of a stream, with a server that answers at once."""
+    """Return the lags of the partial results of a stream, with a server that answers at once."""
     dues = np.arange(1, round(seconds / PIECE_S) + 1) * PIECE_S
     chunks = [math.floor((due - AFTER_S + 1e-6) / CHUNK_S) for due in dues]
     return [

@@ -1,4 +1,4 @@
-"""What one live stream sends when, and what its lags are, with a clock of the test's own."""
+"""The pieces of one live stream and its lags, by a fake clock."""
 
 import io
 
@@ -14,8 +14,8 @@ PACE = Pace(chunk_s=0.32, after_s=0.16, endpoint_s=0.8)
 SECOND = Script(bytes(2 * 8000), 8000, 1)
 
 
-class Clock:
-    """Time that passes when somebody sleeps."""
+class FakeClock:
+    """A fake clock, whose time passes when somebody sleeps."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -72,7 +72,7 @@ def test_what_only_the_server_reads_is_left_out():
 
 
 def test_pieces_are_sent_when_they_have_been_spoken():
-    clock = Clock()
+    clock = FakeClock()
     playback = Playback(SECOND, PACE, clock)
     pieces = []
     for piece in playback.pieces(clock.sleep):
@@ -86,7 +86,7 @@ def test_pieces_are_sent_when_they_have_been_spoken():
 
 
 def test_the_speaker_does_not_wait_for_a_server_that_stalls():
-    clock = Clock()
+    clock = FakeClock()
     playback = Playback(SECOND, PACE, clock)
     for number, _ in enumerate(playback.pieces(clock.sleep)):
         clock.sleep(0.45 if number == 2 else 0.0)
@@ -97,14 +97,14 @@ def test_the_speaker_does_not_wait_for_a_server_that_stalls():
 
 
 def test_a_stream_that_is_left_early_is_not_whole():
-    clock = Clock()
+    clock = FakeClock()
     playback = Playback(SECOND, PACE, clock)
     next(playback.pieces(clock.sleep))
     assert not playback.is_whole
 
 
 def test_the_lag_of_a_partial_result_is_from_the_oldest_sample_that_is_new():
-    clock = Clock()
+    clock = FakeClock()
     playback = Playback(SECOND, PACE, clock)
     clock.sleep(0.9)
     assert playback.hear(partial(0.8)) == pytest.approx(0.9 - 0.32)
@@ -112,7 +112,7 @@ def test_the_lag_of_a_partial_result_is_from_the_oldest_sample_that_is_new():
 
 
 def test_the_lag_of_a_final_result_is_from_the_end_of_its_last_word():
-    clock = Clock()
+    clock = FakeClock()
     playback = Playback(SECOND, PACE, clock)
     clock.sleep(3.0)
     words = (Word("one", 0.2, 0.5, 1.0), Word("two", 0.6, 1.1, 1.0))

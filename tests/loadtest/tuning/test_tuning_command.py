@@ -1,4 +1,4 @@
-"""`triton-asr tune` around the measurements, which are made up here."""
+"""`triton-asr tune` with fake measurements."""
 
 import shutil
 from dataclasses import replace

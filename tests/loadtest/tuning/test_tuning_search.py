@@ -1,4 +1,4 @@
-"""How a setting is chosen, on made-up servers of known speed."""
+"""The search for a setting, on fake servers of known speed."""
 
 import json
 import random

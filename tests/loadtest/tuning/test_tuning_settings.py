@@ -1,4 +1,4 @@
-"""What tuning changes of a repository, and what it leaves alone."""
+"""The settings that tuning changes in a repository, and all that it leaves alone."""
 
 import shutil
 from pathlib import Path
