@@ -27,7 +27,7 @@ import numpy as np
 import psutil
 import soundfile
 from asr_client import AsrError, AsyncClient, InvalidRequest, RetryPolicy
-from asr_loadtest.processes import ServerProcesses
+from asr_loadtest.server_view.processes import ServerProcesses
 from asr_server import TritonServer
 from audio_mutations import Mutant, mutant
 from machine import machine

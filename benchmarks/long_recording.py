@@ -28,7 +28,7 @@ import numpy as np
 import soundfile
 from asr_client import Audio, Client, Transcription
 from asr_contract.word_errors import normalize
-from asr_loadtest.processes import ServerProcesses
+from asr_loadtest.server_view.processes import ServerProcesses
 from asr_server import TritonServer
 from error_rates import wer_percent
 from machine import machine

@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 from asr_client import AsrError, AsyncClient, QueueFull, RetryPolicy
-from asr_loadtest import generator_process
 from asr_loadtest.mix import Uniform, make
-from asr_loadtest.processes import ServerProcesses
-from asr_loadtest.schedule import arrivals
+from asr_loadtest.requests.arrivals import arrivals
+from asr_loadtest.server_view.processes import ServerProcesses
+from asr_loadtest.steps import generator_process
 from asr_server import TritonServer
 from machine import machine
 

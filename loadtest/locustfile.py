@@ -3,16 +3,15 @@
     locust -f loadtest/locustfile.py --host 127.0.0.1:8001 --audio demo/samples OpenLoopGrpcUser
 
 The last word names the users: OpenLoopGrpcUser, OpenLoopHttpUser, GrpcUser (closed loop, the default), HttpUser, or
-StreamUser (live streams).
-`--help` lists the options, the first of which are for speech. Everything else is Locust's: web page, `--headless`,
-`--master` and `--worker`.
+StreamUser (live streams). `--help` lists the options; the first ones are for speech. Everything else is Locust's: web
+page, `--headless`, `--master` and `--worker`.
 """
 
 from typing import Any
 
-from asr_loadtest.stream_users import StreamUser
-from asr_loadtest.user_session import is_worker
-from asr_loadtest.users import GrpcUser, HttpUser, OpenLoopGrpcUser, OpenLoopHttpUser
+from asr_loadtest.locust.session import is_worker
+from asr_loadtest.locust.stream_users import StreamUser
+from asr_loadtest.locust.users import GrpcUser, HttpUser, OpenLoopGrpcUser, OpenLoopHttpUser
 from locust import events
 from locust.env import Environment
 
@@ -20,7 +19,7 @@ __all__ = ["GrpcUser", "HttpUser", "OpenLoopGrpcUser", "OpenLoopHttpUser", "Stre
 
 
 def _one_protocol(environment: Environment, **_: Any) -> None:
-    """Without a choice Locust would mix all users, of which a port understands half."""
+    """Choose GrpcUser where none is chosen: Locust would mix all users, and a port understands only half of them."""
     options = environment.parsed_options
     if options and not (options.user_classes or options.class_picker or is_worker(environment)):
         environment.user_classes = [GrpcUser]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from asr_client import Client
 from asr_export.choices import Precision
-from asr_loadtest.triton_statistics import MemberStatistics, Snapshot, difference
+from asr_loadtest.server_view.triton_statistics import MemberStatistics, Snapshot, difference
 from asr_server import TritonServer
 from speech import Recording
 

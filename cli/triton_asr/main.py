@@ -11,7 +11,7 @@ from typing import Annotated
 
 import asr_export.command
 import asr_loadtest.command
-import asr_loadtest.tune_command
+import asr_loadtest.tuning.command
 import asr_server.command
 import typer
 from asr_client.commands.evaluate import evaluate
@@ -51,7 +51,7 @@ app.command("transcribe")(transcribe)
 app.command("stream")(stream)
 app.command("evaluate")(evaluate)
 app.command("loadtest")(asr_loadtest.command.loadtest)
-app.command("tune")(asr_loadtest.tune_command.tune)
+app.command("tune")(asr_loadtest.tuning.command.tune)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,14 +1,15 @@
-"""The highest rate that keeps the SLO: doubled or halved until it is between two rates, then bisected, then confirmed.
+"""The search for the highest rate that keeps the SLO.
 
+The search doubles or halves the rate until the limit lies between two rates. Then it bisects, and then it confirms.
 Measurements on real machines are noisy, and one wrong step would mislead all that follow. So:
 
-- All steps of a search have the same pattern of arrivals and the same order of recordings, drawn out or compressed, so
-  that two rates differ in their rate alone.
-- A step that misses is repeated with another pattern, and counts as missed when both do; unless the server was clearly
-  overloaded, in which case the second one would only cost time.
-- A queue near its capacity needs longer than a short step to become as long as it will be. So the rate that short steps
-  found is lowered by a reserve, and held for longer, with yet another pattern. When it misses, the next lower one is
-  tried. Only a rate that passed this is reported.
+- All steps of a search have the same pattern of arrivals, drawn out or compressed, and the same order of recordings.
+  Two steps differ in their rate alone.
+- A step that misses is repeated with another pattern, and counts as missed when both miss. Where the server was clearly
+  overloaded, a second step would only cost time: there is none.
+- A queue near its capacity takes longer than a short step to grow to its full length. So the search lowers the rate
+  that short steps found by a reserve, and holds it for longer, with yet another pattern. When that misses, the search
+  tries the next lower rate. It reports only a rate that passed this.
 """
 
 import math
@@ -18,58 +19,58 @@ from dataclasses import dataclass
 from asr_loadtest.errors import VoidStep
 from asr_loadtest.results import Capacity, Step
 
-# (requests/s or live streams, seconds to measure, seed) -> the step.
+# Takes requests/s or live streams, seconds to measure, and a seed; returns the step.
 Hold = Callable[[float, float, int], Awaitable[Step]]
 
 TOLERANCE = 0.05
-# With 0.15, a rate that the search had confirmed over 60 s kept p95 over five minutes, but not an error rate of 0.1 %
-# (docs/loadtest.md): rare bursts need room.
+# Rare bursts need room. With 0.15, a rate that the search had confirmed over 60 s kept p95 over five minutes, but not
+# an error rate of 0.1 % (docs/loadtest.md).
 RESERVE = 0.25
-# Below this part of the first rate, which one caller alone could keep up, no rate will do.
+# The search ends below this part of the first rate, which a single caller could keep up.
 MIN_SHARE_OF_START = 1 / 8
-# Answers per request offered, in both of the last windows, below which a second look is not needed.
+# A server that answers less than this part of the offered requests, in both of the last windows, is clearly overloaded.
 OVERLOADED_SHARE = 0.9
-_REPEAT_SEED = 1_000  # added to the seed, so that no two kinds of steps share a pattern
+_REPEAT_SEED = 1_000  # added to the seed, so that each kind of step has a pattern of its own
 _CONFIRM_SEED = 2_000
-_ATTEMPTS = 3  # at a step that is void
+_ATTEMPTS = 3  # to hold a step that is not void
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a search goes about it."""
+    """The plan of a search."""
 
     start_rate: float  # requests/s
-    max_rate: float  # the search does not go beyond
-    tolerance: float = TOLERANCE  # short steps come as close to their limit as this factor, less 1
-    reserve: float = RESERVE  # what is reported stays below their limit by this factor, less 1
+    max_rate: float  # the search tries no higher one
+    tolerance: float = TOLERANCE  # short steps come this close to the limit, as a ratio less 1
+    reserve: float = RESERVE  # the reported rate stays this far below that limit, as a ratio less 1
     step_s: float = 20.0  # measured time of a step
-    step_requests: int = 200  # a step is longer where this many need it …
+    step_requests: int = 200  # a step takes longer where this many requests need it …
     max_step_s: float = 120.0  # … but no longer than this, …
-    needed_requests: int = 1  # … except for the SLO's quantiles, which need these
-    confirm_factor: float = 3.0  # how much longer the last step is
+    needed_requests: int = 1  # … unless the SLO's quantiles need this many requests
+    confirm_factor: float = 3.0  # how many times longer the last step is
     seed: int = 0
-    whole: bool = False  # what is counted is not divided: live streams
+    whole: bool = False  # rates are whole numbers: of live streams
 
     def seconds(self, rate: float) -> float:
-        """Measured time of a step at this rate."""
+        """Return the measured time of a step at this rate."""
         wanted_s = min(self.step_requests / rate, self.max_step_s)
-        # A tenth more than needed, for requests that fail.
+        # A tenth more than needed makes up for requests that fail.
         return max(self.step_s, wanted_s, 1.1 * self.needed_requests / rate)
 
     def rounded(self, rate: float) -> float:
-        """To four digits: rates are read and typed by people. Whole numbers are rounded down."""
+        """Return the rate with four digits, because people read and type it; whole numbers are rounded down."""
         return float(math.floor(rate) if self.whole else f"{rate:.4g}")
 
     def between(self, low: float, high: float) -> float:
-        """A rate in the middle of two, in which whole numbers leave none out."""
+        """Return a rate between two: the geometric mean; of whole numbers the mean, which leaves none out."""
         return self.rounded((low + high) / 2 if self.whole else math.sqrt(low * high))
 
 
 class CapacitySearch:
-    """Looks for the capacity of whatever `hold` puts under load.
+    """Searches for the capacity of a server that `hold` puts under load.
 
     Attributes:
-        steps: all that were held so far, void ones too.
+        steps: all steps that were held so far, void ones too.
     """
 
     def __init__(self, hold: Hold, plan: Plan) -> None:
@@ -77,10 +78,10 @@ class CapacitySearch:
         self.steps: list[Step] = []
 
     async def run(self) -> Capacity:
-        """Search.
+        """Search, and return the capacity.
 
         Raises:
-            VoidStep: a step was void again and again.
+            VoidStep: a step was void each time that it was tried.
         """
         good, bad = await self._bracket()
         while good is not None and bad is not None and bad > good * (1 + self._plan.tolerance):
@@ -94,7 +95,7 @@ class CapacitySearch:
         return await self._confirm(good, bad)
 
     async def _bracket(self) -> tuple[float | None, float | None]:
-        """A rate that keeps the SLO, and one at most twice as high that does not; None: there is none."""
+        """Return a rate that keeps the SLO, and one at most twice as high that does not; None: there is none."""
         plan = self._plan
         rate = plan.rounded(min(plan.start_rate, plan.max_rate))
         good = bad = None
@@ -116,7 +117,7 @@ class CapacitySearch:
         return (await self._better(rate, seconds, seed)).ok
 
     async def _confirm(self, good: float | None, bad: float | None) -> Capacity:
-        """Hold the rate, less the reserve, for longer; or the next lower one that keeps the SLO for as long."""
+        """Return the capacity: from `good` less the reserve downwards, the first rate that keeps the SLO for longer."""
         plan = self._plan
         if good is not None and bad is not None:
             good = plan.rounded(good / (1 + plan.reserve)) or good
@@ -129,14 +130,14 @@ class CapacitySearch:
         return Capacity(None, None, bad, plan.tolerance)
 
     async def _better(self, rate: float, seconds: float, seed: int) -> Step:
-        """A step that keeps the SLO, if one of two does; the second is spared where the first one says enough."""
+        """Return a step that keeps the SLO, if one of two does; a clearly overloaded first step has no second."""
         step = await self._valid(rate, seconds, seed)
         if step.ok or _is_overloaded(step):
             return step
         return await self._valid(rate, seconds, seed + _REPEAT_SEED)
 
     async def _valid(self, rate: float, seconds: float, seed: int) -> Step:
-        """A step that is a result, however often it is tried: a void one says nothing, so that it leans to no side."""
+        """Return a valid step. A void step speaks neither for the rate nor against it, so it is tried again."""
         for _ in range(_ATTEMPTS):
             step = await self._hold(rate, seconds, seed)
             self.steps.append(step)
@@ -149,7 +150,7 @@ class CapacitySearch:
 
 
 def _is_overloaded(step: Step) -> bool:
-    """Whether so much was left unanswered, for so long, that it was no disturbance."""
+    """Return whether the server left so much unanswered, for so long, that no disturbance explains it."""
     return bool(step.windows) and all(
         window.answered_rate < OVERLOADED_SHARE * step.offered_rate for window in step.windows[-2:]
     )

@@ -1,4 +1,4 @@
-"""`triton-asr loadtest`: what a server can do, and whether it keeps what was promised."""
+"""`triton-asr loadtest`: measure what load a server carries, and whether it keeps its promises."""
 
 import asyncio
 import math
@@ -10,108 +10,125 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from asr_client.commands import connection
 
-from asr_loadtest import course_options
 from asr_loadtest import mix as mixes
+from asr_loadtest.arguments import Arguments, schedule_of_requests, schedule_of_streams
 from asr_loadtest.capacity import RESERVE, TOLERANCE
 from asr_loadtest.errors import LoadTestError
 from asr_loadtest.results import Arrivals, Slo
 
 if TYPE_CHECKING:
+    from asr_loadtest.loadtest import LoadTest
     from asr_loadtest.results import Report
-    from asr_loadtest.trial import Trial
 
-# What a promise of latency says nothing about, and yet means.
+# A promise of latency implies one of errors: a server that fails every request quickly keeps no promise.
 DEFAULT_ERROR_RATE = 0.001
 
 
 def loadtest(
     source: Annotated[
         Path,
-        typer.Argument(help="Folder of audio files; or a manifest, whose references give the WER under load."),
+        typer.Argument(help="Folder of audio files, or a manifest, whose references give the WER under load."),
     ],
     url: connection.Url = None,
     protocol: connection.Protocol = "grpc",
     model: connection.Model = "asr",
     rates: Annotated[
-        str | None, typer.Option(metavar="R,R,…", help="Requests per second to offer, one step after the other.")
+        str | None, typer.Option(metavar="R,R,…", help="Requests per second to offer: one step for each rate.")
     ] = None,
-    soak: Annotated[float | None, typer.Option(metavar="MINUTES", help="Hold --rate for this long.")] = None,
+    soak: Annotated[
+        float | None, typer.Option(metavar="MINUTES", help="Hold one load, --rate or --streams, for this long.")
+    ] = None,
     rate: Annotated[float | None, typer.Option(metavar="R", help="Requests per second of --soak.")] = None,
     closed: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="CALLERS",
-            help="A closed loop, whose callers wait for their answers: beside each rate, at that rate; or alone.",
+            help="Callers of a closed loop, who wait for their answers: one such step beside each rate, at that rate; "
+            "or this step alone.",
         ),
     ] = None,
     streams: Annotated[
         str | None,
         typer.Option(
             metavar="N,N,…|search",
-            help="Live streams at a time, in place of requests: steps, the number of --soak, or a search for the "
-            "highest number that keeps the promise; latencies are then lags of partial results.",
+            help="Live streams at a time, in place of requests: one step for each number, or one number for --soak, or "
+            "a search for the highest number that keeps the promise. Latencies are then lags of partial results.",
         ),
     ] = None,
-    slo_p95_ms: Annotated[float | None, typer.Option(metavar="MS", help="Promise: 95 % of requests within.")] = None,
-    slo_p99_ms: Annotated[float | None, typer.Option(metavar="MS", help="Promise: 99 % of requests within.")] = None,
+    slo_p95_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Promise: 95 % of the requests are answered within this time.")
+    ] = None,
+    slo_p99_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Promise: 99 % of the requests are answered within this time.")
+    ] = None,
     slo_error_rate: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
             metavar="SHARE",
-            help=f"Promise: no more errors than this share; {DEFAULT_ERROR_RATE} where a latency is promised.",
+            help=f"Promise: no more than this share of the requests fail; {DEFAULT_ERROR_RATE} where a latency is "
+            "promised.",
         ),
     ] = None,
     slo_changed_rate: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, metavar="SHARE", help="Promise: no more transcripts than this share differ from those alone."
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Promise: no more than this share of the transcripts differ from those without load.",
         ),
     ] = None,
     max_rate: Annotated[
-        float, typer.Option(metavar="R", help="Highest rate of a search, or number of live streams.")
+        float, typer.Option(metavar="R", help="Highest rate, or number of live streams, that a search tries.")
     ] = 1_000.0,
     tolerance: Annotated[
         float,
-        typer.Option(
-            min=0.01, max=1, metavar="SHARE", help="How close the short steps of a search come to their limit."
-        ),
+        typer.Option(min=0.01, max=1, metavar="SHARE", help="How close the short steps of a search come to the limit."),
     ] = TOLERANCE,
     reserve: Annotated[
         float,
         typer.Option(
-            min=0, max=1, metavar="SHARE", help="How far the capacity stays below that limit, to last for long."
+            min=0, max=1, metavar="SHARE", help="How far the capacity stays below that limit, so that it lasts."
         ),
     ] = RESERVE,
     duration: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Measured time of a step; a search may need more.")
+        float,
+        typer.Option(min=0.1, metavar="SECONDS", help="Measured time of a step; steps of a search may take longer."),
     ] = 20.0,
     ramp: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Load before the measurement, in no figure.")
+        float, typer.Option(min=0, metavar="SECONDS", help="Load before the measurement; no figure counts it.")
     ] = 5.0,
-    arrivals: Annotated[Arrivals, typer.Option(help="How requests are spaced.")] = "poisson",
-    seed: Annotated[int, typer.Option(min=0, help="Of arrivals, order and mix.")] = 0,
+    arrivals: Annotated[Arrivals, typer.Option(help="How requests are spaced in time.")] = "poisson",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the arrivals, the order of recordings and the mix.")] = 0,
     mix: Annotated[
         str | None, typer.Option(help=f"Make recordings of these lengths, in seconds: {mixes.EXAMPLES}.")
     ] = None,
     recordings: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many to use; by default all, or 50 of a mix.")
+        int | None, typer.Option(min=1, metavar="N", help="How many recordings to use; by default all, or 50 of a mix.")
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check/--no-check", help="Compare answers under load with those alone and the references."),
+        typer.Option(
+            "--check/--no-check", help="Compare answers under load with those without load, and with the references."
+        ),
     ] = True,
     late_tolerance: Annotated[
         float,
-        typer.Option(min=0.1, metavar="MS", help="A request that is sent this long after its schedule counts as late."),
+        typer.Option(
+            min=0.1, metavar="MS", help="A request counts as late when it is sent this long after its scheduled time."
+        ),
     ] = 10.0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write report.json, .csv and .html.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Write report.json, report.csv and report.html into this folder."
+        ),
     ] = None,
     metrics_url: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="The server's metrics, for its GPUs.")
+        str | None, typer.Option(metavar="HOST:PORT", help="Where the server gives its metrics, to read its GPUs.")
     ] = None,
     timeout: connection.Timeout = 60.0,
     tls: connection.UseTls = False,
@@ -122,50 +139,53 @@ def loadtest(
 ) -> None:
     """Put a server under load: requests arrive on a schedule, whether or not earlier ones were answered.
 
-    With --rates, one step for each. With --soak, one rate for long. Else, with a promise (--slo-p95-ms …), a search for
-    the highest rate that keeps it. With --streams, the load is live streams, as fast as they are spoken.
+    --rates holds one step for each rate. --soak holds one load for a long time. A promise (--slo-p95-ms …) without
+    either searches for the highest rate that keeps it. With --streams the load is live streams, each sent as fast as it
+    is spoken.
 
-    Exit code: 0 all promises kept, 1 one was broken, or a step was no valid measurement, 2 wrong usage.
+    Exit code: 0 all promises were kept, 1 a promise was broken or a step was no valid measurement, 2 wrong usage.
     """
     slo = _slo(slo_p95_ms, slo_p99_ms, slo_error_rate, slo_changed_rate)
     if slo.changed_rate is not None and not check:
-        raise typer.BadParameter("--slo-changed-rate needs the comparison that --no-check leaves out")
-    chosen = course_options.Chosen(
+        raise typer.BadParameter(
+            "--slo-changed-rate compares transcripts, and --no-check does not: leave out one of them"
+        )
+    arguments = Arguments(
         rates, soak, rate, closed, streams, protocol, slo, duration, max_rate, tolerance, reserve, seed
     )
-    course = course_options.of_streams(chosen) if streams is not None else course_options.of_requests(chosen)
+    schedule = schedule_of_streams(arguments) if streams is not None else schedule_of_requests(arguments)
 
     from asr_loadtest import recordings as profiles
-    from asr_loadtest.measurement import Settings
+    from asr_loadtest.loadtest import LoadTest
     from asr_loadtest.progress import TerminalProgress
-    from asr_loadtest.trial import Trial
+    from asr_loadtest.steps.settings import Settings
 
     server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
-    trial = Trial(
+    load_test = LoadTest(
         connection=server,
         source=str(source),
         recordings=profiles.load(source, mix=mix, number=recordings, seed=seed),
         settings=Settings(slo, arrivals, ramp, late_tolerance),
-        course=course,
+        schedule=schedule,
         check=check,
         metrics_url=metrics_url,
         command=shlex.join(["triton-asr", *sys.argv[1:]]),
         progress=TerminalProgress(),
     )
-    _finish(_run(trial), output)
+    _finish(_run(load_test), output)
 
 
-def _run(trial: "Trial") -> "Report":
-    """Run it, once it is clear that no package is missing: better said now than after an hour of load."""
-    from asr_loadtest import trial as trials
+def _run(load_test: "LoadTest") -> "Report":
+    """Return the report. A missing package is an error now, and not after an hour of load."""
+    from asr_loadtest.loadtest import run
 
-    if trial.check and any(recording.text is not None for recording in trial.recordings):
+    if load_test.check and any(recording.text is not None for recording in load_test.recordings):
         import jiwer  # noqa: F401
-    return asyncio.run(trials.run(trial))
+    return asyncio.run(run(load_test))
 
 
 def _finish(report: "Report", output: Path | None) -> None:
-    """Show it, write it, and end with its exit code."""
+    """Show the report, write it, and exit with its code."""
     from asr_loadtest.report import files, table
 
     typer.echo(table.text(report), nl=False)
@@ -178,7 +198,8 @@ def _finish(report: "Report", output: Path | None) -> None:
     if report.kind == "search" and report.capacity is None:
         reasons = "; ".join(report.steps[-1].void)
         typer.echo(
-            f"triton-asr: error: the search ended, because a step stayed void when it was repeated: {reasons}", err=True
+            f"triton-asr: error: the search ended, because a step was void each time that it was tried: {reasons}",
+            err=True,
         )
     if not report.ok:
         raise typer.Exit(1)

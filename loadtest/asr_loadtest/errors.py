@@ -1,9 +1,9 @@
-"""What can go wrong in a load test, apart from the server's answers, which are what it measures.
+"""Errors of a load test. A request that fails is none of them: it is counted.
 
 LoadTestError
-├── InvalidProfile   the recordings cannot be read, or made into the mix that was asked for (also a ValueError)
-├── NotReady         the server does not answer even without load
-└── VoidStep         a search met a step that is no result, however often it was repeated
+├── InvalidProfile   the recordings cannot be read, or cannot make the mix that was asked for (also a ValueError)
+├── NotReady         the server does not even answer without load
+└── VoidStep         a search met a step that was void each time that it was tried
 """
 
 
@@ -12,12 +12,12 @@ class LoadTestError(Exception):
 
 
 class InvalidProfile(LoadTestError, ValueError):
-    """The recordings, or the mix to be made of them, are not usable; the message says what is."""
+    """The recordings, or the mix to be made of them, cannot be used; the message says what is needed."""
 
 
 class NotReady(LoadTestError):
-    """The server does not answer even without load."""
+    """The server does not even answer without load."""
 
 
 class VoidStep(LoadTestError):
-    """The search cannot go on: a step was no result, and neither when it was repeated."""
+    """A search cannot go on, because a step was void each time that it was tried."""

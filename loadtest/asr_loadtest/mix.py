@@ -1,7 +1,7 @@
 """Recordings of stated lengths, made from others: whole ones one after the other, and the last one cut.
 
-They sound like speech to the server, which may decode it more slowly than noise. Where the last one is cut, its
-reference would be wrong, so that they have none.
+The server hears speech, which it may decode more slowly than noise. These recordings have no references: the reference
+of a recording that is cut would be wrong.
 """
 
 import io
@@ -26,13 +26,13 @@ MAX_S = 3600.0
 
 @dataclass(frozen=True)
 class Uniform:
-    """Lengths spread evenly over a range."""
+    """Lengths that are spread evenly over a range."""
 
     low_s: float
     high_s: float
 
     def lengths(self, number: int) -> list[float]:
-        """The middles of `number` equal parts of the range: the mean is exact for any number."""
+        """Return the middles of `number` equal parts of the range, whose mean is exact for any number; seconds."""
         width = (self.high_s - self.low_s) / number
         return [_to_sample(self.low_s + width * (index + 0.5)) for index in range(number)]
 
@@ -44,16 +44,16 @@ class Weighted:
     weights: dict[float, float]  # seconds -> weight
 
     def lengths(self, number: int) -> list[float]:
-        """`number` lengths, shared out by largest remainder.
+        """Return `number` lengths in seconds, shared out by largest remainder.
 
         Raises:
-            InvalidProfile: so few that a length would be missing.
+            InvalidProfile: there are more lengths than recordings.
         """
         if number < len(self.weights):
             raise InvalidProfile(
-                f"{number} recordings cannot hold {len(self.weights)} lengths; needs that many recordings or more"
+                f"{number} recordings cannot have {len(self.weights)} lengths; needs as many recordings as lengths"
             )
-        # Each length once, the rest by weight.
+        # Each length comes once; weights share the rest out.
         rest = number - len(self.weights)
         total = sum(self.weights.values())
         quotas = {seconds: max(0.0, number * weight / total - 1) for seconds, weight in self.weights.items()}
@@ -67,10 +67,10 @@ class Weighted:
 
 
 def parse(mix: str) -> Uniform | Weighted:
-    """The mix that a command line asks for.
+    """Return the mix that a text describes.
 
     Raises:
-        InvalidProfile: it cannot be understood.
+        InvalidProfile: the text is no mix, or a length is out of range.
     """
     try:
         if mix.startswith("uniform:"):
@@ -95,9 +95,9 @@ def parse(mix: str) -> Uniform | Weighted:
 
 
 def make(sources: Sequence[Path], lengths: Sequence[float], seed: int) -> list[bytes]:
-    """A WAV file (16 kHz, mono, 16 bits) of exactly each length, in seconds, from the sources' audio.
+    """Return a WAV file (16 kHz, mono, 16 bits) of exactly each length, in seconds, made of the sources' audio.
 
-    Sources that libsndfile does not read (M4A, WebM, AMR …) are left out: any speech will do.
+    Sources that libsndfile does not read (M4A, WebM, AMR …) are left out, because any speech will do.
 
     Raises:
         InvalidProfile: none of the sources can be used.
@@ -107,7 +107,7 @@ def make(sources: Sequence[Path], lengths: Sequence[float], seed: int) -> list[b
     tracks = [track for track in map(_read, sources) if track is not None and len(track)]
     if not tracks:
         raise InvalidProfile(
-            f"no mix can be made of {', '.join(path.name for path in sources)}; needs an audio file with samples, of a "
+            f"no mix can be made of {', '.join(path.name for path in sources)}; needs an audio file with samples, in a "
             "format that libsndfile reads (WAV, FLAC, OGG, Opus, MP3)"
         )
     chance = random.Random(seed)
@@ -126,10 +126,10 @@ def _to_sample(seconds: float) -> float:
 
 
 def _read(path: Path) -> "np.ndarray[Any, Any] | None":
-    """Samples of a file as int16, mono, at 16 kHz; None for a format that cannot be read.
+    """Return the samples of a file as int16, mono, at 16 kHz; None for a format that libsndfile does not read.
 
     Raises:
-        InvalidProfile: the file itself cannot be read.
+        InvalidProfile: the file cannot be opened.
     """
     import numpy as np
     import soundfile

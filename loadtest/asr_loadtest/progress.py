@@ -1,4 +1,4 @@
-"""The progress of a load test on standard error: a bar while a step is held, and a line when it is over."""
+"""The progress of a load test on standard error: a bar during a step, and a line after it."""
 
 import asyncio
 import sys
@@ -7,25 +7,25 @@ from typing import Any
 
 from tqdm import tqdm
 
+from asr_loadtest.loadtest import Progress
 from asr_loadtest.report import wording
 from asr_loadtest.results import Step
-from asr_loadtest.trial import Progress
 
 
 class TerminalProgress(Progress):
-    """Bars where standard error is a terminal, and lines everywhere."""
+    """Writes lines, and bars where standard error is a terminal."""
 
-    def solo(self, done: int, total: int) -> None:
-        """A line when all are done."""
+    def baseline(self, done: int, total: int) -> None:
+        """Write a line when all are done."""
         if done == total:
             _write(f"{total} recordings transcribed without load")
 
     def note(self, text: str) -> None:
-        """A line."""
+        """Write the note as a line."""
         _write(wording.clean(text))
 
     async def hold(self, title: str, seconds: float, step: Awaitable[Step]) -> Step:
-        """A bar of seconds, then the figures."""
+        """Show a bar of seconds during the step, and write its figures after it."""
         bar_s = round(seconds)
         with tqdm(total=bar_s, desc=title, unit="s", file=sys.stderr, leave=False, disable=None) as bar:
             clock = asyncio.create_task(_count(bar, bar_s))
@@ -38,7 +38,7 @@ class TerminalProgress(Progress):
 
 
 def line(step: Step) -> str:
-    """The figures of a step, in a line."""
+    """Return the figures of a step, in one line."""
     latency = step.latency
     if step.void:
         outcome = f"void: {'; '.join(step.void)}"
@@ -63,7 +63,7 @@ def _answered(step: Step) -> str:
 
 
 async def _count(bar: "tqdm[Any]", seconds: int) -> None:
-    """Move the bar once a second, but not beyond its end: answers may still be outstanding then."""
+    """Move the bar once a second up to its end; answers may still be outstanding then."""
     for _ in range(seconds):
         await asyncio.sleep(1)
         bar.update()

@@ -1,7 +1,7 @@
-"""What is sent: recordings in memory, encoded as they travel, before any clock starts.
+"""The recordings that a load test sends: in memory, and encoded as they travel, before any clock starts.
 
-Either the files of a folder or manifest as they are, or recordings of stated lengths that are made from them (`mix`):
-lengths decide how a server batches, so that a load test has to say them.
+They are the files of a folder or manifest, or recordings of stated lengths that are made from these (`mix`). A load
+test has to state the lengths, because they decide how a server batches.
 """
 
 import io
@@ -29,14 +29,14 @@ DEFAULT_MIXED_RECORDINGS = 50
 class Recording:
     """One recording, ready to be sent."""
 
-    name: str  # of the file, or what it was made to be
+    name: str  # of the file, or of the recording that was made
     audio: bytes  # an audio file
-    seconds: float | None  # None: of a format that only the server can read
+    seconds: float | None  # None: only the server can read the format
     text: str | None = None  # what is said, where known
 
     @property
     def length_class(self) -> str:
-        """The range of lengths that it falls into, such as "2-5 s" (2 s is in it, 5 s is not)."""
+        """The range of lengths that holds this one, such as "2-5 s" (2 s is in it, 5 s is not)."""
         if self.seconds is None:
             return UNKNOWN_LENGTH
         low = 0
@@ -48,18 +48,18 @@ class Recording:
 
 
 def load(source: Path, *, mix: str | None = None, number: int | None = None, seed: int = 0) -> list[Recording]:
-    """The recordings of a load test.
+    """Return the recordings of a load test.
 
     Args:
-        source: a folder of audio files, or a manifest (`asr_contract.manifest`), whose references come with it.
-        mix: lengths to be made from the source, "uniform:1-20", "5" or "2:50,5:30,15:20" (`mix.parse`); None: the
-            files as they are.
-        number: how many; by default 50 of a mix, else all.
-        seed: of the choice and of the mix; the same seed makes the same recordings.
+        source: a folder of audio files, or a manifest (`asr_contract.manifest`), which may hold references.
+        mix: lengths of recordings to make from the source, such as "uniform:1-20", "5" or "2:50,5:30,15:20"
+            (`mix.parse`); None: take the files as they are.
+        number: how many recordings; by default 50 of a mix, else all.
+        seed: of the choice and of the mix; the same seed gives the same recordings.
 
     Raises:
-        InvalidProfile: there are none, one cannot be read, or the mix is not valid.
-        InvalidManifest: the source is a malformed manifest.
+        InvalidProfile: there are no recordings, one cannot be read, or the mix is not valid.
+        InvalidManifest: the manifest is malformed.
     """
     if number is not None and number < 1:
         raise InvalidProfile(f"{number} recordings are asked for; needs 1 or more")
@@ -75,7 +75,7 @@ def load(source: Path, *, mix: str | None = None, number: int | None = None, see
 
 
 def profile(source: str, recordings: Sequence[Recording]) -> Profile:
-    """What a report says about them; recordings of unknown length count as 0 s."""
+    """Return the figures of recordings for the report; a recording of unknown length counts as 0 s."""
     lengths = [recording.seconds or 0.0 for recording in recordings]
     classes = [f"{low}-{high} s" for low, high in zip((0, *CLASS_EDGES_S), CLASS_EDGES_S, strict=False)]
     classes += [f"{CLASS_EDGES_S[-1]}+ s", UNKNOWN_LENGTH]
@@ -91,8 +91,20 @@ def profile(source: str, recordings: Sequence[Recording]) -> Profile:
     )
 
 
+def in_rounds(number: int, recordings: int, seed: int) -> list[int]:
+    """Return which recording (0 to `recordings` - 1) each of `number` requests carries.
+
+    Each round holds every recording once, in an order of its own. So all parts of a step offer the same audio.
+    """
+    import numpy as np
+
+    chance = np.random.default_rng([seed, recordings])
+    rounds = range(-(-number // recordings))
+    return [int(index) for _ in rounds for index in chance.permutation(recordings)][:number]
+
+
 def _files(source: Path) -> list[tuple[Path, str | None]]:
-    """Path and reference of every recording of a folder or manifest."""
+    """Return path and reference of every recording of a folder or manifest."""
     if source.is_dir():
         paths = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
         if not paths:
@@ -108,7 +120,7 @@ def _choose(files: list[tuple[Path, str | None]], number: int | None, seed: int)
         return files
     if number > len(files):
         raise InvalidProfile(
-            f"{number} recordings are asked for, and the source has {len(files)}; give a mix to make more of them"
+            f"{number} recordings are asked for, and the source has {len(files)}; a mix makes more of them"
         )
     return random.Random(seed).sample(files, number)
 
@@ -124,7 +136,7 @@ def _as_it_is(path: Path, text: str | None) -> Recording:
 
 
 def _seconds(audio: bytes) -> float | None:
-    """Length by the header; None for a format that libsndfile does not read."""
+    """Return the length by the header; None for a format that libsndfile does not read."""
     import soundfile
 
     try:

@@ -1,50 +1,52 @@
-"""What a load test finds out: everything that a report shows, and nothing about how it was measured.
+"""The results of a load test: everything that a report shows.
 
-Rates are requests per second, latencies milliseconds from the scheduled arrival to the answer, times seconds; where the
-load is live streams, see `Step` and `StreamFigures`.
+Rates are requests per second, latencies milliseconds from the scheduled arrival to the answer, times seconds. For live
+streams see `Step` and `StreamFigures`.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 Arrivals = Literal["poisson", "constant"]
-# "closed": so many callers, each sending its next request when it has its answer; what open-loop figures stand beside.
-# "streams": so many live streams at a time, as fast as they are spoken.
+# "open": requests arrive on a schedule. "closed": a number of callers, each of whom waits for the answer before the
+# next request; it stands beside an open loop, for comparison. "streams": a number of live streams, as fast as they are
+# spoken.
 Loop = Literal["open", "closed", "streams"]
+Kind = Literal["steps", "search", "soak"]  # of load tests
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one step offers to the server."""
+    """The load that one step offers to the server."""
 
     loop: Loop
-    # Requests/s that are scheduled; of a closed loop the most that it sends, None: all it can. Or live streams.
+    # Scheduled requests/s, or live streams at a time. Of a closed loop the most requests/s; None: as many as it can.
     rate: float | None
-    callers: int | None  # at a time; None in an open loop
-    arrivals: Arrivals | None  # how they are spaced; None in a closed loop
+    callers: int | None  # of a closed loop
+    arrivals: Arrivals | None  # of an open loop
     seed: int  # of the arrivals and of the order of recordings
-    ramp_s: float  # before the measurement; its requests are in no figure
+    ramp_s: float  # before the measurement; no figure counts its requests
     measured_s: float  # length of the measurement
 
 
 @dataclass(frozen=True)
 class Slo:
-    """What the service has promised; None: not asked about."""
+    """The promises of the service (its service level objective); None: no such promise."""
 
     p95_ms: float | None = None
     p99_ms: float | None = None
     error_rate: float | None = None  # 0 to 1, of all requests
-    changed_rate: float | None = None  # 0 to 1, of answers that differ from the recording's solo transcript
+    changed_rate: float | None = None  # 0 to 1, of transcripts that differ from the baseline
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was promised."""
+        """Whether nothing is promised."""
         return self == Slo()
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Of the requests that succeeded, in milliseconds; None where there are too few for the figure."""
+    """Latencies of the requests that succeeded, in milliseconds; None: too few for the figure."""
 
     count: int
     mean_ms: float | None
@@ -56,7 +58,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Window:
-    """One part of the measurement: a load is held when all of them look alike."""
+    """One part of a measurement. A server carries a load when all parts look alike."""
 
     start_s: float  # from the start of the measurement
     end_s: float
@@ -66,7 +68,7 @@ class Window:
 
 @dataclass(frozen=True)
 class MemberLoad:
-    """One model of the ensemble over the measurement, from Triton's statistics; times are means per inference."""
+    """The work of one model of the ensemble in a measurement, by Triton's statistics; times are means an inference."""
 
     model: str
     inferences: int
@@ -80,30 +82,30 @@ class MemberLoad:
 
     @property
     def compute_ms(self) -> float:
-        """All but the queue."""
+        """Time of an inference without the queue."""
         return self.input_ms + self.infer_ms + self.output_ms
 
 
 @dataclass(frozen=True)
 class ResourceSample:
-    """The server's processes at one moment; None where it cannot be read (another machine, no GPU)."""
+    """The resources that the server takes at one moment; None: it cannot be read (another machine, no GPU)."""
 
     at_s: float  # from the start of the measurement; negative during the ramp
     cpu_cores: float | None  # processor seconds per second since the sample before
-    memory_bytes: int | None  # proportional set size of all its processes, where readable, else resident set size
+    memory_bytes: int | None  # proportional set size of all processes; resident set size where that is not readable
     file_descriptors: int | None
-    shared_memory_bytes: int | None  # its files in /dev/shm
+    shared_memory_bytes: int | None  # files in /dev/shm
     gpu_utilization: float | None  # 0 to 1
     gpu_memory_bytes: int | None
 
 
 @dataclass(frozen=True)
 class Generator:
-    """How the load generator itself fared: what makes a step void."""
+    """The record of the load generator. A generator that is not punctual makes a step void."""
 
     scheduled: int
     sent: int
-    late: int  # sent later after their schedule than the tolerance
+    late: int  # sent after their scheduled time by more than the tolerance
     late_tolerance_ms: float
     worst_late_ms: float
     cpu_cores: float  # processor seconds per second of the generator
@@ -111,64 +113,64 @@ class Generator:
 
 @dataclass(frozen=True)
 class StreamFigures:
-    """Of live streams alone; the `latency` of their step is the lag of their partial results."""
+    """Further figures of live streams; the `latency` of their step is the lag of partial results."""
 
-    final: Latency  # lag of final results: from the end of the last word
-    answer: Latency  # of a piece: from when it was spoken
+    final: Latency  # lag of final results, from the end of the last word
+    answer: Latency  # of a piece, from when it was spoken
     pieces: int
-    late_pieces: int  # of these, how many had to wait for the answer to the one before
+    late_pieces: int  # pieces that had to wait for the answer to the one before
 
 
 @dataclass(frozen=True)
 class Step:
     """One load, held for a while.
 
-    Of live streams, rates are seconds of audio per second, which is how many streams were kept up with, and a request
-    is a whole stream.
+    Of live streams, rates are seconds of audio per second, which is the number of streams that the server kept up with.
+    A request is a whole stream.
     """
 
     load: Load
-    offered_rate: float  # scheduled requests/s as they fell, which a Poisson process does not hit exactly
-    achieved_rate: float  # requests/s that were answered, errors included
+    offered_rate: float  # requests/s that were scheduled in the measured time
+    achieved_rate: float  # requests/s that were answered or failed
     answered_rate: float  # successes/s
     audio_rate: float  # seconds of audio answered per second (RTFx)
     latency: Latency
     by_class: dict[str, Latency]  # length class -> its latency
     windows: tuple[Window, ...]
     errors: dict[str, int]  # name of the client's error class -> how many
-    error_example: str | None  # the words of the first one
-    rejected_latency: Latency  # of requests that the server refused as too many (QueueFull)
+    error_example: str | None  # message of the first one
+    rejected_latency: Latency  # of requests that the server refused, because it had too many (QueueFull)
     requests: int
-    checked: int  # answers that were held against the recording's solo transcript
-    changed: int  # of these, how many differ
+    checked: int  # answers that were compared with the baseline
+    changed: int  # answers that differ from it
     wer: float | None  # 0 to 1, under load; None without references
-    solo_wer: float | None  # the same of the solo transcripts
+    solo_wer: float | None  # 0 to 1, without load: of the baselines; None without references
     members: tuple[MemberLoad, ...]
     resources: tuple[ResourceSample, ...]
     generator: Generator
-    void: tuple[str, ...]  # why this is no result; empty for a valid step
-    missed: tuple[str, ...]  # which promises were not kept; empty when kept, or none was made
+    void: tuple[str, ...]  # reasons for which the step is no result; empty for a valid step
+    missed: tuple[str, ...]  # promises that were not kept
     streams: StreamFigures | None = None  # None: the load was requests
 
     @property
     def error_rate(self) -> float:
-        """Of all requests, 0 to 1."""
+        """Share of the requests that failed, 0 to 1."""
         return sum(self.errors.values()) / self.requests if self.requests else 0.0
 
     @property
     def ok(self) -> bool:
-        """A valid step that kept its promises."""
+        """Whether the step is valid and kept its promises."""
         return not self.void and not self.missed
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a search found: the highest rate that kept the SLO, and the lowest that did not."""
+    """The result of a search: the highest rate that kept the SLO, and the lowest that did not."""
 
-    rate: float | None  # requests/s, or live streams; None when even the lowest rate missed it
+    rate: float | None  # requests/s, or live streams; None: even the lowest rate missed the SLO
     audio_rate: float | None  # seconds of audio per second at that rate
-    failed_rate: float | None  # None when the highest rate allowed kept it
-    tolerance: float  # the two are within this factor of each other, less 1
+    failed_rate: float | None  # None: the highest rate that was allowed kept the SLO
+    tolerance: float  # failed_rate / rate - 1; that of the search where one of them is None
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the load generator ran; the server's own machine, too, when the target is on it."""
+    """The machine of the load generator, and of the server when that is on it."""
 
     cpu: str
     cores: int
@@ -197,21 +199,21 @@ class Machine:
 
 @dataclass(frozen=True)
 class Target:
-    """What was tested."""
+    """The server and the model that were tested."""
 
     url: str
     protocol: str
     model: str
     members: tuple[str, ...]  # steps of the ensemble, in order
-    server: str  # name and version, as the server says
-    local: bool  # the server's processes could be watched
+    server: str  # name and version, as the server gives them
+    local: bool  # the server's processes are on this machine, and were watched
 
 
 @dataclass(frozen=True)
 class Report:
-    """A whole load test."""
+    """All results of a load test."""
 
-    kind: Literal["steps", "search", "soak"]
+    kind: Kind
     started_at: str  # ISO 8601, UTC
     command: str
     machine: Machine
@@ -219,16 +221,16 @@ class Report:
     profile: Profile
     slo: Slo
     steps: tuple[Step, ...]
-    capacity: Capacity | None  # of a search
+    capacity: Capacity | None  # of a search; None: it found none
 
     @property
     def of_streams(self) -> bool:
-        """Whether the load was live streams."""
+        """Whether the loads are live streams."""
         return any(step.load.loop == "streams" for step in self.steps)
 
     @property
     def ok(self) -> bool:
-        """Whether every promise was kept: by every step, or, in a search, at some rate."""
+        """Whether every step kept every promise; of a search, whether some rate did."""
         if self.kind == "search":
             return self.capacity is not None and self.capacity.rate is not None
         return all(step.ok for step in self.steps)

@@ -1,39 +1,21 @@
-"""When requests arrive, and which recording each one carries: fixed by a seed before the clock starts.
+"""The loads that a load test holds, one after the other."""
 
-Arrivals do not ask whether the server is ready for them. That is what makes the loop open (Schroeder, Wierman and
-Harchol-Balter 2006, "Open versus closed: a cautionary tale"): callers of a service do not know of each other.
-"""
+from dataclasses import dataclass
 
-from asr_loadtest.results import Arrivals
-
-
-def arrivals(kind: Arrivals, rate: float, seconds: float, seed: int) -> list[float]:
-    """Times of arrival, in seconds from 0 to `seconds`, ascending; `round(rate * seconds)` of them, but one at least.
-
-    "poisson" is a Poisson process of which the number of arrivals is given: it bunches as such a process does, and
-    offers exactly the rate. Without that, 200 arrivals would miss their rate by 7 %, and so would every comparison of
-    two steps. The same seed gives the same pattern at every rate, drawn out or compressed.
-    """
-    if not seconds:
-        return []
-    number = max(1, round(rate * seconds))
-    if kind == "constant":
-        return [(index + 0.5) * seconds / number for index in range(number)]
-    import numpy as np
-
-    gaps = np.random.default_rng(seed).exponential(size=number + 1)
-    edges = np.cumsum(gaps)
-    return [float(edge * seconds / edges[-1]) for edge in edges[:-1]]
+from asr_loadtest.capacity import RESERVE, TOLERANCE
+from asr_loadtest.results import Kind
 
 
-def order(number: int, recordings: int, seed: int) -> list[int]:
-    """Which recording (0 to `recordings` - 1) each of `number` requests carries.
+@dataclass(frozen=True)
+class Schedule:
+    """The loads, and how long each is held."""
 
-    Every recording comes once in each round, in an order of the round's own: the same audio is offered in every part
-    of a step.
-    """
-    import numpy as np
-
-    chance = np.random.default_rng([seed, recordings])
-    rounds = range(-(-number // recordings))
-    return [int(index) for _ in rounds for index in chance.permutation(recordings)][:number]
+    kind: Kind
+    rates: tuple[float, ...] = ()  # requests/s, or live streams; one of a soak, none of a search
+    duration_s: float = 20.0  # measured time of a step
+    callers: int | None = None  # of a closed loop beside each rate; without rates, of the only step
+    max_rate: float = 1_000.0  # of a search
+    tolerance: float = TOLERANCE  # of a search
+    reserve: float = RESERVE  # of a search
+    seed: int = 0
+    of_streams: bool = False  # loads are numbers of live streams

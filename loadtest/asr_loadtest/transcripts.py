@@ -1,25 +1,26 @@
-"""What the server says: of each recording alone, before the load, and whether it says the same under load.
+"""Transcripts without load (the baselines), and the comparison of transcripts under load with them.
 
-A server that answers quickly and wrongly has no capacity. All that is compared here is compared after a step, never
-during one.
+A server that answers quickly and wrongly has no capacity. Transcripts are compared after a step, never during one.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from asr_client import AsrError
+from asr_client import AsrError, Transcription
 from asr_contract import word_errors
 
 from asr_loadtest.errors import NotReady
-from asr_loadtest.generator import Send
 from asr_loadtest.recordings import Recording
+
+# Has the server transcribe one recording, without retries; raises AsrError.
+Send = Callable[[Recording], Awaitable[Transcription]]
 
 
 @dataclass(frozen=True)
-class Solo:
-    """One recording's transcript without load."""
+class Baseline:
+    """The transcript of one recording without load."""
 
     text: str
     latency_s: float
@@ -27,62 +28,67 @@ class Solo:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Transcripts under load beside those without."""
+    """The differences of transcripts under load from the baselines, and from the references."""
 
-    checked: int
-    changed: int
-    wer: float | None  # 0 to 1; None without references
-    solo_wer: float | None
+    checked: int  # transcripts that were compared
+    changed: int  # transcripts that differ from the baseline
+    wer: float | None  # 0 to 1, under load; None without references
+    baseline_wer: float | None  # 0 to 1, without load; None without references
 
 
-async def solo_pass(
+async def take_baselines(
     send: Send, recordings: Sequence[Recording], on_progress: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[list[Recording], list[Solo]]:
-    """Transcribe each recording, one at a time, which warms the server up as well.
+) -> tuple[list[Recording], list[Baseline]]:
+    """Transcribe the recordings one at a time. This also warms the server up.
 
     Returns:
-        The recordings, with the lengths that only the server could tell; and the transcripts in their order.
+        The recordings, with lengths that only the server knew, and their baselines in the same order.
 
     Raises:
         NotReady: a recording gets no transcript.
     """
-    complete, solos = [], []
+    complete, found = [], []
     for recording in recordings:
         begin = time.monotonic()
         try:
             answer = await send(recording)
         except AsrError as error:
             raise NotReady(f"{recording.name}, sent alone: {error}") from error
-        solos.append(Solo(answer.text, time.monotonic() - begin))
+        found.append(Baseline(answer.text, time.monotonic() - begin))
         seconds = answer.duration if recording.seconds is None else recording.seconds
         complete.append(replace(recording, seconds=seconds))
-        on_progress(len(solos), len(recordings))
-    return complete, solos
+        on_progress(len(found), len(recordings))
+    return complete, found
 
 
 def compare(
-    answers: Iterable[tuple[int, str]], recordings: Sequence[Recording], solos: Sequence[Solo] | None
+    answers: Iterable[tuple[int, str]], recordings: Sequence[Recording], baselines: Sequence[Baseline] | None
 ) -> Comparison:
-    """Hold answers, (index of the recording, text), against the solo transcripts and the references.
+    """Compare transcripts with the baselines and the references.
 
-    Without solo transcripts nothing is compared.
+    Args:
+        answers: index of the recording, and its transcript under load.
+        recordings: what was sent, some with references.
+        baselines: in the order of the recordings; None: nothing is compared.
     """
-    if solos is None:
+    if baselines is None:
         return Comparison(0, 0, None, None)
-    # The same few texts come again and again: each is scored once.
+    # The same few texts come again and again, so each is scored once.
     counts = Counter(answers)
-    changed = sum(count for (index, text), count in counts.items() if text != solos[index].text)
+    changed = sum(count for (index, text), count in counts.items() if text != baselines[index].text)
     scored = {key: count for key, count in counts.items() if recordings[key[0]].text is not None}
     return Comparison(
         checked=sum(counts.values()),
         changed=changed,
         wer=_wer((recordings[index].text or "", text, count) for (index, text), count in scored.items()),
-        solo_wer=_wer((recordings[index].text or "", solos[index].text, count) for (index, _), count in scored.items()),
+        baseline_wer=_wer(
+            (recordings[index].text or "", baselines[index].text, count) for (index, _), count in scored.items()
+        ),
     )
 
 
 def _wer(triples: Iterable[tuple[str, str, int]]) -> float | None:
-    """Word error rate of (reference, transcript, how often), without case and punctuation."""
+    """Return the word error rate of (reference, transcript, how often), without case and punctuation."""
     errors = words = 0
     for reference, transcript, count in triples:
         score = word_errors.compare([(reference, transcript)])

@@ -34,7 +34,7 @@ def test_live_streams_are_held_and_heard_as_without_load(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     wait_for_a_place(client)
-    monkeypatch.setattr("asr_loadtest.generator_process.prepare", lambda: None)
+    monkeypatch.setattr("asr_loadtest.steps.generator_process.prepare", lambda: None)
     load = ["--streams", "2", "--duration", "12", "--ramp", "1", "--mix", "uniform:1-4", "--recordings", "8"]
     options = ["-u", server.grpc_url, "--late-tolerance", "1000", "-o", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["triton-asr", "loadtest", str(SAMPLES), *load, *options])

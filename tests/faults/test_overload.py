@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 from asr_client import QueueFull
-from asr_loadtest.schedule import arrivals
+from asr_loadtest.requests.arrivals import arrivals
 from asr_server import TritonServer
 from overload import offer, saturate, transcripts
 

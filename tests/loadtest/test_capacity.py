@@ -3,13 +3,13 @@ import random
 from dataclasses import replace
 
 import pytest
-from asr_loadtest import schedule
 from asr_loadtest.capacity import CapacitySearch, Plan
 from asr_loadtest.errors import VoidStep
+from asr_loadtest.requests.arrivals import arrivals
 from asr_loadtest.results import Capacity
 from hypothesis import given
 from hypothesis import strategies as st
-from steps import step
+from loadtest_steps import step
 
 PLAN = Plan(start_rate=4.0, max_rate=1000.0)
 
@@ -119,7 +119,7 @@ def noisy_queue(noise_seed: int, is_steady: bool = False):
         service_s = 0.05 * (1.0 if is_steady else chance.uniform(0.95, 1.05))
         stall_at_s = chance.uniform(0, seconds) if chance.random() < 1 / 8 and not is_steady else None
         free_s, waits_s = 0.0, []
-        for at_s in schedule.arrivals("poisson", rate, seconds, seed):
+        for at_s in arrivals("poisson", rate, seconds, seed):
             begin_s = max(at_s, free_s)
             if stall_at_s is not None and begin_s >= stall_at_s:
                 begin_s, stall_at_s = begin_s + 1.0, None

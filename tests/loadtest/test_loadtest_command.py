@@ -1,4 +1,4 @@
-"""`triton-asr loadtest` as it is typed, against a stub of known delays in a process of its own."""
+"""`triton-asr loadtest` as it is typed, against a fake of known delays in a process of its own."""
 
 import json
 import sys
@@ -25,8 +25,8 @@ Run = Callable[..., Ran]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The console command, without what it asks of its own process."""
-    monkeypatch.setattr("asr_loadtest.generator_process.prepare", lambda: None)
+    """The console command, without a higher priority of its process."""
+    monkeypatch.setattr("asr_loadtest.steps.generator_process.prepare", lambda: None)
 
     def call(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["triton-asr", "loadtest", *map(str, arguments)])
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stub() -> Iterator[str]:
+def fake_url() -> Iterator[str]:
     with running(Behaviour(delay_s=0.02, changes_every=10)) as url:
         yield url
 
@@ -56,8 +56,8 @@ SHORT = ("--duration", 1.5, "--ramp", 0.2, "--late-tolerance", 1000)
 STREAMS = ("--duration", 6, *SHORT[2:])  # recordings are spoken as fast as they last
 
 
-def test_steps_end_in_a_table_and_three_files(run, folder, stub, tmp_path):
-    ran = run(folder, "-u", stub, "--rates", 40, "--closed", 2, *SHORT, "-o", tmp_path / "report")
+def test_steps_end_in_a_table_and_three_files(run, folder, fake_url, tmp_path):
+    ran = run(folder, "-u", fake_url, "--rates", 40, "--closed", 2, *SHORT, "-o", tmp_path / "report")
     assert ran.code == 0, ran.err
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     loads = [(step["load"]["loop"], step["load"]["rate"]) for step in report["steps"]]
@@ -71,22 +71,22 @@ def test_steps_end_in_a_table_and_three_files(run, folder, stub, tmp_path):
     assert "40/s for 2 s: p50" in ran.err
 
 
-def test_a_promise_that_is_broken_ends_in_1(run, folder, stub):
-    ran = run(folder, "-u", stub, "--rates", 40, "--slo-p95-ms", 10, *SHORT)
+def test_a_promise_that_is_broken_ends_in_1(run, folder, fake_url):
+    ran = run(folder, "-u", fake_url, "--rates", 40, "--slo-p95-ms", 10, *SHORT)
     assert ran.code == 1
     assert "missed: p95" in ran.err
 
 
-def test_changed_transcripts_can_be_what_is_promised(run, folder, stub):
-    arguments = (folder, "-u", stub, "--rates", 40, *SHORT, "--slo-changed-rate")
+def test_changed_transcripts_can_be_what_is_promised(run, folder, fake_url):
+    arguments = (folder, "-u", fake_url, "--rates", 40, *SHORT, "--slo-changed-rate")
     assert run(*arguments, 0.5).code == 0
     ran = run(*arguments, 0.01)
     assert ran.code == 1
     assert "changed transcripts" in ran.err
 
 
-def test_a_void_step_ends_in_1_and_shows_no_figures(run, folder, stub):
-    ran = run(folder, "-u", stub, "--rates", 4, "--slo-p95-ms", 1000, *SHORT)
+def test_a_void_step_ends_in_1_and_shows_no_figures(run, folder, fake_url):
+    ran = run(folder, "-u", fake_url, "--rates", 4, "--slo-p95-ms", 1000, *SHORT)
     assert ran.code == 1
     assert "void: 6 requests are too few for p95" in ran.out
 
@@ -109,20 +109,22 @@ def test_no_server_is_one_line(run, folder):
     ("arguments", "words"),
     [
         ((), "no load is given"),
-        (("--rates", "1,x"), "rates are '1,x'"),
-        (("--rates", "0"), "rates are '0'"),
-        (("--soak", 1), "--soak needs --rate"),
-        (("--soak", 1, "--rate", 1, "--rates", "1"), "--soak needs --rate"),
+        (("--rates", "1,x"), "--rates is '1,x'"),
+        (("--rates", "0"), "--rates is '0'"),
+        (("--soak", 1), "--soak needs one rate: give --rate"),
+        (("--soak", 1, "--rate", 1, "--rates", "1"), "and leave out --rates"),
+        (("--soak", 1, "--rate", 0), "--rate is 0; needs a number above 0"),
+        (("--slo-p95-ms", 9, "--max-rate", -1), "--max-rate is -1; needs a number above 0"),
         (("--rate", 1), "--rate is for --soak"),
         (("--slo-p95-ms", -1), "--slo-p95-ms is -1"),
-        (("--rates", "1", "--slo-changed-rate", 0.1, "--no-check"), "--no-check leaves out"),
+        (("--rates", "1", "--slo-changed-rate", 0.1, "--no-check"), "--no-check does not: leave out one of them"),
         (("--streams", "2,x"), "--streams is '2,x'; needs whole numbers"),
         (("--streams", "0"), "--streams is '0'; needs whole numbers"),
         (("--streams", "1.5"), "--streams is '1.5'; needs whole numbers"),
         (("--streams", "2", "--protocol", "http"), "--streams needs gRPC"),
-        (("--streams", "2", "--rates", "1", "--closed", 2), "needs no --rates and no --closed"),
+        (("--streams", "2", "--rates", "1", "--closed", 2), "leave out --rates and --closed"),
         (("--streams", "search"), "needs a promise to keep"),
-        (("--streams", "search", "--soak", 1, "--slo-p95-ms", 9), "--soak needs a number of --streams"),
+        (("--streams", "search", "--soak", 1, "--slo-p95-ms", 9), "--soak needs a number of streams"),
         (("--streams", "2,4", "--soak", 1), "--soak needs one number"),
     ],
 )
@@ -132,18 +134,18 @@ def test_wrong_usage_ends_in_2(run, folder, arguments, words):
     assert words in " ".join(ran.err.replace("│", " ").split())
 
 
-def test_live_streams_end_in_a_table_and_three_files(run, folder, stub, tmp_path):
-    ran = run(folder, "-u", stub, "--streams", "1,3", *STREAMS)
+def test_live_streams_end_in_a_table_and_three_files(run, folder, fake_url, tmp_path):
+    ran = run(folder, "-u", fake_url, "--streams", "1,3", *STREAMS)
     assert ran.code == 0, ran.err
     assert "3 recordings transcribed without load" in ran.err
     assert "3 streams for 6 s: p50" in ran.err
     assert "lag of partial results" in ran.out
 
 
-def test_what_is_heard_of_live_streams_is_compared(run, folder, stub, tmp_path):
+def test_what_is_heard_of_live_streams_is_compared(run, folder, fake_url, tmp_path):
     report = tmp_path / "report"
     ran = run(
-        folder, "-u", stub, "--streams", 2, "--duration", 6, "--ramp", 0.2, "--late-tolerance", 1000, "-o", report
+        folder, "-u", fake_url, "--streams", 2, "--duration", 6, "--ramp", 0.2, "--late-tolerance", 1000, "-o", report
     )
     assert ran.code == 0, ran.err
     content = json.loads((report / "report.json").read_text())

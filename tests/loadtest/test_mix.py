@@ -76,5 +76,5 @@ def test_a_mix_that_cannot_be_meant_is_refused(text):
 
 
 def test_fewer_recordings_than_lengths_are_refused():
-    with pytest.raises(InvalidProfile, match="2 recordings cannot hold 3 lengths"):
+    with pytest.raises(InvalidProfile, match="2 recordings cannot have 3 lengths"):
         mix.parse("2:1,5:1,9:1").lengths(2)

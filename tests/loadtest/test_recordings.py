@@ -5,7 +5,9 @@ import pytest
 import soundfile
 from asr_loadtest import recordings
 from asr_loadtest.errors import InvalidProfile
-from asr_loadtest.recordings import Recording
+from asr_loadtest.recordings import Recording, in_rounds
+from hypothesis import given
+from hypothesis import strategies as st
 
 SAMPLES = Path(__file__).parents[2] / "demo" / "samples"
 
@@ -70,3 +72,11 @@ def test_what_is_no_source_is_refused(tmp_path):
     (tmp_path / "empty.wav").touch()
     with pytest.raises(InvalidProfile, match="empty.wav is empty"):
         recordings.load(tmp_path)
+
+
+@given(st.integers(0, 200), st.integers(1, 20), st.integers(0, 1000))
+def test_every_round_has_each_recording_once(number, recordings, seed):
+    order = in_rounds(number, recordings, seed)
+    assert len(order) == number
+    for start in range(0, number - recordings + 1, recordings):
+        assert sorted(order[start : start + recordings]) == list(range(recordings))

@@ -1,4 +1,4 @@
-"""Reports made by hand, for the tests of what is made of them."""
+"""Reports made by hand, for tests of tables, files and pages."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The columns of the tables, for the terminal and for the page. Cells of void steps are never asked for."""
+"""The columns of the tables, for the terminal and for the page. No column is asked for the cell of a void step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from asr_loadtest.results import Latency, MemberLoad, Report, Step, StreamFigure
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its head, and the cell of a step."""
+    """One column of a table."""
 
     head: str
-    cell: Callable[[Step], str]
-    group: str = ""  # a head above it, which columns beside each other share
+    cell: Callable[[Step], str]  # text of a step
+    group: str = ""  # head above it, which neighbouring columns share
 
 
 def results(report: Report) -> tuple[Column, ...]:
-    """What callers saw."""
+    """Return the columns of what callers saw."""
     columns = [
         *(_of_streams() if report.of_streams else _of_requests()),
         Column("errors", lambda step: wording.percent(step.error_rate)),
@@ -57,22 +57,22 @@ def _quantiles(group: str, latency: Callable[[Step], Latency | None], names: tup
 
 
 def members(report: Report) -> tuple[Column, ...]:
-    """What the server did, three columns a member; empty when it did not say."""
+    """Return the columns of what the server did, three for each member; none when it gave no statistics."""
     return tuple(column for model in member_names(report) for column in _of_member(model))
 
 
 def member_names(report: Report) -> tuple[str, ...]:
-    """The models of which there are figures, in the order of the ensemble."""
+    """Return the models with statistics, in the order of the ensemble."""
     return tuple(dict.fromkeys(member.model for step in report.steps for member in step.members))
 
 
 def member(step: Step, model: str) -> MemberLoad | None:
-    """What one model did in a step."""
+    """Return what one model did in a step."""
     return next((found for found in step.members if found.model == model), None)
 
 
 def generator() -> tuple[Column, ...]:
-    """How the load generator fared."""
+    """Return the columns of what the load generator did."""
     return (
         Column("scheduled", lambda step: f"{step.generator.scheduled:,}"),
         Column("sent", lambda step: f"{step.generator.sent:,}"),

@@ -1,4 +1,4 @@
-"""The report for programs: `report.json` with all of it, `report.csv` with a row a step; `report.html` beside them."""
+"""The report in files: `report.json` with everything, `report.csv` with one row a step, `report.html` for people."""
 
 import csv
 import dataclasses
@@ -8,33 +8,33 @@ from pathlib import Path
 
 from asr_loadtest.results import Latency, Report, ResourceSample, Step
 
-SCHEMA = 1  # of report.json: goes up when a field changes its meaning or goes away
+SCHEMA = 1  # of report.json; it goes up when a field changes its meaning or goes away
 NAMES = ("report.json", "report.csv", "report.html")
 
 Cell = str | float | int | None
 
 
 def write(report: Report, folder: Path) -> tuple[Path, ...]:
-    """Write all three into the folder, which is made where it is missing; return their paths."""
+    """Write the three files into the folder, which is made if it is missing, and return their paths."""
     from asr_loadtest.report.page import html  # matplotlib takes a second to import
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = tuple(folder / name for name in NAMES)
     for path, content in zip(paths, (to_json(report), to_csv(report), html(report)), strict=True):
-        # Names of files may hold what UTF-8 cannot.
+        # File names may hold bytes that are no UTF-8.
         path.write_bytes(content.encode("utf-8", "backslashreplace"))
     return paths
 
 
 def to_json(report: Report) -> str:
-    """All fields of `asr_loadtest.results`, with the schema's version and what follows from them."""
+    """Return all fields of `asr_loadtest.results` as JSON, with the version of the schema and derived values."""
     steps = [{**dataclasses.asdict(step), "error_rate": step.error_rate, "ok": step.ok} for step in report.steps]
     content = {"schema": SCHEMA, "ok": report.ok, **dataclasses.asdict(report), "steps": steps}
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def to_csv(report: Report) -> str:
-    """One row a step, void ones too, with their reasons; columns that a step lacks are empty."""
+    """Return CSV with one row a step, void ones too, with their reasons; columns that a step lacks are empty."""
     rows = [dict(_cells(step)) for step in report.steps]
     header = list(dict.fromkeys(name for row in rows for name in row))
     lines: list[str] = []
@@ -45,14 +45,14 @@ def to_csv(report: Report) -> str:
 
 
 class _Lines:
-    """Where csv writes to: a list."""
+    """A file for csv that collects lines in a list."""
 
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append
 
 
 def _cells(step: Step) -> Iterable[tuple[str, Cell]]:
-    # The reasons first: who reads a row must see that it is no result.
+    # The reasons come first: whoever reads a row has to see when it is no result.
     yield "ok", step.ok
     yield "void", "; ".join(step.void)
     yield "missed", "; ".join(step.missed)
@@ -86,7 +86,7 @@ def _latency(prefix: str, latency: Latency) -> Iterable[tuple[str, Cell]]:
 
 
 def _resources(samples: Iterable[ResourceSample]) -> Iterable[tuple[str, Cell]]:
-    """The mean and the highest of each over the measurement, without the ramp."""
+    """Yield the mean and the highest of each resource over the measurement, without the ramp."""
     measured = [sample for sample in samples if sample.at_s >= 0]
     for field in dataclasses.fields(ResourceSample):
         if field.name == "at_s":

@@ -1,4 +1,4 @@
-"""The report as one page of HTML: no script, nothing from elsewhere, and every name on it escaped."""
+"""The report as one page of HTML, without scripts or files from elsewhere. Every name on it is escaped."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -8,25 +8,25 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from asr_loadtest import validity
 from asr_loadtest.report import columns, plots, soak, wording
 from asr_loadtest.report.columns import Column
 from asr_loadtest.results import Report, Step
+from asr_loadtest.steps import validity
 
 _TEMPLATE = "report.html.jinja"
 _LOOPS = {"closed": "closed loop", "streams": "live streams"}  # without arrivals of their own
 
-# How loads come, and what is measured of them: over the table, and at the end.
+# What is measured, above the table; and how loads come, at the end of the page.
 REQUESTS_EXPLAINED = (
     "Latency in milliseconds, from the scheduled arrival to the answer",
-    "Requests are sent on a schedule that does not wait for answers, unless the load says callers. Latency counts from "
-    "the scheduled time.",
+    "Requests are sent on a schedule that does not wait for answers, unless the load is a number of callers. Latency "
+    "counts from the scheduled time.",
 )
 STREAMS_EXPLAINED = (
     "Lag in milliseconds: of partial results from the oldest sample that is new in them, of final ones from the end of "
     "their last word",
-    "Streams are sent as fast as they are spoken. Lags count from when it was spoken. Late pieces had to wait for the "
-    "answer to the one before.",
+    "Streams are sent as fast as they are spoken. Lags count from the time at which something was spoken. Late pieces "
+    "had to wait for the answer to the piece before.",
 )
 
 
@@ -44,13 +44,13 @@ class Row:
 class Table:
     """A table of steps."""
 
-    groups: tuple[tuple[str, int], ...]  # head above the heads, and how many columns it spans; empty: none
+    groups: tuple[tuple[str, int], ...]  # heads above the heads, and how many columns each spans
     heads: tuple[str, ...]
     rows: tuple[Row, ...]
 
 
 def html(report: Report) -> str:
-    """The page. Void steps have their reasons on it, and no figures."""
+    """Return the page. It shows void steps with their reasons, and without figures."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("asr_loadtest.report", "templates"),
         autoescape=True,
@@ -64,14 +64,14 @@ def html(report: Report) -> str:
 
 
 def image(plot: plots.Plot) -> str:
-    """The plot as the address of an image: as part of the page its SVG's names would mix with those of other plots."""
+    """Return the plot as the address of an image. Inline, the names in its SVG would mix with those of other plots."""
     return "data:image/svg+xml;base64," + base64.b64encode(plot.svg.encode()).decode("ascii")
 
 
 def _content(report: Report) -> dict[str, Any]:
     valid = [step for step in report.steps if not step.void]
     soaked = valid[0] if report.kind == "soak" and valid else None
-    found = soak.courses(soaked) if soaked else []
+    found = soak.time_series(soaked) if soaked else []
     drawn = plots.of_steps(report)
     members = columns.members(report)
     return {
@@ -87,7 +87,7 @@ def _content(report: Report) -> dict[str, Any]:
         "void": [step for step in report.steps if step.void],
         "failing": [step for step in valid if step.errors],
         "soak": soaked,
-        "courses": found,
+        "time_series": found,
         "plots": [*([soak.plot(soaked, found)] if soaked and found else []), *drawn],
         "image": image,
         "rules": _rules(report),
@@ -102,7 +102,7 @@ def _state(report: Report, valid: Sequence[Step]) -> str:
 
 
 def _finalize(value: object) -> object:
-    # What the template itself has made, by a macro, comes by as Markup.
+    # Text that a macro of the template has made comes as Markup.
     return wording.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -127,12 +127,12 @@ def _table(steps: Sequence[Step], chosen: Sequence[Column], report: Report) -> T
 
 
 def _is_capacity(report: Report, step: Step) -> bool:
-    """Whether this is the step that a search has found."""
+    """Return whether a search found this step."""
     return report.capacity is not None and step.ok and step.load.rate == report.capacity.rate
 
 
 def _tiles(report: Report, valid: Sequence[Step]) -> list[tuple[str, str]]:
-    """The figures of the best valid step that kept its promises, large; none when there is none."""
+    """Return figure and label of each tile: of the best valid step that kept its promises; none without such a step."""
     kept = [step for step in valid if step.ok and step.load.loop != "closed"] or [step for step in valid if step.ok]
     if not kept:
         return []
@@ -159,13 +159,13 @@ def _rules(report: Report) -> list[str]:
     return [
         f"more than {late} of its {sent} were sent more than {tolerance} ms late,",
         f"the generator took more than {validity.MAX_CPU_CORES:g} of a processor core,",
-        f"less than {wording.percent(validity.MIN_SENT_SHARE)} of what was scheduled was sent,",
-        f"it had fewer than {validity.needed_requests(report.slo):,} requests, which its quantiles need.",
+        f"less than {wording.percent(validity.MIN_SENT_SHARE)} of the scheduled {sent} were sent,",
+        f"it had fewer than the {validity.needed_requests(report.slo):,} requests that its quantiles need.",
     ]
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
-    """How it was measured: name and value."""
+    """Return the facts of how the load test was measured: name and value."""
     machine, target = report.machine, report.target
     memory = wording.mebibytes(machine.memory_bytes)
     loads = [step.load for step in report.steps]
@@ -174,7 +174,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         ("Command", report.command),
         ("Server", wording.target(report)),
         ("Models, in order", ", ".join(target.members) or "not known"),
-        ("Server's processes", "on this machine, watched" if target.local else "elsewhere: not watched"),
+        ("Server's processes", "on this machine, watched" if target.local else "on another machine, not watched"),
         ("Recordings", wording.profile(report)),
         ("Length classes", ", ".join(f"{name}: {number}" for name, number in report.profile.classes.items())),
         ("Arrivals", _together(load.arrivals or _LOOPS[load.loop] for load in loads)),
@@ -191,5 +191,5 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 
 def _together(values: Iterable[str]) -> str:
-    """Each value once, as they come."""
+    """Return each value once, in their order."""
     return ", ".join(dict.fromkeys(values))

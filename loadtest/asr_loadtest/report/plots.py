@@ -1,7 +1,7 @@
-"""The plots of the page, as SVG; a plot that nothing is known for is left out.
+"""The plots of the page, as SVG. A plot without figures is left out.
 
-matplotlib draws them once, so that the page needs no script and no network, and prints as it looks. Figures are made
-without pyplot, which would keep them, and choose a window system.
+matplotlib draws the plots once, so that the page needs no script and no network, and prints as it looks. pyplot is not
+used: it would keep the figures, and choose a window system.
 """
 
 import io
@@ -18,9 +18,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from asr_loadtest.report import columns, wording
 from asr_loadtest.results import Report, Step
 
-INCHES = (5.2, 3.2)  # as a phone shows it, letters stay readable
+INCHES = (5.2, 3.2)  # letters stay readable on a phone
 QUANTILES = (("p50_ms", "p50", "#7fb3d5"), ("p95_ms", "p95", "#1f6fa8"), ("p99_ms", "p99", "#0b2f4a"))
-# For the members of an ensemble: the deep tone is compute, the pale one queue.
+# For each member of an ensemble: the deep tone is for compute, the pale tone for the queue.
 TONES = (
     ("#2a7f62", "#b5dccd"),
     ("#c8553d", "#f0c5ba"),
@@ -30,7 +30,7 @@ TONES = (
 )
 INK, FAINT, VOID, BAD = "#24313c", "#8796a3", "#a0a7ad", "#c0392b"
 MIB = 2**20
-FEWEST_PLACES = 4  # a single step is not to be a bar as wide as the plot
+FEWEST_PLACES = 4  # with fewer, the bar of a single step would be as wide as the plot
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9.5,
@@ -58,7 +58,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Plot:
-    """One plot, with the words for those who cannot see it."""
+    """One plot, with words for people who cannot see it."""
 
     title: str
     svg: str
@@ -66,13 +66,13 @@ class Plot:
 
 
 def of_steps(report: Report) -> list[Plot]:
-    """The plots of all steps against their load."""
+    """Return the plots of all steps against their load."""
     plots = (_latency, _throughput, _stages, _batches, _resources, _classes)
     return [plot for make in plots if (plot := make(report)) is not None]
 
 
 def draw(title: str, caption: str, paint: Callable[[Figure], None], *, height: float = 1.0) -> Plot:
-    """A plot that `paint` fills; `height` as a part of the usual one."""
+    """Return a plot that `paint` fills; `height` is a multiple of the usual height."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(INCHES[0], INCHES[1] * height), layout="constrained")
         paint(figure)
@@ -82,12 +82,12 @@ def draw(title: str, caption: str, paint: Callable[[Figure], None], *, height: f
 
 
 def legend(figure: Figure, columns: int = 4) -> None:
-    """The legend above the plot, where it hides nothing."""
+    """Draw the legend above the plot, where it hides nothing."""
     figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.2, borderpad=0.2)
 
 
 def _valid(report: Report, *, closed: bool = False) -> list[Step]:
-    """Valid steps of the closed loop, or of all other loads, in the order of the load."""
+    """Return the valid steps of the closed loop, or of all other loads, in the order of the load."""
     steps = [step for step in report.steps if (step.load.loop == "closed") == closed and not step.void]
     return sorted(steps, key=lambda step: (step.load.callers or 0) if closed else step.offered_rate)
 
@@ -121,13 +121,13 @@ def _latency(report: Report) -> Plot | None:
         legend(figure)
 
     caption = (
-        "Of partial results, from the oldest sample that is new in them."
+        "The lag of partial results, from the oldest sample that is new in them."
         if report.of_streams
-        else "From the scheduled arrival to the answer, successes alone."
+        else "From the scheduled arrival to the answer, of requests that succeeded."
     )
     return draw(
         f"{measured.capitalize()} against offered load",
-        f"{caption} Void steps are marked on the axis: no result.",
+        f"{caption} Marks on the axis show void steps.",
         paint,
     )
 
@@ -155,9 +155,9 @@ def _throughput(report: Report) -> Plot | None:
         audio.set_xlabel(f"offered {wording.unit(report)}")
 
     caption = (
-        "Seconds of audio that were answered per second, which is how many streams were kept up with."
+        "Seconds of audio that were answered per second: the number of streams that the server kept up with."
         if report.of_streams
-        else "Successes per second against what was offered, and seconds of audio that were answered per second (RTFx)."
+        else "Answered requests per second against offered ones, and seconds of audio answered per second (RTFx)."
     )
     return draw("Throughput", caption, paint, height=1.25)
 
@@ -181,7 +181,7 @@ def _stages(report: Report) -> Plot | None:
         _label_steps(axes, steps)
         legend(figure, 2)
 
-    caption = "Mean time of a request in each model, waiting and being computed, as Triton counts it."
+    caption = "Mean time of a request in each model, in the queue and in compute, by Triton's statistics."
     return draw("Where the time goes", caption, paint, height=1.2)
 
 
@@ -201,7 +201,7 @@ def _batches(report: Report) -> Plot | None:
         _label_steps(axes, steps)
         legend(figure)
 
-    return draw("Average batch", "How many requests the models compute at a time, on average.", paint)
+    return draw("Average batch", "Average number of requests that each model computes at a time.", paint)
 
 
 def _resources(report: Report) -> Plot | None:
@@ -228,13 +228,13 @@ def _resources(report: Report) -> Plot | None:
             axes.set_ylim(0, None)
         _label_steps(panels[-1], steps)
 
-    caption = "Of the server's processes together: bars are means, dashes the highest sample."
+    caption = "All processes of the server together. Bars are means, dashes are the highest samples."
     return draw("What the server takes", caption, paint, height=max(1.0, 0.5 * len(rows) + 0.15))
 
 
 def _classes(report: Report) -> Plot | None:
     steps = _valid(report) or _valid(report, closed=True)
-    # An overloaded step would flatten the others, and says nothing of the service.
+    # An overloaded step would flatten the others, and says nothing about the service.
     steps = [step for step in steps if not step.missed] or steps
     names = list(dict.fromkeys(name for step in steps for name in step.by_class))
     if not any(latency.p50_ms is not None for step in steps for latency in step.by_class.values()):
@@ -262,7 +262,7 @@ def _classes(report: Report) -> Plot | None:
 
     return draw(
         "Latency by length of the recording",
-        "Bars reach to p50, dashes stand at p95. Steps that missed the SLO are left out.",
+        "Bars end at p50, dashes are at p95. Steps that missed the SLO are left out.",
         paint,
     )
 
@@ -272,7 +272,7 @@ def _offered(steps: Sequence[Step]) -> list[float]:
 
 
 def _or_gap(value: float | None) -> float:
-    """The value, or what a line leaves out."""
+    """Return the value, or NaN, at which a line has a gap."""
     return math.nan if value is None else value
 
 
@@ -288,7 +288,7 @@ def _mark_capacity(axes: Axes, report: Report) -> None:
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:
-    """Logarithmic where the largest would flatten all others."""
+    """Make the axis logarithmic where the largest value would flatten all others."""
     axes.set_xlim(0, None)
     if values and max(values) > 15 * min(values):
         axes.set_yscale("log")
@@ -325,7 +325,7 @@ def _member(step: Step, model: str, value: str) -> float:
 
 
 def _measured(step: Step, name: str) -> list[float]:
-    """What is known of a resource within the measurement."""
+    """Return the samples of a resource within the measurement."""
     values = (getattr(sample, name) for sample in step.resources if sample.at_s >= 0)
     return [float(value) for value in values if value is not None]
 
@@ -336,6 +336,6 @@ def _cycle(tones: Sequence[Any]) -> Iterable[Any]:
 
 
 def _short(model: str) -> str:
-    """A model's name where there is little room."""
+    """Return a model's name for a place with little room."""
     name = wording.clean(model)
     return name if len(name) <= 24 else f"{name[:23]}…"

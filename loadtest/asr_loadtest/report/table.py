@@ -1,4 +1,4 @@
-"""The report in a terminal: what callers saw, what the server did, and the capacity."""
+"""The report for a terminal: what callers saw, what the server did, and the result."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +10,7 @@ _GAP = "  "
 
 
 def text(report: Report) -> str:
-    """The whole of it, in lines that end with a newline. A void step has its reasons in place of figures."""
+    """Return the report as lines, each with a newline. A void step has its reasons in place of figures."""
     tables = [_table(report.steps, columns.results(report), with_reasons=True)]
     valid = [step for step in report.steps if not step.void]
     if (members := columns.members(report)) and valid:
@@ -48,7 +48,7 @@ def _table(steps: Sequence[Step], chosen: Sequence[Column], *, with_reasons: boo
 
 
 def _widen(widths: list[int], chosen: Sequence[Column]) -> None:
-    """Make the first column of each group as wide as the group's name needs."""
+    """Widen the first column of each group to make room for the group's name."""
     for start, end, name in _spans(chosen):
         width = sum(widths[start:end]) + len(_GAP) * (end - start - 1)
         widths[start] += max(0, len(name) - width)
@@ -63,7 +63,7 @@ def _groups(chosen: Sequence[Column], widths: Sequence[int], first: int) -> str:
 
 
 def _spans(chosen: Sequence[Column]) -> list[tuple[int, int, str]]:
-    """(first, last + 1, name) of columns side by side with the same group."""
+    """Return (first, last + 1, name) of neighbouring columns of the same group."""
     spans: list[tuple[int, int, str]] = []
     for index, column in enumerate(chosen):
         if spans and spans[-1][2] == column.group:

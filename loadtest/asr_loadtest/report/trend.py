@@ -1,4 +1,4 @@
-"""Whether a value grew over a soak: a fitted line, and what it means beside the scatter around it."""
+"""Trends: whether a value grew over a soak, by a fitted line and the scatter around it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 MIN_POINTS = 5
-# A drift over the whole run of less than so many standard deviations of the scatter does not stand out from it. The
-# usual error of the slope would not do: samples of memory hang together, and it takes them for independent.
+# A drift over the whole run counts as noise up to this many standard deviations of the scatter. The usual error of the
+# slope would not do: it takes samples for independent, but each sample of memory depends on the one before.
 NOISE_DEVIATIONS = 2.0
 
 
@@ -22,11 +22,11 @@ class Trend:
 
     @property
     def is_noise(self) -> bool:
-        """Whether the drift is lost in the scatter."""
+        """Whether the scatter explains the drift."""
         return abs(self.drift) <= NOISE_DEVIATIONS * self.scatter
 
     def words(self, form: Callable[[float], str]) -> str:
-        """The trend in a sentence, its figures written by `form`."""
+        """Return the trend in a sentence; `form` writes its figures."""
         if self.drift == 0 and self.scatter == 0:
             return f"{form(self.start)} throughout"
         direction = "up" if self.drift > 0 else "down"
@@ -36,13 +36,13 @@ class Trend:
 
 
 def fit(times_s: Sequence[float], values: Sequence[float]) -> Trend | None:
-    """The trend of values over time; None when there are too few, or all of one moment."""
+    """Return the trend of values over time; None when there are too few, or all are of one moment."""
     if len(values) < MIN_POINTS or max(times_s) == min(times_s):
         return None
     if max(values) == min(values):
         return Trend(float(values[0]), 0.0, 0.0, max(times_s) - min(times_s))
     times, points = np.asarray(times_s, dtype=float), np.asarray(values, dtype=float)
-    # Around the means: bytes by the billion would lose digits.
+    # Sums are taken around the means, because billions of bytes would lose digits.
     slope = float(np.sum((times - times.mean()) * (points - points.mean())) / np.sum((times - times.mean()) ** 2))
     line = points.mean() + slope * (times - times.mean())
     scatter = float(np.std(points - line, ddof=2))

@@ -1,34 +1,34 @@
-"""Figures as people read them, the same in the terminal, on the page and in the plots."""
+"""Figures and results in words, the same in the terminal, on the page and in the plots."""
 
 from collections.abc import Iterable
 
 from asr_loadtest.results import Capacity, Load, Report, Slo, Step
 
-NOTHING = "\N{EN DASH}"  # for what was not measured, or too rarely for a figure
+NOTHING = "\N{EN DASH}"  # where nothing was measured, or too little for a figure
 _PROTOCOLS = {"grpc": "gRPC", "http": "HTTP"}
 
 
 def clean(text: str) -> str:
-    """Text from outside (file names, a server's words) without what would command a terminal or break a page."""
+    """Return text from outside (file names, a server's words) safe for a terminal and a page."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def milliseconds(value: float | None) -> str:
-    """Three digits or more: 0.52, 5.2, 52, 5,213."""
+    """Return milliseconds with two digits or more: 0.52, 5.2, 52, 5,213."""
     if value is None:
         return NOTHING
     return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"
 
 
 def rate(value: float | None) -> str:
-    """Per second, to three or four digits: 0.52, 5.2, 52.1, 521."""
+    """Return a rate per second with three digits or more: 0.52, 5.20, 52.1, 521."""
     if value is None:
         return NOTHING
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def percent(share: float | None) -> str:
-    """Of 0 to 1: 0 %, 0.03 %, 0.5 %, 1.2 %, 35 %."""
+    """Return a share (0 to 1) in percent: 0 %, 0.03 %, 0.5 %, 1.2 %, 35 %."""
     if share is None:
         return NOTHING
     value = share * 100
@@ -37,7 +37,7 @@ def percent(share: float | None) -> str:
 
 
 def mebibytes(value: float | None) -> str:
-    """Memory in MiB, or GiB from ten thousand on."""
+    """Return bytes in MiB, or in GiB from ten thousand MiB on."""
     if value is None:
         return NOTHING
     mib = value / 2**20
@@ -45,7 +45,7 @@ def mebibytes(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """45 s, 5 min, 1 h 20 min."""
+    """Return seconds as a duration: 45 s, 5 min, 2 h 20 min."""
     if seconds < 120:
         return f"{seconds:g} s" if seconds == round(seconds, 1) else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
 
 
 def load(step_load: Load) -> str:
-    """What a step offers, in a word or two."""
+    """Return the load of a step, in a word or two."""
     if step_load.loop == "streams":
         return "1 stream" if step_load.rate == 1 else f"{step_load.rate:g} streams"
     if step_load.loop == "closed":
@@ -65,12 +65,12 @@ def load(step_load: Load) -> str:
 
 
 def unit(report: Report) -> str:
-    """What loads are counted in."""
+    """Return the unit of the loads."""
     return "live streams" if report.of_streams else "requests/s"
 
 
 def promises(slo: Slo) -> tuple[str, ...]:
-    """What the service has promised, one by one."""
+    """Return the promises of the service, one by one."""
     named = (
         ("p95 ≤ {} ms", slo.p95_ms, milliseconds),
         ("p99 ≤ {} ms", slo.p99_ms, milliseconds),
@@ -81,15 +81,15 @@ def promises(slo: Slo) -> tuple[str, ...]:
 
 
 def changed(step: Step) -> str:
-    """How many answers differed from the recording's solo transcript."""
+    """Return how many transcripts differ from the baseline, and their share."""
     if not step.checked:
         return NOTHING
     return f"{step.changed} ({percent(step.changed / step.checked)})" if step.changed else "0"
 
 
 def capacity(found: Capacity, report: Report) -> str:
-    """The result of a search in a sentence or two."""
-    promised = listing(promises(report.slo)) or "what was promised"
+    """Return the result of a search, in a sentence or two."""
+    promised = listing(promises(report.slo)) or "the promises"
     counted, number = unit(report), "number" if report.of_streams else "rate"
 
     def amount(value: float) -> str:
@@ -100,7 +100,7 @@ def capacity(found: Capacity, report: Report) -> str:
         return f"No {number} kept {promised}{lowest}."
     audio = "" if found.audio_rate is None else f", {rate(found.audio_rate)} s of audio per second"
     limit = (
-        f"No {number} that was allowed missed it."
+        f"No {number} up to the highest one allowed missed it."
         if found.failed_rate is None
         else f"{amount(found.failed_rate)} missed it: found to within {percent(found.tolerance)}."
     )
@@ -108,7 +108,7 @@ def capacity(found: Capacity, report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """The result in a sentence or two."""
+    """Return the result of a load test, in a sentence or two."""
     if report.capacity is not None:
         return f"Capacity: {capacity(report.capacity, report)}"
     valid = [step for step in report.steps if not step.void]
@@ -119,7 +119,7 @@ def verdict(report: Report) -> str:
     if report.kind == "search":
         return f"No result: the search could not go on.{left_out}"
     if report.slo.is_empty:
-        return f"Measured; nothing was promised.{left_out}"
+        return f"Measured without a promise.{left_out}"
     missed = sum(1 for step in valid if step.missed)
     if missed:
         return f"Missed: {missed} of {len(valid)} valid steps did not keep {listing(promises(report.slo))}.{left_out}"
@@ -128,13 +128,13 @@ def verdict(report: Report) -> str:
 
 
 def target(report: Report) -> str:
-    """What was tested, in a line."""
+    """Return the model and the server that were tested, in a line."""
     protocol = _PROTOCOLS.get(report.target.protocol, report.target.protocol)
     return clean(f"{report.target.model} at {report.target.url} by {protocol} ({report.target.server})")
 
 
 def profile(report: Report) -> str:
-    """The recordings that were sent, in a line."""
+    """Return the recordings that were sent, in a line."""
     sent = report.profile
     recordings = "1 recording" if sent.recordings == 1 else f"{sent.recordings:,} recordings"
     return clean(
@@ -143,6 +143,6 @@ def profile(report: Report) -> str:
 
 
 def listing(items: Iterable[str]) -> str:
-    """a, b and c."""
+    """Return "a, b and c"."""
     *first, last = [*items] or [""]
     return f"{', '.join(first)} and {last}" if first else last

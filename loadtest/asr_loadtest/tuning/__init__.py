@@ -1,1 +1,1 @@
-"""Finds the configuration of one repository that serves a load best: settings, trials on a copy, evidence."""
+"""The configuration of a repository that serves a load best: settings, their measurement on a copy, evidence."""

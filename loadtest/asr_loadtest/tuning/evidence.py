@@ -1,4 +1,4 @@
-"""What a tuning found out, and what it rests on."""
+"""The result of a tuning, and the evidence for it."""
 
 import dataclasses
 import json
@@ -13,8 +13,8 @@ from asr_loadtest.tuning.settings import Setting
 
 SCHEMA = 1  # of tune.json
 
-# "saturated": seconds of audio per second that a closed loop of many callers gets. "capacity": the highest requests/s
-# that keep the SLO.
+# "saturated": seconds of audio per second of a closed loop with many callers. "capacity": the highest requests/s that
+# keep the SLO.
 Measure = Literal["saturated", "capacity"]
 UNITS: dict[Measure, str] = {"saturated": "s of audio/s", "capacity": "requests/s within the SLO"}
 
@@ -25,26 +25,26 @@ class Run:
 
     setting: Setting
     measure: Measure
-    round: int  # within a round, settings follow each other directly, the current one first or among them
-    value: float | None  # None: it failed
+    round: int  # a round measures settings directly after each other, the current one among them
+    value: float | None  # in the unit of the measure; None: the run failed
     p95_ms: float | None = None
     failed: str | None = None  # why there is no value
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A setting beside the current one, in the rounds that held both."""
+    """A setting compared with the current one, over the rounds that measured both."""
 
     setting: Setting
-    gain: float  # median over the rounds of its value by the current one's, less 1
-    spread: float  # between the rounds with the highest and the lowest gain: what differs although nothing does
+    gain: float  # median over the rounds of (its value / the current one's) - 1
+    spread: float  # highest less lowest gain of a round: differences without a cause
     wins: int  # rounds in which it was better
     rounds: int
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """A whole tuning."""
+    """All results of a tuning."""
 
     started_at: str  # ISO 8601, UTC
     command: str
@@ -55,20 +55,20 @@ class Tuning:
     slo: Slo
     method: str
     current: Setting
-    best: Setting  # the current one when nothing was better beyond the noise
-    gain: float  # of the best over the current one, in the confirmation; 0 when it stays
+    best: Setting  # the current one when no gain exceeds the noise
+    gain: float  # of the best over the current one, in the confirmation; 0 when the current one stays
     noise: float  # the largest spread of one setting's gain over the rounds of the confirmation
-    reason: str  # why it is this one
+    reason: str  # why this setting is the best
     runs: tuple[Run, ...]
 
     @property
     def is_better(self) -> bool:
-        """Whether there is something to apply."""
+        """Whether there is a better setting to apply."""
         return self.best != self.current
 
 
 def compare(runs: Sequence[Run], setting: Setting, current: Setting) -> Comparison:
-    """Ratios within rounds: what slows a whole round down hits both sides of them."""
+    """Compare a setting with the current one by ratios within rounds, which a slow round does not change."""
     values = _by_round(runs, setting)
     base = _by_round(runs, current)
     ratios = [values[number] / base[number] for number in values if base.get(number)]
@@ -79,13 +79,13 @@ def compare(runs: Sequence[Run], setting: Setting, current: Setting) -> Comparis
 
 
 def to_json(tuning: Tuning) -> str:
-    """All of it."""
+    """Return the tuning as JSON."""
     content = {"schema": SCHEMA, "is_better": tuning.is_better, **dataclasses.asdict(tuning)}
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def text(tuning: Tuning) -> str:
-    """A table of all runs, the settings in the order in which they were first tried, and the result."""
+    """Return a table of all runs in their order, the method and the result."""
     rows = [("measured", "round", "setting", "value", "p95 ms", "against the current")]
     base = {(run.measure, run.round): run.value for run in tuning.runs if run.setting == tuning.current}
     for run in tuning.runs:

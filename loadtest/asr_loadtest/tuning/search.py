@@ -1,9 +1,9 @@
-"""How settings are chosen: one dimension after the other by throughput, then the best few against the current one.
+"""The search for the best setting: one dimension after the other, then the best few against the current setting.
 
-A grid of all combinations would take hours. Dimensions are taken in the order of their weight: where the cores go
-(instances by threads), then the batch, then the delay; each starts from the best so far (coordinate descent). The
-current setting is measured again in every round, and values are compared within rounds only: a neighbour who makes the
-machine slow for a while makes it slow for all of a round.
+A grid of all combinations would take hours. The search takes the dimensions in the order of their weight: where the
+cores go (instances by threads), then the batch, then the delay. Each starts from the best setting so far (coordinate
+descent). Every round measures the current setting again, and only values of the same round are compared: a neighbour
+who makes the machine slow for a while makes it slow for a whole round.
 """
 
 import time
@@ -15,14 +15,15 @@ from asr_loadtest.tuning.evidence import Measure, Run
 from asr_loadtest.tuning.settings import Setting, Space
 
 FINALISTS = 2  # beside the current setting
-# In simulated searches of equal settings, luck passes for a gain in 13 % of those with two rounds, in 2 % with three.
+# In simulated searches of equal settings, luck passes for a gain in 13 % of those with two rounds, and in 2 % of those
+# with three.
 MIN_ROUNDS, MAX_ROUNDS = 3, 5
 # Smaller gains are not worth a change.
 MIN_GAIN = 0.02
 SCREENING_SHARE = 0.5  # of the budget
 
-# (setting, measure, round, seconds that it may take) -> the run.
-Trial = Callable[[Setting, Measure, int, float], Run]
+# Takes a setting, the measure, the number of the round and the seconds that it may take; returns the run.
+MeasureSetting = Callable[[Setting, Measure, int, float], Run]
 
 
 @dataclass
@@ -30,20 +31,20 @@ class Search:
     """One search; `run` may be called once.
 
     Attributes:
-        runs: all that were measured so far.
+        runs: all runs so far.
     """
 
-    trial: Trial
+    measure: MeasureSetting
     space: Space
     current: Setting
-    confirmation: Measure  # what the finalists are compared by
+    confirmation: Measure  # by which the finalists are compared
     budget_s: float
     clock: Callable[[], float] = time.monotonic
     runs: list[Run] = field(default_factory=list)
     _round: int = 0
 
     def run(self) -> tuple[Setting, float, float, str]:
-        """The best setting, its gain, the noise, and the reason in words."""
+        """Return the best setting, its gain, the noise, and the reason in words."""
         begin_s = self.clock()
         self._screen(begin_s + SCREENING_SHARE * self.budget_s)
         finalists = self._finalists()
@@ -65,7 +66,7 @@ class Search:
                 best = self._descend(best, options, seconds)
 
     def _descend(self, best: Setting, options: list[Setting], seconds: float) -> Setting:
-        """One round over the options of a dimension; the best of it, where it leads by more than the noise."""
+        """Measure one round over the options of a dimension; return its best if that leads by more than MIN_GAIN."""
         tried = list(dict.fromkeys((self.current, best, *options)))
         self._measure(tried, "saturated", seconds)
         gains = {setting: evidence.compare(self._of_round(), setting, self.current).gain for setting in tried}
@@ -73,13 +74,13 @@ class Search:
         return leader if gains[leader] > gains[best] + MIN_GAIN else best
 
     def _finalists(self) -> list[Setting]:
-        """Those with the largest gains; the setting that the descent ended at has one of them."""
+        """Return the settings with the largest gains; the one at which the descent ended is among them."""
         settings = {run.setting for run in self.runs if run.value is not None} - {self.current}
         gains = {setting: evidence.compare(self.runs, setting, self.current).gain for setting in sorted(settings)}
         return sorted(gains, key=lambda setting: -gains[setting])[:FINALISTS]
 
     def _confirm(self, finalists: list[Setting], end_s: float) -> list[Run]:
-        """Rounds of all finalists and the current setting, as many as the budget allows; their order rotates."""
+        """Measure rounds of all finalists and the current setting, in rotating order, while the budget lasts."""
         settings = [self.current, *finalists]
         start, first = len(self.runs), self._round + 1
         seconds = (end_s - self.clock()) / (MIN_ROUNDS * len(settings))
@@ -104,7 +105,7 @@ class Search:
                 self.current,
                 0.0,
                 0.0,
-                f"nothing could be confirmed, the current setting stays: {'; '.join(failures)}",
+                f"no gain could be confirmed, the current setting stays: {'; '.join(failures)}",
             )
         found = (
             f"{best.setting}: {best.gain:+.1%} {evidence.UNITS[self.confirmation]} against {self.current}, better in "
@@ -112,13 +113,15 @@ class Search:
         )
         if best.rounds >= MIN_ROUNDS and best.wins == best.rounds and best.gain > max(noise, MIN_GAIN):
             return best.setting, best.gain, noise, found
-        unclear = f"a gain has to exceed the noise and {MIN_GAIN:.0%}, in every round: the current setting stays"
+        unclear = (
+            f"a gain has to exceed the noise and {MIN_GAIN:.0%}, and show in every round: the current setting stays"
+        )
         return self.current, 0.0, noise, f"{found}; {unclear}"
 
     def _measure(self, settings: list[Setting], measure: Measure, seconds: float) -> None:
         self._round += 1
         for setting in settings:
-            self.runs.append(self.trial(setting, measure, self._round, seconds))
+            self.runs.append(self.measure(setting, measure, self._round, seconds))
 
     def _of_round(self) -> list[Run]:
         return [run for run in self.runs if run.round == self._round]
@@ -134,10 +137,11 @@ class Search:
 
 
 def method(search: Search) -> str:
-    """What was done, in a sentence or two, for the report."""
+    """Return in a sentence how the search proceeded, for the report."""
     rounds = len({run.round for run in search.runs if run.setting == search.current})
     return (
-        "instances by threads, then the batch, then the delay, each from the best so far, by the throughput of a "
-        f"closed loop; then the best {FINALISTS} against the current setting by {evidence.UNITS[search.confirmation]}, "
-        f"in rotating order; {rounds} rounds in all, the current setting in each, values compared within rounds."
+        "instances by threads, then the batch, then the delay, each from the best setting so far, by the throughput of "
+        f"a closed loop; then the best {FINALISTS} against the current setting, by "
+        f"{evidence.UNITS[search.confirmation]}, in rotating order; {rounds} rounds in all, each with the current "
+        "setting, values compared within rounds."
     )

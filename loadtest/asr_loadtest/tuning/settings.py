@@ -1,6 +1,6 @@
-"""What is tuned of a repository, read from and written to its configurations as protobuf text.
+"""The settings that tuning changes in a repository, read from its configurations and written to them as protobuf text.
 
-Everything else in them stays as it is: queue limits, timeouts, tensors, warm-up.
+Everything else in the configurations stays as it is: queue limits, timeouts, tensors, warm-up.
 """
 
 import itertools
@@ -29,9 +29,9 @@ class Setting:
     """One way to serve the acoustic model."""
 
     instances: int
-    threads: int  # of one operator, in each instance; 0 leaves the choice to ONNX Runtime: all cores
+    threads: int  # of one operator, in each instance; 0: ONNX Runtime chooses, and takes all cores
     max_batch: int  # recordings in one run
-    queue_delay_us: int  # how long a batch waits for company
+    queue_delay_us: int  # how long a batch waits to fill
 
     def __str__(self) -> str:
         threads = f"{self.threads} threads" if self.threads != 1 else "1 thread"
@@ -41,7 +41,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Space:
-    """What is tried; combinations of instances and threads that need more cores than there are, are left out."""
+    """The settings that tuning tries, without instances and threads that need more cores than there are."""
 
     cores: int
     instances: tuple[int, ...]
@@ -50,7 +50,7 @@ class Space:
     queue_delays_us: tuple[int, ...]
 
     def placements(self) -> tuple[tuple[int, int], ...]:
-        """(instances, threads) that fill at least half of the cores and do not crowd them."""
+        """Return the (instances, threads) that fill at least half of the cores, and do not need more than all."""
         pairs = itertools.product(self.instances, self.threads)
         return tuple(pair for pair in pairs if self.cores <= 2 * self._cores_of(*pair) <= 2 * self.cores)
 
@@ -59,7 +59,7 @@ class Space:
 
 
 def default_space(cores: int, current: Setting) -> Space:
-    """Powers of two around what there is."""
+    """Return the space of powers of two, up to the cores, and around the current setting."""
     powers = tuple(2**power for power in range(cores.bit_length()))
     batches = {current.max_batch, max(1, current.max_batch // 2), max(1, current.max_batch // 4), 2 * current.max_batch}
     return Space(
@@ -72,14 +72,14 @@ def default_space(cores: int, current: Setting) -> Space:
 
 
 class ModelFolders:
-    """The two models of a repository that a setting is about: the ensemble and its acoustic model.
+    """The two models of a repository that a setting changes: the ensemble and its acoustic model.
 
     Args:
-        repository: a folder of model folders, as `triton-asr export` makes it.
+        repository: a folder of model folders, as `triton-asr export` writes it.
         ensemble: the model that clients call.
 
     Raises:
-        InvalidRepository: a configuration is missing or malformed, or no step of the ensemble has what is tuned.
+        InvalidRepository: a configuration is missing or malformed, or no step of the ensemble can be tuned.
     """
 
     def __init__(self, repository: Path, ensemble: str) -> None:
@@ -88,7 +88,7 @@ class ModelFolders:
         self.acoustic = self._find_acoustic()
 
     def setting(self) -> Setting:
-        """What is configured now."""
+        """Return the setting that is configured now."""
         config = _read(self._repository / self.acoustic)
         threads = config.parameters[THREADS].string_value if THREADS in config.parameters else "0"
         return Setting(
@@ -99,7 +99,7 @@ class ModelFolders:
         )
 
     def configs(self, setting: Setting) -> dict[str, str]:
-        """Model -> the text of its configuration for the setting; those that it changes alone."""
+        """Return the configurations that the setting changes: name of the model -> text of its file."""
         current = self.setting()
         acoustic, ensemble = _read(self._repository / self.acoustic), _read(self._repository / self.ensemble)
         if setting.instances != current.instances:
@@ -126,20 +126,20 @@ class ModelFolders:
             if found.backend == "onnxruntime" or found.platform == "onnxruntime_onnx" or THREADS in found.parameters:
                 return str(step)
         raise InvalidRepository(
-            f"{self._repository}: no step of {self.ensemble} ({', '.join(steps)}) runs on ONNX Runtime; only those can "
-            "be tuned"
+            f"{self._repository}: no step of {self.ensemble} ({', '.join(steps)}) runs on ONNX Runtime; only such a "
+            "step can be tuned"
         )
 
     def _set_instances(self, config: Any, instances: int) -> None:
         if len(config.instance_group) > 1:
             groups = len(config.instance_group)
-            raise InvalidRepository(f"{self.acoustic} has {groups} instance groups; needs one to be tuned")
+            raise InvalidRepository(f"{self.acoustic} has {groups} instance groups; tuning needs one")
         group = config.instance_group[0] if config.instance_group else config.instance_group.add()
         group.count = instances
 
 
 def link_copy(repository: Path, target: Path) -> None:
-    """Copy a repository: weights by hard links where both are on one file system, configurations in full."""
+    """Copy a repository: configurations in full, the rest by hard links where both are on one file system."""
 
     def copy(source: str, destination: str) -> None:
         if Path(source).name != _CONFIG:
@@ -154,10 +154,10 @@ def link_copy(repository: Path, target: Path) -> None:
 
 
 def write_configs(repository: Path, configs: dict[str, str], *, backup: bool = False) -> list[Path]:
-    """Write configurations over those that are there, each at once; return their paths.
+    """Replace configurations, each in one move, and return their paths.
 
-    With `backup`, the file from before stays beside each, under the suffix `.before-tune`; one from an earlier run
-    is kept, because it is the original.
+    With `backup`, the old file stays beside each, with the suffix `.before-tune`. A backup from an earlier run is kept,
+    because it is the original.
     """
     paths = []
     for model, text in configs.items():

@@ -1,4 +1,4 @@
-"""Measures settings, one after the other, on a copy of the repository and a server of its own for each."""
+"""The workshop: it measures settings one after the other, each on a server of its own with a copy of the repository."""
 
 import asyncio
 import os
@@ -15,23 +15,23 @@ from asr_client import AsrError
 from asr_client.commands.connection import Connection
 from asr_server import TritonServer, TritonServerError
 
-from asr_loadtest import trial as trials
 from asr_loadtest.errors import LoadTestError
-from asr_loadtest.measurement import Settings
+from asr_loadtest.loadtest import LoadTest, run
 from asr_loadtest.recordings import Recording
 from asr_loadtest.results import Report, Slo, Step
-from asr_loadtest.trial import Course, Trial
+from asr_loadtest.schedule import Schedule
+from asr_loadtest.steps.settings import Settings
+from asr_loadtest.steps.validity import LATE_TOLERANCE_MS
 from asr_loadtest.tuning.evidence import Measure, Run
 from asr_loadtest.tuning.settings import ModelFolders, Setting, link_copy, write_configs
-from asr_loadtest.validity import LATE_TOLERANCE_MS
 
 RAMP_S = 2.0
 MIN_STEP_S = 3.0
 TIMEOUT_S = 60.0
-# Bracket, bisection and the longer confirmation of a search, in steps.
+# The bracket, the bisection and the longer confirmation of a search take about so many steps.
 STEPS_OF_A_SEARCH = 12
-TOLERANCE = 0.03  # of a search: finer than the gains that are looked for
-# A setting that fails or changes more answers than this is no alternative, however quick.
+TOLERANCE = 0.03  # of a search; it is finer than the gains that tuning looks for
+# A setting is no alternative, however quick, when more than this share of its requests fail, or change transcripts.
 MAX_BAD_SHARE = 0.01
 LATE_SHARE_OF_SLO = 0.05
 FAILURE_WIDTH = 160  # characters of a failure that are kept
@@ -39,9 +39,9 @@ FAILURE_WIDTH = 160  # characters of a failure that are kept
 
 @dataclass(frozen=True)
 class Load:
-    """What the settings are measured by."""
+    """The load that settings are measured by."""
 
-    source: str
+    source: str  # folder or manifest of the recordings, as it was given
     recordings: Sequence[Recording]
     slo: Slo
     callers: int  # of the closed loop
@@ -49,20 +49,20 @@ class Load:
 
 
 class Workshop:
-    """A copy of a repository, gone after the `with` block.
+    """Measures settings on a copy of a repository, which is removed after the `with` block.
 
     Args:
-        repository: what is tuned; it is only read.
+        repository: is tuned; it is only read.
         folders: its models.
-        load: what is sent.
-        tell: called with a line after each run.
+        load: is sent to every setting.
+        tell: is called with a line after each run.
     """
 
     def __init__(
         self, repository: Path, folders: ModelFolders, load: Load, tell: Callable[[str], None] = lambda line: None
     ) -> None:
         self._repository, self._folders, self._load, self._tell = repository, folders, load, tell
-        self._overhead_s = 8.0  # start of a server and the transcripts without load; measured by the first run
+        self._overhead_s = 8.0  # for the start of a server and the baselines; the first run measures it
         self._niceness = os.getpriority(os.PRIO_PROCESS, 0)
         self.last: Report | None = None  # of the load test that ended last
 
@@ -78,7 +78,7 @@ class Workshop:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def measure(self, setting: Setting, measure: Measure, number: int, seconds: float) -> Run:
-        """Measure a setting in about so many seconds, though no shorter than makes sense; `number` is of the round."""
+        """Measure a setting in about `seconds`, or as long as it needs; `number` is that of the round."""
         begin_s = time.monotonic()
         run = self._run(setting, measure, number, max(MIN_STEP_S, seconds - self._overhead_s))
         found = run.failed or f"{run.value:.4g}"
@@ -88,7 +88,7 @@ class Workshop:
     def _run(self, setting: Setting, measure: Measure, number: int, seconds: float) -> Run:
         begin_s = time.monotonic()
         try:
-            report = self._report(setting, _course(measure, seconds, self._load), measure)
+            report = self._report(setting, _schedule(measure, seconds, self._load), measure)
         except (AsrError, LoadTestError, TritonServerError) as error:
             return Run(
                 setting, measure, number, None, failed=textwrap.shorten(str(error), FAILURE_WIDTH, placeholder=" …")
@@ -102,39 +102,39 @@ class Workshop:
             else _capacity(report, setting, number)
         )
 
-    def _report(self, setting: Setting, course: Course, measure: Measure) -> Report:
+    def _report(self, setting: Setting, schedule: Schedule, measure: Measure) -> Report:
         originals = {
             model: (self._repository / model / "config.pbtxt").read_text(encoding="utf-8")
             for model in (self._folders.acoustic, self._folders.ensemble)
         }
         write_configs(self._copy, {**originals, **self._folders.configs(setting)})
-        # A load test raises the priority of its process, which the next server would inherit.
+        # A load test raises the priority of its process, and the next server would inherit it.
         os.setpriority(os.PRIO_PROCESS, 0, self._niceness)
         with TritonServer(self._copy, http_port=0, grpc_port=0, metrics_port=0, log=lambda line: None) as server:
             url, model = server.grpc_url, self._folders.ensemble
-            trial = Trial(
+            load_test = LoadTest(
                 connection=Connection(url, "grpc", model, TIMEOUT_S, False, None, None, None, ()),
                 source=self._load.source,
                 recordings=self._load.recordings,
                 settings=_settings(measure, self._load.slo),
-                course=course,
+                schedule=schedule,
             )
-            return asyncio.run(trials.run(trial))
+            return asyncio.run(run(load_test))
 
 
 def _settings(measure: Measure, slo: Slo) -> Settings:
     if measure == "saturated":
         return Settings(ramp_s=RAMP_S)
-    # Lateness counts into latency, so that a little of it beside the promise decides nothing between two settings.
+    # Lateness counts into latency. Compared with the promise, a little of it does not decide between two settings.
     tolerance_ms = max(LATE_TOLERANCE_MS, LATE_SHARE_OF_SLO * (slo.p95_ms or 0.0))
     return Settings(slo, ramp_s=RAMP_S, late_tolerance_ms=tolerance_ms)
 
 
-def _course(measure: Measure, seconds: float, load: Load) -> Course:
+def _schedule(measure: Measure, seconds: float, load: Load) -> Schedule:
     if measure == "saturated":
-        return Course("steps", (), max(MIN_STEP_S, seconds - RAMP_S), load.callers, seed=load.seed)
+        return Schedule("steps", (), max(MIN_STEP_S, seconds - RAMP_S), load.callers, seed=load.seed)
     step_s = max(MIN_STEP_S, seconds / STEPS_OF_A_SEARCH - RAMP_S)
-    return Course("search", (), step_s, tolerance=TOLERANCE, seed=load.seed)
+    return Schedule("search", (), step_s, tolerance=TOLERANCE, seed=load.seed)
 
 
 def _saturated(step: Step, setting: Setting, number: int) -> Run:
@@ -153,7 +153,7 @@ def _capacity(report: Report, setting: Setting, number: int) -> Run:
     found = report.capacity
     if found is None:
         reasons = "; ".join(report.steps[-1].void) if report.steps else ""
-        return Run(setting, "capacity", number, None, failed=f"the search met a void step twice: {reasons}")
+        return Run(setting, "capacity", number, None, failed=f"the search ended with a void step: {reasons}")
     if found.rate is None:
         return Run(setting, "capacity", number, None, failed="no rate kept the SLO")
     held = next(step for step in reversed(report.steps) if step.load.rate == found.rate and step.ok)
@@ -161,7 +161,7 @@ def _capacity(report: Report, setting: Setting, number: int) -> Run:
 
 
 def _scratch(repository: Path) -> Path:
-    """A new folder, beside the repository where possible: there, weights need no second copy on the disk."""
+    """Return a new folder, beside the repository where possible: there, weights need no second copy on the disk."""
     try:
         return Path(tempfile.mkdtemp(prefix=".tune-", dir=repository.absolute().parent))
     except OSError:

@@ -1,0 +1,1 @@
+"""Users for Locust, which send the recordings and live streams of a load test."""

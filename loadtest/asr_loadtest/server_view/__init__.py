@@ -1,0 +1,1 @@
+"""The server while it is under load: Triton's counters, the server's processes and its GPUs."""

@@ -1,0 +1,1 @@
+"""The parts that steps of requests and steps of live streams share."""
