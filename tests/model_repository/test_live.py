@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from container import AudioError, PcmFormat
+from container import PcmFormat
 from heard import Heard
 from listening import Pace
 from live import IDLE_S, IDLE_WHEN_FULL_S, Models, Stream, Streams, TooManyStreams, UnknownStream, Update
+from samples import AudioError
 
 from tests.model_repository.test_greedy import LABELS
 

@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from audio import Limits
-from container import AudioError, PcmFormat
+from container import PcmFormat
 from heard import Heard
 from labels import Labels
+from samples import AudioError
 from transcription import Models, Segment, transcribe
 
 from tests.model_repository.test_greedy import LABELS

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import audio
-import container
 import heard
 import numpy as np
 import request as request_parameters
+import samples
 import steps
 import transcription
 import triton_python_backend_utils as pb_utils
@@ -112,7 +112,7 @@ class TritonPythonModel:
                     if self.is_closing or is_cancelled():
                         break
                     sender.send(_response(segment))
-        except (container.AudioError, request_parameters.ParameterError) as refused:
+        except (samples.AudioError, request_parameters.ParameterError) as refused:
             error = steps.refusal(str(refused))
         except steps.StepError as failed:
             error = steps.failure(str(failed))

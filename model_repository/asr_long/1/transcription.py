@@ -9,10 +9,11 @@ from typing import BinaryIO
 import numpy as np
 import soxr
 from audio import Limits, check_length, check_samples
-from container import AudioError, Block, PcmFormat, blocks
+from container import PcmFormat, blocks
 from heard import Heard
 from labels import Labels
 from numpy.typing import NDArray
+from samples import AudioError, Block
 from stitching import Stitcher
 from windows import Cutter, Window
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import soxr
 from audio import check_samples
-from container import PCM_DTYPES, AudioError, PcmFormat
+from container import PCM_DTYPES, PcmFormat
 from heard import Heard
 from labels import Labels
 from listening import Listener, Pace, Segment
 from numpy.typing import NDArray
+from samples import AudioError
 
 MAX_PIECE_S = 10.0
 IDLE_S = 60.0  # after which a stream that nobody goes on with is forgotten

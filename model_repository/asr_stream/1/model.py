@@ -12,6 +12,7 @@ import heard
 import live
 import numpy as np
 import request as request_parameters
+import samples
 import steps
 import triton_python_backend_utils as pb_utils
 from labels import Labels
@@ -63,7 +64,7 @@ class TritonPythonModel:
             stream = self.streams.get(key)
             data = pb_utils.get_input_tensor_by_name(request, "AUDIO").as_numpy()[0, 0]
             update = await stream.take(data, bool(flags & END), self.models)
-        except (container.AudioError, request_parameters.ParameterError, live.UnknownStream) as refused:
+        except (samples.AudioError, request_parameters.ParameterError, live.UnknownStream) as refused:
             self.streams.end(key)
             return steps.refusal(str(refused))
         except live.TooManyStreams as full:

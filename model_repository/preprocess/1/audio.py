@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import soxr
-from container import AudioError, Block, PcmFormat, blocks
+from container import PcmFormat, blocks
 from numpy.typing import NDArray
+from samples import AudioError, Block
 
 # Float samples belong within ±1. The squares of larger ones than this overflow float32 when the model normalises.
 MAX_AMPLITUDE = 1e9

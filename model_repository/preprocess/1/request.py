@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from container import MAX_CHANNELS, MAX_SAMPLING_RATE, MIN_SAMPLING_RATE, PCM_DTYPES, PcmFormat
+from container import PCM_DTYPES, PcmFormat
+from samples import MAX_CHANNELS, MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
 
 ENCODINGS = ("file", *PCM_DTYPES)
 
