@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from asr_contract.errors import AudioError
 from asr_serving.audio import container
 from asr_serving.audio import waveform as audio
-from asr_serving.audio.waveform import AudioError, Limits
+from asr_serving.audio.waveform import Limits
 from odd_recordings import chunk, encoded, extensible, fmt, id3, pictures_alone, rf64, riff
 
 SAMPLES = Path(__file__).parents[2] / "demo" / "samples"

@@ -12,7 +12,8 @@ import soxr
 from asr_contract.errors import AudioError, AudioTooLong
 from numpy.typing import NDArray
 
-from asr_serving.audio.container import Block, PcmFormat, blocks
+from asr_serving.audio.container import PcmFormat, blocks
+from asr_serving.audio.samples import Block
 
 # Float samples belong within ±1. The squares of larger ones than this overflow float32 when the model normalises.
 MAX_AMPLITUDE = 1e9

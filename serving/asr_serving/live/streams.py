@@ -12,7 +12,8 @@ from asr_contract.errors import AudioError, QueueFull, SequenceError
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-from asr_serving.audio.container import PCM_DTYPES, PcmFormat, downmix
+from asr_serving.audio.container import PCM_DTYPES, PcmFormat
+from asr_serving.audio.samples import downmix
 from asr_serving.audio.waveform import check_samples
 from asr_serving.ctc.heard import Heard
 from asr_serving.live.listening import Listener, Pace, Segment

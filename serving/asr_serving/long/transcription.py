@@ -14,7 +14,8 @@ from asr_contract.errors import AudioError, AudioTooLong
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-from asr_serving.audio.container import Block, PcmFormat, blocks
+from asr_serving.audio.container import PcmFormat, blocks
+from asr_serving.audio.samples import Block
 from asr_serving.audio.waveform import Limits, check_length, check_samples
 from asr_serving.ctc.heard import Heard
 from asr_serving.long.stitching import Stitcher

@@ -1,15 +1,15 @@
 """The preprocess step's pure part: bytes -> waveform."""
 
 import io
-import itertools
 import struct
 
 import av
 import numpy as np
 import pytest
 import soundfile
+from asr_contract.errors import AudioError
 from asr_serving.audio import container, waveform
-from asr_serving.audio.waveform import AudioError, Limits, PcmFormat
+from asr_serving.audio.waveform import Limits, PcmFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,18 +134,6 @@ def whole_wav() -> bytes:
     return encode(tone(1, 16_000), 16_000, "WAV")
 
 
-def claiming_4_gb() -> bytes:
-    data = whole_wav()
-    at = data.index(b"data") + 4
-    return data[:at] + struct.pack("<I", 0xFFFFFFFF) + data[at + 4 :]
-
-
-def unfinished_header() -> bytes:
-    data = whole_wav()
-    at = data.index(b"data") + 4
-    return data[:at] + struct.pack("<I", 0) + data[at + 4 :]
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -153,7 +141,6 @@ def unfinished_header() -> bytes:
         (b"hello, this is text and not a recording at all", "cannot read this as audio.*WAV, FLAC"),
         (whole_wav()[:20_000], "cut short.*claims 32000 bytes.*19956 are here"),
         (whole_wav()[:30], "cut short"),
-        (claiming_4_gb(), "claims 4294967295 bytes"),
         (encode(tone(1, 16_000), 16_000, "FLAC")[:3_000], "cut short|cannot read"),
         (encode(np.zeros((0, 1), np.float32), 16_000, "WAV"), "0 samples"),
         (encode(tone(0.024, 16_000), 16_000, "WAV"), "too short: 24.0 ms.*25.0 ms"),
@@ -163,7 +150,6 @@ def unfinished_header() -> bytes:
         (encode(tone(1, 2_000), 2_000, "WAV"), "sampling rate is 2000 Hz"),
         (encode(np.zeros((16, 65), np.float32), 16_000, "WAV"), "has 65 channels; needs 1 to 64"),
         (b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 2_000, "no samples found"),
-        (unfinished_header(), "claims 0 samples, 32000 bytes follow"),
         (b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n", "cannot read this as audio"),
     ],
 )  # fmt: skip
@@ -197,11 +183,11 @@ def test_a_chunk_after_the_samples_is_no_fault() -> None:
 
 
 def test_more_than_the_bytes_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    minute = np.zeros(60 * 16_000, np.float32)
-    monkeypatch.setattr(container, "_sound_blocks", lambda opened: itertools.repeat((minute, 16_000)))
+    """A decoder that does not end; it is asked for a second each time."""
+    monkeypatch.setattr(container._SoundFile, "buffer_read_into", lambda _, buffer, dtype: len(buffer))
     data = encode(tone(1, 16_000), 16_000, "WAV")
     blocks = container.blocks(io.BytesIO(data))
-    with pytest.raises(AudioError, match=f"{len(data)} bytes cannot hold 180 s and more"):
+    with pytest.raises(AudioError, match=f"{len(data)} bytes cannot hold 125 s and more"):
         for _ in blocks:
             pass
 
@@ -214,7 +200,7 @@ def test_hours_of_silence_in_few_bytes_are_no_fault() -> None:
 def test_a_header_that_claims_an_absurd_rate_is_refused_before_anything_is_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(soundfile.SoundFile, "blocks", lambda *_, **__: pytest.fail("samples were decoded"))
+    monkeypatch.setattr(soundfile.SoundFile, "buffer_read_into", lambda *_, **__: pytest.fail("samples were decoded"))
     bomb = encode(np.zeros((16_000, 8), np.float32), 655_350, "FLAC")
     with pytest.raises(AudioError, match="sampling rate is 655350 Hz; needs 4000 to 384000"):
         waveform.load(bomb, LIMITS)
@@ -223,7 +209,7 @@ def test_a_header_that_claims_an_absurd_rate_is_refused_before_anything_is_decod
 def test_many_channels_are_downmixed_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(tone(1, 16_000, channels=3), 16_000, "WAV", "FLOAT")
     whole, _ = waveform.load(data, LIMITS)
-    monkeypatch.setattr(container, "_BLOCK_SAMPLES", 1_000)
+    monkeypatch.setattr(container, "BLOCK_SAMPLES", 1_000)
     np.testing.assert_array_equal(waveform.load(data, LIMITS)[0], whole)
 
 

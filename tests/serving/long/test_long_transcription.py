@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asr_contract.errors import AudioError
 from asr_contract.labels import Labels
-from asr_serving.audio.container import AudioError, PcmFormat
+from asr_serving.audio.container import PcmFormat
 from asr_serving.audio.waveform import Limits
 from asr_serving.ctc.heard import Heard
 from asr_serving.long.transcription import Models, Segment, transcribe

@@ -1,0 +1,211 @@
+"""Blocks of samples by FFmpeg's libraries (through PyAV), which read nearly everything.
+
+A packet that cannot be decoded is left out, and those around it are kept: of a recording that was cut off, or damaged
+in places, there is what is there. Containers with a clock say when each packet is heard. Where it says that nothing is,
+at the beginning or in between, there is silence, so that the times of words are those of the container.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from asr_contract.errors import AudioError
+from numpy.typing import NDArray
+
+from asr_serving.audio.samples import BLOCK_SAMPLES, SUPPORTED, Block, check_format, check_plausible, downmix
+
+# FFmpeg guesses the container by content; without a list, a text could pass for a playlist that names other files.
+_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,mp3,ogg,flac,wav,w64,aiff,caf,asf,amr,ac3,eac3,au,avi,mpegts"
+# What silence takes in the formats that squeeze it most.
+_BYTES_PER_S = 10
+
+# Of the others FFmpeg counts packets, junk between them too.
+_CLOCKED = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "mpegts", "ogg"))
+# Their clocks may be those of a broadcast, which began long before the recording.
+_BROADCAST = frozenset(("mpegts", "ogg"))
+# Clocks are rounded (WebM: 1 ms), and encoders begin a little before they hear something (AAC: 64 ms at 16 kHz).
+_JITTER_S = 0.1
+# A time is a claim of a few bytes, and silence costs as much as speech.
+MAX_SILENCE_S = 600.0
+
+# Broken packets for each that is whole, and a start: the beginning of a broadcast may be in the middle of one.
+_MAX_BROKEN_AT_FIRST = 100
+
+# FFmpeg's sample formats without the letter of planar ones -> the zero, and full scale.
+_SCALES = {"u8": (128, 128.0), "s16": (0, 32768.0), "s32": (0, 2147483648.0), "flt": (0, 1.0), "dbl": (0, 1.0)}
+# PyAV looks for the end of a frame's list of planes, and crashes: the list has room for eight, and then no end.
+_MAX_PLANES = 7
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What one packet holds."""
+
+    samples: NDArray[np.float32]  # `[samples]`
+    rate: int  # Hz
+    at_s: float | None  # by the container's clock
+    is_after_damage: bool  # a packet before it was broken
+
+
+def read(file: BinaryIO, size: int, refused: str | None) -> Iterator[Block]:
+    """Yield the samples of the audio stream, of several those of the default one.
+
+    Args:
+        file: at any position.
+        size: in bytes.
+        refused: what libsndfile said of it; None: it was not asked, or said nothing.
+
+    Raises:
+        AudioError: it is not audio, more of it is broken than whole, or it is a FLAC that was cut short.
+    """
+    seconds = 0.0
+    try:
+        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": ""}
+        with av.open(_Within(file, size), "r", options=options) as container:
+            for samples, rate in _on_the_clock(container, size):
+                seconds += len(samples) / rate
+                yield samples, rate
+    except (av.error.FFmpegError, ValueError, EOFError, OverflowError) as unreadable:
+        if isinstance(unreadable, AudioError):
+            raise
+        said = {"libsndfile": refused, "FFmpeg": getattr(unreadable, "strerror", None) or str(unreadable)}
+        reasons = "; ".join(f"{reader}: {words.strip().rstrip('.')}" for reader, words in said.items() if words)
+        if seconds:
+            raise AudioError(f"audio is broken after {seconds:.2f} s ({reasons})") from unreadable
+        file.seek(0)
+        raise AudioError(
+            f"cannot read this as audio: {size} bytes that start with {file.read(12)!r} ({reasons}); needs {SUPPORTED}"
+        ) from unreadable
+
+
+class _Within:
+    """A file in which FFmpeg may seek to wherever a header points: behind its end is its end, not an error."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.read, self.tell = file.read, file.tell
+        self._file, self._size = file, size
+        file.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(min(offset, self._size), whence)
+
+
+def _on_the_clock(container: "av.container.InputContainer", size: int) -> Iterator[Block]:
+    if not container.streams.audio:
+        raise AudioError(f"file holds no audio stream; needs {SUPPORTED}")
+    # Of several, the one that its maker marked as the default.
+    best = container.streams.best("audio")
+    stream = best if isinstance(best, av.AudioStream) else container.streams.audio[0]
+    if stream.codec_context is None:
+        raise AudioError(f"audio is of a codec that FFmpeg does not know; needs {SUPPORTED}")
+    clock = _Clock.of(container)
+    rate = done = 0
+    for piece in _decoded(container, stream, size):
+        if rate and piece.rate != rate:
+            raise AudioError(f"sampling rate changes from {rate} to {piece.rate} Hz within the file")
+        rate = piece.rate
+        gap = clock.gap_s(piece, done / rate) if clock else 0.0
+        for silence in _silence(round(gap * rate)):
+            yield silence, rate
+        yield piece.samples, rate
+        done += round(gap * rate) + len(piece.samples)
+    if container.format.name == "flac" and stream.duration and stream.time_base:
+        claimed = round(stream.duration * stream.time_base * stream.rate)
+        if done < claimed:
+            raise AudioError(f"FLAC is cut short or damaged: header says {claimed} frames, {done} are here")
+
+
+class _Clock:
+    """When packets are heard, in seconds; it may jump, back to its beginning or to anywhere.
+
+    Args:
+        begin_s: what it shows at the beginning of the recording.
+    """
+
+    def __init__(self, begin_s: float) -> None:
+        self._begin_s = begin_s
+        self._silence_left_s = MAX_SILENCE_S
+
+    @classmethod
+    def of(cls, container: "av.container.InputContainer") -> "_Clock | None":
+        """Return the clock of a container, None for one without."""
+        if container.format.name not in _CLOCKED:
+            return None
+        is_broadcast = container.format.name in _BROADCAST
+        return cls((container.start_time or 0) / av.time_base if is_broadcast else 0.0)
+
+    def gap_s(self, piece: _Piece, done_s: float) -> float:
+        """Return how much silence belongs before a piece, when so much of the recording is done."""
+        if piece.at_s is None:
+            return 0.0
+        gap = piece.at_s - self._begin_s - done_s
+        if abs(gap) <= _JITTER_S and not (piece.is_after_damage and gap > 0):
+            return 0.0
+        if 0 < gap <= self._silence_left_s:
+            self._silence_left_s -= gap
+            return gap
+        self._begin_s += gap
+        return 0.0
+
+
+def _silence(samples: int) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, samples, BLOCK_SAMPLES):
+        yield np.zeros(min(BLOCK_SAMPLES, samples - start), np.float32)
+
+
+def _decoded(container: "av.container.InputContainer", stream: "av.AudioStream", size: int) -> Iterator[_Piece]:
+    """Yield what packets hold, but for the broken ones."""
+    to_mono = _ToMono()
+    whole = broken = 0
+    seconds, is_after_damage = 0.0, False
+    damage: av.error.FFmpegError | None = None
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError as undecodable:
+            damage, is_after_damage = undecodable, True
+            broken += 1
+            if broken > whole + _MAX_BROKEN_AT_FIRST:
+                break
+            continue
+        whole += bool(frames)
+        for frame in frames:
+            check_format(frame.sample_rate, frame.layout.nb_channels)
+            mono = to_mono(frame)
+            seconds += len(mono) / frame.sample_rate
+            check_plausible(seconds, size, _BYTES_PER_S)
+            yield _Piece(mono, frame.sample_rate, frame.time, is_after_damage)
+            is_after_damage = False
+    if damage and not whole:
+        raise damage
+    if broken > whole:
+        raise AudioError(f"audio is broken: {broken} packets of it cannot be decoded, {whole} can")
+
+
+class _ToMono:
+    """Frames of any sample format -> float32 `[samples]`, see `downmix`."""
+
+    def __init__(self) -> None:
+        self._resampler: av.AudioResampler | None = None
+        self._kind: tuple[object, ...] = ()
+
+    def __call__(self, frame: "av.AudioFrame") -> NDArray[np.float32]:
+        channels = frame.layout.nb_channels
+        kind = frame.format.name.removesuffix("p")
+        if kind not in _SCALES or (frame.format.is_planar and channels > _MAX_PLANES):
+            frame, kind = self._interleaved(frame), "flt"
+        samples: NDArray[Any] = frame.to_ndarray()  # `[channels, samples]`, or interleaved `[1, channels * samples]`
+        by_channel = samples.T if frame.format.is_planar else samples.reshape(-1, channels)
+        zero, scale = _SCALES[kind]
+        return downmix(by_channel.astype(np.float32) - zero if zero else by_channel, scale)
+
+    def _interleaved(self, frame: "av.AudioFrame") -> "av.AudioFrame":
+        """The same as float32; the rate stays as it is, soxr changes it better."""
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or kind != self._kind:
+            self._resampler, self._kind = av.AudioResampler(format="flt"), kind
+        (converted,) = self._resampler.resample(frame)
+        return converted
