@@ -28,7 +28,6 @@ import riff
 import soundfile
 from samples import BLOCK_SAMPLES, SUPPORTED, AudioError, Block, check_format, check_plausible, downmix, without
 
-_OGG = b"OggS"
 _NOT_BY_LIBSNDFILE = frozenset(("MP3", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "GSM610"))
 # Formats in which silence takes a few dozen bytes a second; the others have a lowest bit rate (ADPCM: 12 kbit/s).
 _FEW_BYTES = frozenset(("FLAC", "CAF"))
@@ -78,7 +77,7 @@ def _pcm_blocks(file: BinaryIO, size: int, pcm: PcmFormat) -> Iterator[Block]:
 
 
 def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
-    if file.read(len(_OGG)) == _OGG:
+    if _is_for_ffmpeg(file.read(4)):
         yield from ffmpeg_reader.read(file, size, None)
         return
     file = riff.of_known_length(file, size)
@@ -97,6 +96,11 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
         is_for_ffmpeg, refused = True, broken.error_string
     if is_for_ffmpeg:
         yield from without(ffmpeg_reader.read(file, size, refused), samples)
+
+
+def _is_for_ffmpeg(head: bytes) -> bool:
+    """Whether this is Ogg, MP3 or AAC; of many an MP3, libsndfile would write warnings to our log."""
+    return head[:4] == b"OggS" or head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
 
 
 class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]
