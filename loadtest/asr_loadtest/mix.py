@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asr_client import InvalidAudio, audio_files
+
 from asr_loadtest.errors import InvalidProfile
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ def parse(mix: str) -> Uniform | Weighted:
 def make(sources: Sequence[Path], lengths: Sequence[float], seed: int) -> list[bytes]:
     """Return a WAV file (16 kHz, mono, 16 bits) of exactly each length, in seconds, made of the sources' audio.
 
-    Sources that libsndfile does not read (M4A, WebM, AMR …) are left out, because any speech will do.
+    Sources that FFmpeg does not read are left out, because any speech will do.
 
     Raises:
         InvalidProfile: none of the sources can be used.
@@ -107,8 +109,8 @@ def make(sources: Sequence[Path], lengths: Sequence[float], seed: int) -> list[b
     tracks = [track for track in map(_read, sources) if track is not None and len(track)]
     if not tracks:
         raise InvalidProfile(
-            f"no mix can be made of {', '.join(path.name for path in sources)}; needs an audio file with samples, in a "
-            "format that libsndfile reads (WAV, FLAC, OGG, Opus, MP3)"
+            f"no mix can be made of {', '.join(path.name for path in sources)}; needs an audio file with samples, of a "
+            "format that FFmpeg reads (WAV, FLAC, OGG, Opus, MP3, M4A …)"
         )
     chance = random.Random(seed)
     files = []
@@ -126,23 +128,25 @@ def _to_sample(seconds: float) -> float:
 
 
 def _read(path: Path) -> "np.ndarray[Any, Any] | None":
-    """Return the samples of a file as int16, mono, at 16 kHz; None for a format that libsndfile does not read.
+    """Return the samples of a file as int16, mono, at 16 kHz; None for a format that FFmpeg does not read.
 
     Raises:
         InvalidProfile: the file cannot be opened.
     """
     import numpy as np
-    import soundfile
     import soxr
 
     try:
-        samples, rate = soundfile.read(io.BytesIO(path.read_bytes()), dtype="float32", always_2d=True)
+        data = path.read_bytes()
     except OSError as error:
         raise InvalidProfile(f"cannot read {path}: {error.strerror or error}") from error
-    except soundfile.LibsndfileError:
+    try:
+        sound = audio_files.read(io.BytesIO(data), path.name)
+        mono = np.concatenate([block.mean(axis=1, dtype=np.float32) for block in sound.blocks])
+    except InvalidAudio:
         return None
-    mono = soxr.resample(samples.mean(axis=1), rate, SAMPLING_RATE)
-    samples_16: np.ndarray[Any, Any] = (np.clip(np.nan_to_num(mono), -1.0, 1.0) * 32767).astype("<i2")
+    resampled = soxr.resample(mono, sound.sampling_rate, SAMPLING_RATE)
+    samples_16: np.ndarray[Any, Any] = np.clip(resampled, -32768, 32767).astype("<i2")
     return samples_16
 
 

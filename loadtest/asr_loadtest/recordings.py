@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asr_client import InvalidAudio, audio_files
 from asr_client import manifest as manifests
 
 from asr_loadtest import mix as mixes
@@ -31,7 +32,7 @@ class Recording:
 
     name: str  # of the file, or of the recording that was made
     audio: bytes  # an audio file
-    seconds: float | None  # None: only the server can read the format
+    seconds: float | None  # None: of a format that only the server may be able to read
     text: str | None = None  # what is said, where known
 
     @property
@@ -136,11 +137,9 @@ def _as_it_is(path: Path, text: str | None) -> Recording:
 
 
 def _seconds(audio: bytes) -> float | None:
-    """Return the length by the header; None for a format that libsndfile does not read."""
-    import soundfile
-
+    """Return the length by its samples, as headers may be wrong; None for a format that FFmpeg does not read."""
     try:
-        info = soundfile.info(io.BytesIO(audio))
-    except soundfile.LibsndfileError:
+        sound = audio_files.read(io.BytesIO(audio), "the recording")
+        return sum(map(len, sound.blocks)) / sound.sampling_rate
+    except InvalidAudio:
         return None
-    return float(info.frames / info.samplerate)

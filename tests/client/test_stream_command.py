@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from command_line import Run
+from recordings import recording as spoken
 from triton_double import TritonDouble
 
 from tests.client.test_client_stream import FINAL, RATE, two_words
@@ -60,12 +61,58 @@ def test_a_terminal_is_redrawn(run: Run, server: list[str], recording: Path, mon
     assert out == "\r\033[Kone\r\033[Kone tw\r\033[Kone two\n"
 
 
-def test_other_files_are_read_by_soundfile(run: Run, server: list[str], tmp_path: Path, grpc_triton: Any) -> None:
+def test_other_files_are_decoded_here(run: Run, server: list[str], tmp_path: Path, grpc_triton: Any) -> None:
     path = tmp_path / "speech.flac"
     soundfile.write(path, np.full(8000, 0.5), 8000)
     assert run("stream", *server, path).out == "one two\n"
     assert grpc_triton.seen[0].parameters["sample_rate"] == 8000
     assert set(np.frombuffer(b"".join(grpc_triton.live_pieces), np.int16)) == {16384}
+
+
+def unfinished(wav: bytes) -> bytes:
+    """As a recorder writes it that cannot go back to the header."""
+    at = wav.index(b"data") + 4
+    return wav[:at] + bytes(4) + wav[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("data", "seconds"),
+    [
+        (lambda: spoken("mp3 vbr without xing"), 5.4),  # libsndfile estimates 28.9 s
+        (lambda: spoken("mp3 44.1 kHz vbr without xing"), 5.36),  # 1.9 s
+        (lambda: 2 * spoken("mp3"), 10.68),
+        (lambda: spoken("mp3")[: len(spoken("mp3")) * 55 // 100], 2.93),
+        (lambda: spoken("aac")[: len(spoken("aac")) // 2], 2.7),
+        (lambda: spoken("m4a"), 5.32),
+        (lambda: spoken("wav gsm"), 5.32),
+        (lambda: spoken("wav pcm24"), 5.31),
+        (lambda: unfinished(spoken("wav pcm16")), 5.31),
+    ],
+)
+def test_all_that_is_there_is_played_once(
+    run: Run, server: list[str], tmp_path: Path, grpc_triton: TritonDouble, data: Callable[[], bytes], seconds: float
+) -> None:
+    path = tmp_path / "speech"
+    path.write_bytes(data())
+    ran = run("stream", *server, path)
+    assert (ran.code, ran.err) == (0, "")
+    samples = np.frombuffer(b"".join(grpc_triton.live_pieces), np.int16)
+    rate = grpc_triton.seen[0].parameters["sample_rate"]
+    assert len(samples) / rate == pytest.approx(seconds, abs=0.1)
+    assert {len(piece) for piece in grpc_triton.live_pieces[:-1]} == {2 * int(0.1 * rate)}
+    played = np.abs(samples) > 0.02 * 32768
+    assert np.flatnonzero(played)[0] / rate == pytest.approx(0.25, abs=0.1)
+    assert np.flatnonzero(played)[-1] / rate == pytest.approx(seconds - 0.5 if seconds > 5 else seconds, abs=0.15)
+
+
+def test_what_reads_other_files_may_not_be_installed(
+    run: Run, server: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "speech.mp3").write_bytes(spoken("mp3"))
+    monkeypatch.setitem(sys.modules, "av", None)
+    ran = run("stream", *server, tmp_path / "speech.mp3")
+    assert ran.code == 1
+    assert "install the package av, which decodes audio files" in " ".join(ran.err.split())
 
 
 def test_raw_samples_come_by_a_pipe(

@@ -1,4 +1,4 @@
-"""Broken audio files: each gets a transcript or a refusal. `benchmarks/fuzz_audio.py` sends thousands."""
+"""Broken audio files: each gets its own transcript or a refusal. `benchmarks/fuzz_audio.py` sends thousands."""
 
 import asyncio
 from pathlib import Path
@@ -13,12 +13,12 @@ FILES = 300
 
 
 @pytest.mark.e2e
-def test_every_file_gets_a_transcript_or_a_refusal(
-    server: TritonServer, files: list[bytes], texts: list[str], tmp_path: Path
+def test_every_file_gets_its_own_transcript_or_a_refusal(
+    server: TritonServer, repository: Path, files: list[bytes], texts: list[str], tmp_path: Path
 ) -> None:
     before = stubs(server.pid)
 
-    found = asyncio.run(fuzz(server, FILES, seed=0, save=tmp_path))
+    found = asyncio.run(fuzz(server, repository, FILES, seed=0, save=tmp_path))
 
     assert found.failures == []
     assert {answer for counter in found.answers.values() for answer in counter} == {"transcript", "refused"}

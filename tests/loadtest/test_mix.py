@@ -37,7 +37,7 @@ def test_the_same_seed_makes_the_same_recordings(tones):
 
 
 def test_sources_of_unknown_formats_are_left_out(tones, tmp_path):
-    (tmp_path / "memo.m4a").write_bytes(b"\0\0\0\x1cftypM4A nothing that libsndfile knows")
+    (tmp_path / "memo.m4a").write_bytes(b"\0\0\0\x1cftypM4A nothing that FFmpeg knows")
     assert length_s(mix.make([*tones, tmp_path / "memo.m4a"], [2.0], 0)[0]) == 2.0
     with pytest.raises(InvalidProfile, match="no mix can be made of memo.m4a"):
         mix.make([tmp_path / "memo.m4a"], [2.0], 0)

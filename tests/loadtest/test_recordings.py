@@ -8,6 +8,7 @@ from asr_loadtest.errors import InvalidProfile
 from asr_loadtest.recordings import Recording, in_rounds
 from hypothesis import given
 from hypothesis import strategies as st
+from recordings import recording
 
 SAMPLES = Path(__file__).parents[2] / "demo" / "samples"
 
@@ -32,10 +33,29 @@ def test_a_manifest_gives_references_too():
     assert loaded[0].text.startswith("mister quilter")
 
 
-def test_a_format_that_libsndfile_does_not_read_has_no_length_yet():
-    by_name = {item.name: item for item in recordings.load(SAMPLES)}
-    assert by_name["phone_memo.m4a"].seconds is None
-    assert by_name["phone_memo.m4a"].length_class == recordings.UNKNOWN_LENGTH
+def test_what_cannot_be_read_here_has_no_length_yet(folder):
+    (folder / "odd.wav").write_bytes(b"RIFF, and what only the server may know")
+    by_name = {item.name: item for item in recordings.load(folder)}
+    assert by_name["odd.wav"].seconds is None
+    assert by_name["odd.wav"].length_class == recordings.UNKNOWN_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("mp3 vbr without xing", 5.4),  # libsndfile's estimate: 28.9 s
+        ("mp3 44.1 kHz vbr without xing", 5.36),  # 1.9 s
+        ("wav gsm", 5.32),
+        ("flac", 5.31),
+        ("m4a", 5.31),
+    ],
+)
+def test_a_length_is_that_of_the_samples_whatever_the_header_says(tmp_path, name, seconds):
+    (tmp_path / f"spoken.{name.split()[0]}").write_bytes(recording(name))
+    (tmp_path / f"twice.{name.split()[0]}").write_bytes(recording(name) * (2 if "mp3" in name else 1))
+    spoken, twice = recordings.load(tmp_path)
+    assert spoken.seconds == pytest.approx(seconds, abs=0.05)
+    assert twice.seconds == pytest.approx(seconds * (2 if "mp3" in name else 1), abs=0.1)
 
 
 def test_a_mix_is_made_of_the_demo_samples():

@@ -4,12 +4,14 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from asr_client import audio_files
 from asr_client._errors import InvalidAudio
 from asr_client._options import DecodeOptions
 from asr_client.commands import connection, decoding, microphone
@@ -122,7 +124,7 @@ def _recording(path: str) -> tuple[Iterator[bytes], int, int]:
         if isinstance(error, OSError):
             raise InvalidAudio(f"cannot read {path}: {error.strerror or error}") from error
         return _decoded(path)
-    if opened.getsampwidth() != 2 or opened.getcomptype() != "NONE":
+    if opened.getsampwidth() != 2 or opened.getcomptype() != "NONE" or not opened.getnframes():
         opened.close()
         return _decoded(path)
     return _frames(opened), opened.getframerate(), opened.getnchannels()
@@ -135,19 +137,25 @@ def _frames(opened: Any) -> Iterator[bytes]:
 
 
 def _decoded(path: str) -> tuple[Iterator[bytes], int, int]:
-    try:
-        import soundfile
-    except ModuleNotFoundError as error:
-        raise InvalidAudio(
-            f"{Path(path).name} is not a WAV of 16 bits; to read it here, install the package soundfile"
-        ) from error
-    try:
-        opened = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as error:
-        raise InvalidAudio(f"cannot read {path}: {error}") from error
-    opened.seek(0)  # without it, libsndfile 1.2 forgets to leave out the pre-skip of an Ogg Opus file
-    blocks = opened.blocks(int(CHUNK_S * opened.samplerate), dtype="int16")
-    return (block.tobytes() for block in blocks), opened.samplerate, opened.channels
+    with ExitStack() as stack:
+        file = stack.enter_context(Path(path).open("rb"))
+        sound = audio_files.read(file, path)
+        stack.pop_all()  # _pieces closes it
+    size = int(CHUNK_S * sound.sampling_rate) * 2 * sound.channels
+    return _pieces(file, sound, size), sound.sampling_rate, sound.channels
+
+
+def _pieces(file: IO[bytes], sound: audio_files.Sound, size: int) -> Iterator[bytes]:
+    """The samples of a file, so many bytes at a time."""
+    with file:
+        rest = b""
+        for block in sound.blocks:
+            rest += block.tobytes()
+            while len(rest) >= size:
+                yield rest[:size]
+                rest = rest[size:]
+        if rest:
+            yield rest
 
 
 def _paced(chunks: Iterator[Any], each_s: float) -> Iterator[Any]:

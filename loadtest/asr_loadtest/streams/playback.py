@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from asr_client import StreamResult
+from asr_client import InvalidAudio, StreamResult, audio_files
 
 from asr_loadtest.errors import InvalidProfile, NotReady
 from asr_loadtest.recordings import Recording
@@ -87,22 +87,20 @@ def scripts(recordings: Iterable[Recording], pace: Pace) -> list[tuple[Recording
     Raises:
         InvalidProfile: no recording is left.
     """
-    import soundfile
-
     made, unreadable = [], []
     for recording in recordings:
         try:
-            samples, rate = soundfile.read(io.BytesIO(recording.audio), dtype="int16", always_2d=True)
-        except soundfile.LibsndfileError:
+            sound = audio_files.read(io.BytesIO(recording.audio), recording.name)
+            pcm = b"".join(block.astype("<i2").tobytes() for block in sound.blocks)
+        except InvalidAudio:
             unreadable.append(recording.name)
             continue
-        channels = samples.shape[1]
-        tail = bytes(_BYTES * channels * round((pace.endpoint_s + _TAIL_S) * rate))
-        made.append((recording, Script(samples.astype("<i2").tobytes() + tail, rate, channels)))
+        tail = bytes(_BYTES * sound.channels * round((pace.endpoint_s + _TAIL_S) * sound.sampling_rate))
+        made.append((recording, Script(pcm + tail, sound.sampling_rate, sound.channels)))
     if not made:
         raise InvalidProfile(
-            f"no live streams can be made of {', '.join(unreadable)}; needs a format that libsndfile reads (WAV, FLAC, "
-            "OGG, Opus, MP3)"
+            f"no live streams can be made of {', '.join(unreadable)}; needs a format that FFmpeg reads (WAV, FLAC, "
+            "OGG, Opus, MP3, M4A …)"
         )
     return made
 

@@ -29,7 +29,6 @@ from asr_contract.errors import AudioError
 from asr_serving.audio import ffmpeg_reader, riff, tags
 from asr_serving.audio.samples import BLOCK_SAMPLES, SUPPORTED, Block, check_format, check_plausible, downmix, without
 
-_OGG = b"OggS"
 _NOT_BY_LIBSNDFILE = frozenset(("MP3", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "GSM610"))
 # Formats in which silence takes a few dozen bytes a second; the others have a lowest bit rate (ADPCM: 12 kbit/s).
 _FEW_BYTES = frozenset(("FLAC", "CAF"))
@@ -101,11 +100,8 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
 
 
 def _is_for_ffmpeg(head: bytes) -> bool:
-    """Return whether libsndfile is not to be asked about a file that begins so.
-
-    It takes two bytes for an MP3 of layer I, which hardly anybody has ever written: the mark of UTF-16 is such a pair.
-    """
-    return head == _OGG or (head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE6)
+    """Return whether this is Ogg, MP3 or AAC; of many an MP3, libsndfile would write warnings to our log."""
+    return head[:4] == b"OggS" or head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
 
 
 class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]

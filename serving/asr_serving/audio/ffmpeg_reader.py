@@ -5,6 +5,7 @@ in places, there is what is there. Containers with a clock say when each packet 
 at the beginning or in between, there is silence, so that the times of words are those of the container.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ def _decoded(container: "av.container.InputContainer", stream: "av.AudioStream",
     whole = broken = 0
     seconds, is_after_damage = 0.0, False
     damage: av.error.FFmpegError | None = None
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream):
         try:
             frames = packet.decode()
         except av.error.FFmpegError as undecodable:
@@ -183,6 +184,12 @@ def _decoded(container: "av.container.InputContainer", stream: "av.AudioStream",
         raise damage
     if broken > whole:
         raise AudioError(f"audio is broken: {broken} packets of it cannot be decoded, {whole} can")
+
+
+def _packets(container: "av.container.InputContainer", stream: "av.AudioStream") -> Iterator[Any]:
+    # In a file that begins more streams on its way, PyAV asks for one that it does not know, after all packets.
+    with contextlib.suppress(IndexError):
+        yield from container.demux(stream)
 
 
 class _ToMono:

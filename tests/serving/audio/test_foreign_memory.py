@@ -48,6 +48,8 @@ def test_an_array_that_nobody_has_filled_shows(tmp_path: Path) -> None:
     """The test above can fail: here is a reader that hands out memory as it is."""
     package = tmp_path / "asr_serving" / "audio"
     package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
     (package / "container.py").write_text(
         "import numpy as np\ndef blocks(file):\n    yield np.empty(16_000, np.float32), 16_000\n", encoding="utf-8"
     )

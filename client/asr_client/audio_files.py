@@ -1,0 +1,91 @@
+"""The samples of audio files, for what plays or measures them on this side: a server reads files by itself.
+
+FFmpeg's libraries (through PyAV, the package `av`) tell what there is: a length that a header claims is not believed,
+and a packet that cannot be decoded is left out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from asr_client._errors import InvalidAudio
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What a file holds; its blocks can be read once."""
+
+    sampling_rate: int  # Hz
+    channels: int
+    blocks: Iterator["NDArray[np.int16]"]  # each `[samples, channels]`
+
+
+def read(file: BinaryIO, name: str) -> Sound:
+    """Open an audio file.
+
+    Args:
+        file: that can be sought in; it stays open.
+        name: what to call it in an error.
+
+    Raises:
+        InvalidAudio: it is not audio, or PyAV is not installed; the blocks raise it where they cannot go on.
+    """
+    try:
+        import av
+    except ModuleNotFoundError as missing:
+        raise InvalidAudio(f"cannot read {name} here: install the package av, which decodes audio files") from missing
+    try:
+        # A playlist names other files and addresses; no protocol, no way to them.
+        container = av.open(file, "r", options={"protocol_whitelist": ""})
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise InvalidAudio(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
+    blocks = _blocks(container, name)
+    try:
+        rate, first = next(blocks)
+    except StopIteration:
+        raise InvalidAudio(f"cannot read {name}: it holds no samples that can be decoded") from None
+    return Sound(rate, first.shape[1], _of_one_kind(rate, first, blocks, name))
+
+
+def _blocks(container: Any, name: str) -> "Iterator[tuple[int, NDArray[np.int16]]]":
+    """Sampling rate and samples, as they are decoded."""
+    import av
+
+    with container:
+        if not container.streams.audio or container.streams.audio[0].codec_context is None:
+            raise InvalidAudio(f"cannot read {name}: it holds no audio that FFmpeg knows")
+        to_int16, kind = av.AudioResampler(format="s16"), None
+        try:
+            for packet in container.demux(audio=0):
+                try:
+                    frames = packet.decode()
+                except av.error.FFmpegError:
+                    continue
+                for frame in frames:
+                    if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                        to_int16 = av.AudioResampler(format="s16")
+                    for piece in to_int16.resample(frame):
+                        samples: NDArray[Any] = piece.to_ndarray()
+                        yield piece.sample_rate, samples.reshape(-1, piece.layout.nb_channels)
+        except IndexError:  # PyAV, after the last packet of a file that has begun more streams on its way
+            return
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InvalidAudio(f"cannot read {name} any further: {reason}") from error
+
+
+def _of_one_kind(
+    rate: int, first: "NDArray[np.int16]", blocks: "Iterator[tuple[int, NDArray[np.int16]]]", name: str
+) -> "Iterator[NDArray[np.int16]]":
+    yield first
+    for other_rate, block in blocks:
+        if (other_rate, block.shape[1]) != (rate, first.shape[1]):
+            raise InvalidAudio(
+                f"cannot read {name} any further: it changes from {rate} Hz and {first.shape[1]} channel(s) to "
+                f"{other_rate} Hz and {block.shape[1]}"
+            )
+        yield block
