@@ -8,7 +8,7 @@ DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 PYTEST := $(BIN)/python -m pytest
 SERVE_OPTIONS ?=
 
-.PHONY: help install demo test lint format serve bench bench-peers bench-speech faults bench-precision parity train-demo clean
+.PHONY: help install demo test test-exhaustive check lint format serve bench bench-peers bench-speech faults bench-precision parity train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -32,12 +32,18 @@ $(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) demo/language_model.a
 demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton, transcribe the samples
 	$(BIN)/python demo/run.py $(DEMO_REPOSITORY) demo/samples/manifest.tsv
 
-# Exports only compute, so they share the processors. Servers and load tests need them to themselves, one test at a time.
+# What measures time or kills processes needs the processors to itself, one test at a time. All else shares them.
 test: $(INSTALLED) ## Run all tests, against a real Triton where they need a server
 	@status=0; \
-	$(PYTEST) tests/export -n auto --maxprocesses 4 --dist worksteal --cov --cov-report= --cov-fail-under=0 || status=1; \
-	$(PYTEST) --ignore tests/export --cov --cov-append --cov-report=term:skip-covered || status=1; \
+	$(PYTEST) -m "not alone and not exhaustive" -n auto --maxprocesses 4 --dist loadgroup --cov --cov-report= --cov-fail-under=0 || status=1; \
+	$(PYTEST) -m alone --cov --cov-append --cov-report=term:skip-covered || status=1; \
 	exit $$status
+
+test-exhaustive: $(INSTALLED) ## Run what make test leaves out: the dynamo exporter for every kind of checkpoint
+	$(PYTEST) -m exhaustive -n auto --maxprocesses 4
+
+check: lint ## lint, and the tests that need no server: before every commit
+	$(PYTEST) -m "not alone and not e2e" --ignore tests/export --ignore tests/demo -n auto --maxprocesses 4 --dist worksteal -q
 
 lint: $(INSTALLED) ## ruff, mypy, who imports whom, and rumdl for Markdown
 	$(BIN)/ruff check .

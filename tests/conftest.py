@@ -11,6 +11,18 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests of one server on one worker of pytest-xdist, and begin with them: they take longest."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            module = item.getparent(pytest.Module)
+            assert module is not None
+            has_own = "server" not in getattr(item, "fixturenames", ()) or hasattr(module.obj, "server")
+            name = module.nodeid if has_own else module.path.parent.name
+            item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A folder with a random checkpoint of one of `tiny_checkpoints.KINDS`. Copy it before you change it."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import exports
 import numpy as np
 import pytest
 from asr_client import Client
-from asr_export import ExportOptions, export_checkpoint
 from asr_export.checkpoint.families import FAMILIES
 from asr_server import TritonServer
 from reference import transformers_says
@@ -33,7 +33,7 @@ KINDS = {
 def server(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("families") / "models"
     for name, kind in KINDS.items():
-        export_checkpoint(str(tiny_checkpoint(kind)), repository, ExportOptions(name=name))
+        exports.add(repository, name, tiny_checkpoint(kind))
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
 

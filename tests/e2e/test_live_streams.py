@@ -13,7 +13,7 @@ from asr_server import TritonServer
 
 from tests.e2e.test_long_recordings import RATE, sentences  # noqa: F401 - a fixture
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 PAUSE_S = 1.2
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import exports
 import numpy as np
 import pytest
 import tiny_checkpoints
 import torch
 from asr_client import Client, DecodeOptions
-from asr_export import ExportOptions, export_checkpoint
+from asr_export import ExportOptions
 from asr_server import TritonServer
 from reference import transformers_says
 from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2ForCTC
@@ -38,9 +39,9 @@ def server(
 ) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("repository") / "models"
     for name, folder in checkpoints.items():
-        export_checkpoint(str(folder), repository, ExportOptions(name=name))
+        exports.add(repository, name, folder)
     for language in MMS:
-        export_checkpoint(str(multilingual), repository, ExportOptions(name=language, language=language))
+        exports.add(repository, language, multilingual, ExportOptions(language=language))
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
 

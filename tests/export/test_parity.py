@@ -1,5 +1,6 @@
 """What the graph computes is what the checkpoint means, for every supported kind, alone and among neighbours."""
 
+import json
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -11,10 +12,10 @@ import soundfile
 import tiny_checkpoints
 import tiny_whisper
 import torch
-from asr_export import ExportOptions, export_checkpoint
 from asr_export.checkpoint.loading import load, locate
 from asr_export.choices import EXPORTERS, PRECISIONS
 from asr_export.graph.gate import run_ragged
+from exports import exported
 from reference import transformers_log_probs
 from transformers import AutoFeatureExtractor
 
@@ -41,40 +42,38 @@ def recordings(kind: str) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", [*tiny_checkpoints.KINDS, "demo"])
-def test_batched_onnx_equals_solo_pytorch(kind: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+def test_batched_onnx_equals_solo_pytorch(kind: str, tiny_checkpoint: Callable[[str], Path]) -> None:
     folder = DEMO if kind == "demo" else tiny_checkpoint(kind)
-    result = export_checkpoint(str(folder), tmp_path / "models", ExportOptions(name="m"))
-    assert result.parity.shapes >= 4
-    assert result.parity.max_abs_difference <= 1e-4
-    assert result.parity.max_abs_batch_difference <= 1e-4
+    repository = exported(folder)
+    parity = json.loads((repository / "asr" / "export.json").read_text())["parity"]
+    assert parity["shapes"] >= 4
+    assert parity["max_abs_difference"] <= 1e-4
+    assert parity["max_abs_batch_difference"] <= 1e-4
 
     shortest = load(locate(str(folder))).geometry.shortest
     waves = [wave if len(wave) >= shortest else np.resize(wave, shortest) for wave in recordings(kind)]
-    session = onnxruntime.InferenceSession(tmp_path / "models" / "m_acoustic" / "1" / "model.onnx")
+    session = onnxruntime.InferenceSession(repository / "acoustic" / "1" / "model.onnx")
     for wave, batched in zip(waves, run_ragged(session, waves), strict=True):
         assert np.isfinite(batched).all()
         np.testing.assert_allclose(batched, transformers_log_probs(folder, wave), atol=1e-4, rtol=0)
         np.testing.assert_allclose(batched, run_ragged(session, [wave])[0], atol=1e-4, rtol=0)
 
 
-def test_one_item_too_short_does_not_upset_its_neighbours(
-    tiny_checkpoint: Callable[[str], Path], tmp_path: Path
-) -> None:
-    export_checkpoint(str(tiny_checkpoint("hubert-group-norm")), tmp_path)
-    session = onnxruntime.InferenceSession(tmp_path / "acoustic" / "1" / "model.onnx")
+def test_one_item_too_short_does_not_upset_its_neighbours(tiny_checkpoint: Callable[[str], Path]) -> None:
+    graph = exported(tiny_checkpoint("hubert-group-norm")) / "acoustic" / "1" / "model.onnx"
+    session = onnxruntime.InferenceSession(graph)
     wave = speech_like(9_000, 1)
     together = run_ragged(session, [speech_like(10, 2), wave])[1]
     np.testing.assert_allclose(together, run_ragged(session, [wave])[0], atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore")  # optimum's tracing warns of every Python condition
-def test_alone_the_graph_equals_optimums(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+def test_alone_the_graph_equals_optimums(tiny_checkpoint: Callable[[str], Path]) -> None:
     """An independent exporter of the same checkpoint; it has no mask, so it is a reference for single recordings."""
     from optimum.onnxruntime import ORTModelForCTC
 
     checkpoint = tiny_checkpoint("wav2vec2-group-norm")
-    export_checkpoint(str(checkpoint), tmp_path)
-    session = onnxruntime.InferenceSession(tmp_path / "acoustic" / "1" / "model.onnx")
+    session = onnxruntime.InferenceSession(exported(checkpoint) / "acoustic" / "1" / "model.onnx")
     wave = speech_like(20_000, 3)
     extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
     inputs = extractor(wave, sampling_rate=16_000, return_tensors="pt").input_values

@@ -9,6 +9,8 @@ from asr_server import TritonServer
 from audio_mutations import KINDS, mutant
 from fuzz_audio import fuzz, sources, stubs
 
+pytestmark = pytest.mark.alone
+
 FILES = 300
 
 

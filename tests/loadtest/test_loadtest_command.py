@@ -12,6 +12,8 @@ import soundfile
 import triton_asr.main as command
 from stub_triton import Behaviour, running
 
+pytestmark = pytest.mark.alone
+
 
 @dataclass(frozen=True)
 class Ran:

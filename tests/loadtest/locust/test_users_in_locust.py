@@ -22,6 +22,8 @@ sys.path.append(str(ROOT / "tests" / "client"))
 
 from triton_double import TritonDouble, serving  # noqa: E402
 
+pytestmark = pytest.mark.alone
+
 LOCUST = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py")]
 LIMIT_S = 60
 

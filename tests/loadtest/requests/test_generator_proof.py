@@ -12,6 +12,8 @@ from asr_loadtest.results import Arrivals, Slo, Step
 from asr_loadtest.steps.settings import Settings
 from stub_triton import Behaviour, running
 
+pytestmark = pytest.mark.alone
+
 RECORDINGS = [Recording(f"{index}.wav", bytes([index]) * 1000, 2.0) for index in range(1, 6)]
 # A machine that others use too delays by some milliseconds, which has to stay below 5 % of what is measured.
 DELAY_S = 0.2

@@ -16,6 +16,8 @@ from asr_loadtest.streams.playback import PIECE_S, Pace, scripts
 from asr_loadtest.streams.runner import StreamRunner
 from stub_triton import AFTER_S, CHUNK_S, ENDPOINT_S, STREAM_RATE, Behaviour, running
 
+pytestmark = pytest.mark.alone
+
 PACE = Pace(CHUNK_S, AFTER_S, ENDPOINT_S)
 # A machine that others use too delays by some milliseconds, which has to stay below 5 % of what is measured.
 DELAY_S = 0.05

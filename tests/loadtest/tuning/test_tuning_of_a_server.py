@@ -9,7 +9,7 @@ from asr_loadtest.results import Slo
 from asr_loadtest.tuning.settings import ModelFolders, Setting
 from asr_loadtest.tuning.workshop import Load, Workshop
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 ROOT = Path(__file__).parents[3]
 
