@@ -18,6 +18,7 @@ from asr_export.options import ExportOptions, ExportResult, check_options, libra
 from asr_export.precision import Converted, convert
 from asr_export.repository import Deployment, check_output, write_models
 from asr_export.tensorrt import check_tensorrt
+from asr_export.text_gate import check_text
 from asr_export.whisper.checkpoint import MODEL_TYPE as WHISPER
 from asr_export.whisper.pipeline import export_whisper
 from asr_export.word_errors import check_word_errors, hear
@@ -60,6 +61,7 @@ def _export_ctc(
 ) -> ExportResult:
     loaded = checkpoints.load(source, options.language)
     labels = read_labels(loaded)
+    check_text(loaded, labels)
     language_model = options.language_model(labels)
     seconds, shortest = options.seconds(DEFAULT_SECONDS), loaded.geometry.shortest
     on_step("asking PyTorch for the reference outputs")
