@@ -1,10 +1,15 @@
-"""Checkpoints and repositories that several folders of tests use; made once a session, on first use."""
+"""Checkpoints, repositories and the server that several folders of tests use; made once a session, on first use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from asr_client import Client
+    from asr_server import TritonServer
 
 # Machines are shared and noisy: how long an example takes says nothing about the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -54,3 +59,27 @@ def whisper_artefacts(
         return root / kind
 
     return get
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[TritonServer]":
+    """A real Triton on free ports that serves the demo checkpoint as `asr`."""
+    from asr_export import ExportOptions, export_checkpoint  # torch: only for the tests that need it
+    from asr_server import TritonServer
+
+    demo = Path(__file__).parents[1] / "demo"
+    repository = tmp_path_factory.mktemp("repository") / "models"
+    # Room for all that a test sends at once; tests/faults has the default, and what is refused by it.
+    options = ExportOptions(max_queue=256, lm=str(demo / "language_model.arpa"))
+    export_checkpoint(str(demo / "checkpoint"), repository, options)
+    with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: "TritonServer") -> "Iterator[Client]":
+    """A client of `asr` over gRPC."""
+    from asr_client import Client
+
+    with Client(server.grpc_url) as connected:
+        yield connected
