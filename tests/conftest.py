@@ -1,10 +1,15 @@
-"""Checkpoints and repositories that several folders of tests use; made once a session, on first use."""
+"""Checkpoints, repositories and the server that several folders of tests use; made once a session, on first use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from asr_client import Client
+    from asr_server import TritonServer
 
 # Machines are shared and noisy: how long an example takes says nothing about the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -16,11 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests of one server on one worker of pytest-xdist, and begin with them: they take longest."""
     for item in items:
         if item.get_closest_marker("e2e"):
-            module = item.getparent(pytest.Module)
-            assert module is not None
-            has_own = "server" not in getattr(item, "fixturenames", ()) or hasattr(module.obj, "server")
-            name = module.nodeid if has_own else module.path.parent.name
-            item.add_marker(pytest.mark.xdist_group(name))
+            servers = item._fixtureinfo.name2fixturedefs.get("server")  # type: ignore[attr-defined]
+            item.add_marker(
+                pytest.mark.xdist_group(servers[-1].baseid or "demo" if servers else item.nodeid.split("::")[0])
+            )
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
@@ -67,3 +71,34 @@ def whisper_artefacts(
         return root / kind
 
     return get
+
+
+@pytest.fixture(scope="session")
+def demo_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo checkpoint, exported with a language model. Copy it before you change it."""
+    from asr_export import ExportOptions, export_checkpoint  # torch: only for the tests that need it
+
+    demo = Path(__file__).parents[1] / "demo"
+    repository = tmp_path_factory.mktemp("repository") / "models"
+    # Room for all that a test sends at once; tests/faults has the default, and what is refused by it.
+    options = ExportOptions(max_queue=256, lm=str(demo / "language_model.arpa"))
+    export_checkpoint(str(demo / "checkpoint"), repository, options)
+    return repository
+
+
+@pytest.fixture(scope="session")
+def server(demo_repository: Path) -> "Iterator[TritonServer]":
+    """A real Triton on free ports that serves the demo checkpoint as `asr`."""
+    from asr_server import TritonServer
+
+    with TritonServer(demo_repository, http_port=0, grpc_port=0, metrics_port=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: "TritonServer") -> "Iterator[Client]":
+    """A client of `asr` over gRPC."""
+    from asr_client import Client
+
+    with Client(server.grpc_url) as connected:
+        yield connected

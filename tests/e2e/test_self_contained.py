@@ -55,12 +55,12 @@ def wait_for(client: Client) -> None:
 
 
 def test_it_serves_without_this_project(
-    server: TritonServer, repository: Path, samples: dict[Path, str], bare_python: Path, tmp_path: Path
+    server: TritonServer, demo_repository: Path, samples: dict[Path, str], bare_python: Path, tmp_path: Path
 ) -> None:
     probe = [bare_python, "-I", "-c", "import numpy, av, soundfile, soxr\nimport asr_serving"]
     missing = subprocess.run(probe, capture_output=True, text=True, check=False)
     assert missing.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'asr_serving'"
-    shutil.copytree(repository, tmp_path / "copied")
+    shutil.copytree(demo_repository, tmp_path / "copied")
     recording = next(path for path in samples if path.name == "quilter.wav")
     with (
         triton(tmp_path / "copied", bare_python, tmp_path) as address,

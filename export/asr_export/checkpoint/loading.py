@@ -27,6 +27,8 @@ from asr_export.networks.parts.geometry import Geometry
 
 # Everything that an export reads. Pickled weights (*.bin, *.pt) are not even downloaded: they are code, not data.
 _FILES = ["*.json", "merges.txt", "model*.safetensors"]
+_PHONEME_TOKENIZER = "Wav2Vec2PhonemeCTCTokenizer"
+_LFS_POINTER = b"version https://git-lfs"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -71,7 +73,9 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(f"{checkpoint} is a folder: --revision is only for a hub id")
-        return Source(checkpoint, None, folder, _files(language))
+        source = Source(checkpoint, None, folder, _files(language))
+        _refuse_pointers(source)
+        return source
     if not _HUB_ID.fullmatch(checkpoint) or checkpoint.startswith("."):
         raise CheckpointError(f"{checkpoint} is neither a folder nor a hub id (as in facebook/wav2vec2-base-960h)")
     try:
@@ -94,6 +98,17 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
         ) from error
     # A snapshot's folder is named by the commit that the revision pointed to.
     return Source(checkpoint, snapshot.name, snapshot, _files(language))
+
+
+def _refuse_pointers(source: Source) -> None:
+    """Say of files that `git clone` left as pointers what they are: every reader has words of its own for them."""
+    for path in sorted({path for pattern in source.patterns for path in source.folder.glob(pattern) if path.is_file()}):
+        with path.open("rb") as file:
+            if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+                raise CheckpointError(
+                    f"{path} is a pointer of Git LFS, not the file itself: get it with `git lfs pull` in that folder, "
+                    "or download the checkpoint with `hf download`"
+                )
 
 
 def _files(language: str | None) -> list[str]:
@@ -132,12 +147,22 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
             "outputs stand for. A checkpoint that was only pre-trained has none: fine-tune it for CTC first"
         )
     adapters.check_language(folder, config, language)
-    chosen = {"target_lang": language} if language else {}
+    chosen: dict[str, Any] = {"target_lang": language} if language else {}
+    if _tokenizer_class(folder) == _PHONEME_TOKENIZER:
+        chosen["do_phonemize"] = False  # of texts, which takes a package more, and of which an export has none
     tokenizer = read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary", **chosen)
     model = load_model(source, config, family.model_class())
     if language:
         adapters.load_adapter(folder, model, language)
     return Checkpoint(source, family, model, feature_extractor, tokenizer)
+
+
+def _tokenizer_class(folder: Path) -> str | None:
+    try:
+        name = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["tokenizer_class"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # its reader tells what is wrong with it
+    return name if isinstance(name, str) else None
 
 
 def _family(config: Any, name: str) -> Family:
@@ -157,7 +182,7 @@ def _family(config: Any, name: str) -> Family:
     return family
 
 
-def read(loader: Any, folder: Path, file: str, purpose: str, **options: str) -> Any:
+def read(loader: Any, folder: Path, file: str, purpose: str, **options: Any) -> Any:
     """One part of a checkpoint, by transformers' Auto class `loader`, after a look at the JSON `file` that it needs.
 
     Raises:
@@ -178,8 +203,10 @@ def load_model(source: Source, config: Any, model_class: Any) -> Any:
 
     Raises:
         CheckpointError: there are none, or they do not fill the model.
+        UnsupportedCheckpoint: they are quantised.
     """
     _require_safetensors(source)
+    _refuse_quantised(source, config)
     try:
         # "eager" attention: the fused kinds leave operators in the graph that neither runtime takes with a mask.
         model, report = model_class.from_pretrained(
@@ -199,6 +226,16 @@ def load_model(source: Source, config: Any, model_class: Any) -> Any:
         shown = ", ".join(missing[:5]) or str(report["mismatched_keys"][0])
         raise CheckpointError(f"the weights of {source.name} do not fill the model: {len(missing)} missing ({shown})")
     return model.eval()
+
+
+def _refuse_quantised(source: Source, config: Any) -> None:
+    quantised = getattr(config, "quantization_config", None)
+    if quantised:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else type(quantised).__name__
+        raise UnsupportedCheckpoint(
+            f"{source.name} is quantised ({method}); needs weights in fp32, fp16 or bf16: export the checkpoint that "
+            "it was made from, with --precision int8 where it should be small"
+        )
 
 
 def _require_safetensors(source: Source) -> None:

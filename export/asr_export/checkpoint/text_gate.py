@@ -1,0 +1,36 @@
+"""The text gate: what the decode step makes of labels is what the checkpoint's own tokenizer makes of them.
+
+Tokenizers differ in how they join labels: phonemes by spaces, pieces by marks of several kinds, bytes into characters.
+`labels.json` knows some of these ways; a tokenizer with another one must not come out as gibberish.
+"""
+
+import numpy as np
+from asr_contract.labels import Labels
+
+from asr_export.checkpoint.loading import Checkpoint
+from asr_export.errors import UnsupportedCheckpoint
+
+_TEXTS, _LABELS = 100, 24
+
+
+def check_text(checkpoint: Checkpoint, labels: Labels) -> None:
+    """Compare the text of random labels with what the tokenizer writes.
+
+    Raises:
+        UnsupportedCheckpoint: they differ.
+    """
+    tokenizer = checkpoint.tokenizer
+    # A column that the tokenizer does not know is one that training never rewarded.
+    spoken = sorted(set(tokenizer.get_vocab().values()) & set(range(len(labels.labels))) - {labels.blank})
+    # A tokenizer made for CTC merges equal neighbours; a blank between them keeps them apart.
+    is_for_ctc = not tokenizer.decode([labels.blank]).strip()
+    random = np.random.default_rng(0)
+    for _ in range(_TEXTS):
+        columns = random.choice(spoken, _LABELS).tolist()
+        ids = [id for column in columns for id in (column, labels.blank)] if is_for_ctc else columns
+        written, spelled = tokenizer.decode(ids).strip(), labels.text(columns).strip()
+        if written != spelled:
+            raise UnsupportedCheckpoint(
+                f"{checkpoint.source.name}: the tokenizer ({type(tokenizer).__name__}) writes {written!r} where the "
+                f"decode step spells {spelled!r}; its way of joining labels is not supported"
+            )
