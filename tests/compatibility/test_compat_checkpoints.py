@@ -15,8 +15,8 @@ from asr_contract.labels import Labels as ServedLabels
 from asr_export import CheckpointError, UnsupportedCheckpoint
 from asr_export.checkpoint.labels import read_labels
 from asr_export.checkpoint.loading import Checkpoint, load, locate
+from asr_export.checkpoint.text_gate import check_text
 from asr_export.networks.parts.batch import pad_ragged
-from asr_export.text_gate import check_text
 from asr_serving.ctc.hypotheses import Hypothesis
 from decode import decode
 from safetensors.torch import load_file, save_file
