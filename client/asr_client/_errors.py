@@ -13,6 +13,7 @@ AsrError
 ├── AccessDenied             the server, or a proxy before it, wants other credentials
 ├── ServerError              the server failed, or its answer makes no sense
 ├── ClientClosed             the client was used after `close()`
+├── ProcessForked            a forked process cannot go on with what was in use at the fork
 ├── InvalidOption            an argument of the client itself (also a ValueError)
 └── InvalidManifest          a line of an evaluation manifest (also a ValueError)
 
@@ -99,6 +100,10 @@ class ServerError(AsrError):
 
 class ClientClosed(AsrError):
     """The client was used after it was closed, or closed while a request was under way."""
+
+
+class ProcessForked(AsrError):
+    """The process was forked while a call, or gRPC, was in use; neither can be used in the child then."""
 
 
 class InvalidOption(AsrError, ValueError):

@@ -47,6 +47,7 @@ def test_exported_names() -> None:
         "ModelMismatch",
         "ModelNotFound",
         "Outcome",
+        "ProcessForked",
         "QueueFull",
         "RequestInterrupted",
         "RetryPolicy",

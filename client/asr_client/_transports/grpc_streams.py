@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from asr_client._errors import ClientClosed, DeadlineExceeded
+from asr_client._fork import Owner
 from asr_client._live import OUTPUTS, Piece
 from asr_client._protocol import Tensors
 from asr_client._transports.base import Endpoint
@@ -35,17 +36,20 @@ class GrpcStream:
         self._endpoint = endpoint
         self._silence_s = silence_s
         self._on_close = on_close
+        self._owner = Owner()
         self._said: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
         with our_errors(endpoint):
             client.start_stream(lambda result, error: self._said.put((result, error)), headers=headers)
 
     def send(self, arguments: dict[str, Any]) -> None:
         """Send a request: arguments of `async_stream_infer`."""
+        self._owner.check("the stream")
         with our_errors(self._endpoint):
             self._client.async_stream_infer(**arguments)
 
     def receive(self) -> Any:
         """What the server says next, a result of tritonclient."""
+        self._owner.check("the stream")
         with our_errors(self._endpoint):
             try:
                 result, error = self._said.get(timeout=self._silence_s)
@@ -60,7 +64,9 @@ class GrpcStream:
         self._said.put((None, ClientClosed(f"the connection to the {self._endpoint} is closed")))
 
     def close(self) -> None:
-        """End it; what is under way is cancelled."""
+        """End it; what is under way is cancelled. A forked process leaves it to its parent."""
+        if not self._owner.is_here:
+            return
         self._on_close(self)
         self._client.stop_stream(cancel_requests=True)
         self._client.close()
