@@ -12,7 +12,7 @@ import typer
 
 from asr_client._errors import InvalidAudio
 from asr_client._options import DecodeOptions
-from asr_client.commands import connection, decoding, microphone
+from asr_client.commands import connection, decoding, microphone, output
 
 if TYPE_CHECKING:
     from asr_client import StreamResult
@@ -103,7 +103,7 @@ class _Screen:
 
 
 def _as_json(result: "StreamResult") -> None:
-    sys.stdout.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+    sys.stdout.write(output.json_for_stdout(json.dumps(asdict(result), ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 
