@@ -2,11 +2,9 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import wave
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,19 +29,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(
-    folder: Path,
-    triton: TritonDouble,
-    encoding: str,
-    *arguments: str | bytes,
-    before: Callable[[], None] | None = None,
+    folder: Path, triton: TritonDouble, encoding: str, *arguments: str | bytes, before: tuple[str, ...] = ()
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the command, in a process of its own."""
     triton.model = spoken
     subcommand, *rest = arguments
     protocol = () if subcommand == "stream" else ("-i", triton.protocol)
-    command = [sys.executable, "-m", "triton_asr", subcommand, "-u", triton.url, *protocol, *rest]
+    command = [*before, sys.executable, "-m", "triton_asr", subcommand, "-u", triton.url, *protocol, *rest]
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, preexec_fn=before)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
     return done.returncode, done.stdout.decode(encoding), done.stderr.decode(encoding)
 
 
@@ -126,10 +120,7 @@ def test_stream(grpc_triton: TritonDouble, folder: Path, format: str) -> None:
 def test_a_disk_that_is_full_leaves_what_was_there(grpc_triton: TritonDouble, folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out/plain.txt").write_text("before")
-
-    def no_file_may_grow() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-
+    no_file_may_grow = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
     arguments = ("transcribe", "-o", "out", "plain.wav")
     code, out, err = run(folder, grpc_triton, "utf-8", *arguments, before=no_file_may_grow)
     assert (code, out) == (1, "")

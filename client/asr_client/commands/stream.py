@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from asr_client import _columns
 from asr_client._errors import InvalidAudio
 from asr_client._options import DecodeOptions
 from asr_client.commands import connection, decoding, microphone, output
@@ -98,7 +99,7 @@ class _Screen:
             import shutil
 
             width = shutil.get_terminal_size().columns - 1
-            sys.stdout.write(result.text[-width:])
+            sys.stdout.write(_columns.end(result.text, width))
         sys.stdout.flush()
 
 
