@@ -22,6 +22,7 @@ from asr_client._errors import (
     RequestInterrupted,
     ServerError,
     ServerUnavailable,
+    StreamLost,
 )
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
 from asr_client._results import Alternative, Outcome, StreamResult, Transcription, Word
@@ -50,6 +51,7 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "ServerUnavailable",
+    "StreamLost",
     "StreamResult",
     "Tls",
     "Transcription",

@@ -7,6 +7,7 @@ AsrError
 ├── ServerUnavailable        nobody answers, or not yet (retried)
 │   ├── QueueFull            the server answers that it has too much to do (retried)
 │   └── RequestInterrupted   the server, or a model's process, ended while it had the request (retried, a few times)
+├── StreamLost               the server has forgotten a live stream, or an upload, because nothing was sent for long
 ├── DeadlineExceeded         no answer within `timeout_s`, retries included
 ├── ModelNotFound            the server has no model of this name
 ├── ModelMismatch            the model is there, but is not a speech recognition ensemble of this kit
@@ -75,6 +76,14 @@ class RequestInterrupted(ServerUnavailable):
     """The server, or the process of one of its models, ended while it had the request.
 
     It is retried, but a few times only: the recording may be what ends it.
+    """
+
+
+class StreamLost(AsrError):
+    """The server has forgotten a live stream, or the upload of a long recording; what it had heard is gone.
+
+    It forgets those to which nothing was sent for a minute (ten seconds, where others wait for a place), and all when
+    the model is loaded anew.
     """
 
 

@@ -4,7 +4,8 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing, contextmanager
 from typing import Any, ClassVar, cast
 
 import tritonclient.grpc as triton_grpc
@@ -122,7 +123,7 @@ class GrpcTransport(_Connection):
     def open_stream(self, silence_s: float | None) -> GrpcStream:
         """A stream of requests, on a connection of its own."""
         client = _client(triton_grpc.InferenceServerClient, self._endpoint)
-        stream = GrpcStream(client, self._endpoint, self._calls.headers, silence_s, self._forget)
+        stream = GrpcStream(client, self._endpoint, self._calls, silence_s, self._forget)
         with self._lock:
             self._streams.add(stream)
         return stream
@@ -139,8 +140,9 @@ class GrpcTransport(_Connection):
         """Close the channel; requests under way are cancelled."""
         with self._lock:
             streams = list(self._streams)
-        for stream in streams:
-            stream.cancel()
+        if streams:
+            with ThreadPoolExecutor(len(streams)) as threads:  # together: each may wait for the server a moment
+                list(threads.map(GrpcStream.close, streams))
         self._client.close()
         self._closed()
 
@@ -152,6 +154,7 @@ class AsyncGrpcTransport(_Connection):
         super().__init__()
         self._endpoint = endpoint
         self._calls = Calls(triton_grpc, endpoint)
+        self._streams: set[AsyncGrpcStream] = set()
         with our_errors(endpoint):
             self._client = _client(triton_grpc_aio.InferenceServerClient, endpoint)
 
@@ -167,7 +170,7 @@ class AsyncGrpcTransport(_Connection):
     async def _send_long(self, operation: InferLong) -> tuple[Tensors, ...]:
         upload = self._calls.upload(operation)
         requests = upload.requests()
-        with closing(self.open_stream(operation.silence_s)) as stream:
+        async with aclosing(self.open_stream(operation.silence_s)) as stream:
             while (arguments := await asyncio.to_thread(next, requests, None)) is not None:
                 stream.send(arguments)
                 while not upload.take(await stream.receive()):
@@ -176,7 +179,9 @@ class AsyncGrpcTransport(_Connection):
 
     def open_stream(self, silence_s: float | None) -> AsyncGrpcStream:
         """A stream of requests."""
-        return AsyncGrpcStream(self._client, self._endpoint, self._calls.headers, silence_s)
+        stream = AsyncGrpcStream(self._client, self._endpoint, self._calls, silence_s, self._streams.discard)
+        self._streams.add(stream)
+        return stream
 
     def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
         """A live stream."""
@@ -184,5 +189,6 @@ class AsyncGrpcTransport(_Connection):
 
     async def aclose(self) -> None:
         """Close the channel; requests under way are cancelled."""
+        await asyncio.gather(*(stream.aclose() for stream in [*self._streams]))
         await self._client.close()
         self._closed()

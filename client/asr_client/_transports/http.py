@@ -66,7 +66,8 @@ class AsyncHttpTransport:
         """One attempt."""
         with our_errors(self._endpoint, timeout_s):
             call = self._calls.call(operation, timeout_s)
-            result = await asyncio.wait_for(getattr(self._client, call.method)(**call.arguments), timeout_s)
+            async with asyncio.timeout(timeout_s):  # Python 3.11's wait_for swallows cancellations
+                result = await getattr(self._client, call.method)(**call.arguments)
             return self._calls.answer(operation, result)
 
     def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:

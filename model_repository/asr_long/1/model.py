@@ -84,12 +84,16 @@ class TritonPythonModel:
 
     def _take(self, request: "pb_utils.InferenceRequest") -> object:
         flags = request.flags()
+        parameters = json.loads(request.parameters() or "{}")
+        if flags & END and parameters.get(steps.DISCARD):
+            self.uploads.drop(request.correlation_id())
+            return None
         if flags & START:
             if STOPPING and Path(STOPPING).exists():
                 raise uploads.TooMany("the server is stopping")
             if self.uploads.count() + len(self.under_way) >= self.most:
                 raise uploads.TooMany(FULL)
-            request_parameters.pcm_format(json.loads(request.parameters() or "{}"))
+            request_parameters.pcm_format(parameters)
         elements = pb_utils.get_input_tensor_by_name(request, "AUDIO").as_numpy()
         return self.uploads.add(
             request.correlation_id(), elements[0, 0], is_first=bool(flags & START), is_last=bool(flags & END)

@@ -11,6 +11,10 @@ from labels import Labels
 _HEARD = ["TRANSCRIPT", "CONFIDENCE", "WORDS"]
 
 
+# A request parameter with the end of a sequence: its caller has given up, and all of it is to be forgotten.
+DISCARD = "discard"
+
+
 class StepError(RuntimeError):
     """A model behind has failed, or refuses what it was asked; which of both is lost on the way here."""
 

@@ -57,9 +57,13 @@ class TritonPythonModel:
 
     async def _answer(self, request: "pb_utils.InferenceRequest") -> "pb_utils.InferenceResponse":
         key, flags = request.correlation_id(), request.flags()
+        parameters = json.loads(request.parameters() or "{}")
+        if flags & END and parameters.get(steps.DISCARD):
+            self.streams.end(key)
+            return _response(live.NOTHING)
         try:
             if flags & START:
-                await self._begin(key, json.loads(request.parameters() or "{}"))
+                await self._begin(key, parameters)
             stream = self.streams.get(key)
             data = pb_utils.get_input_tensor_by_name(request, "AUDIO").as_numpy()[0, 0]
             update = await stream.take(data, bool(flags & END), self.models)
