@@ -15,6 +15,7 @@ import asr_loadtest.tuning.command
 import asr_server.command
 import typer
 from asr_client.commands.evaluate import evaluate
+from asr_client.commands.output import use_any_encoding
 from asr_client.commands.stream import stream
 from asr_client.commands.transcribe import transcribe
 
@@ -71,6 +72,7 @@ def _options(
 
 def main() -> None:
     """Entry point of the console command. Exit code: 0 all good, 1 something failed, 2 wrong usage."""
+    use_any_encoding()
     arguments = sys.argv[1:]
     try:
         app(arguments, prog_name="triton-asr")

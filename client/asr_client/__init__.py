@@ -17,10 +17,12 @@ from asr_client._errors import (
     MessageTooLarge,
     ModelMismatch,
     ModelNotFound,
+    ProcessForked,
     QueueFull,
     RequestInterrupted,
     ServerError,
     ServerUnavailable,
+    StreamLost,
 )
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
 from asr_client._results import Alternative, Outcome, StreamResult, Transcription, Word
@@ -43,11 +45,13 @@ __all__ = [
     "ModelMismatch",
     "ModelNotFound",
     "Outcome",
+    "ProcessForked",
     "QueueFull",
     "RequestInterrupted",
     "RetryPolicy",
     "ServerError",
     "ServerUnavailable",
+    "StreamLost",
     "StreamResult",
     "Tls",
     "Transcription",

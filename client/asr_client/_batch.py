@@ -6,6 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from asr_client._errors import InvalidOption
+from asr_client._fork import Owner
 from asr_client._results import Outcome
 
 Item = TypeVar("Item")
@@ -63,7 +64,11 @@ def in_threads(
 
     Items are taken as places become free, in the caller's thread, where `on_progress` is called too, with each outcome
     as it comes. Stopping early leaves the requests under way to themselves.
+
+    Raises:
+        ProcessForked: the process was forked meanwhile, and this is the child.
     """
+    owner = Owner()
     numbered = enumerate(items)
     in_order = _InOrder()
     running: set[Future[Outcome]] = set()
@@ -78,6 +83,7 @@ def in_threads(
                 else:
                     running.add(executor.submit(work, *entry))
                     del entry  # the next item may take long to come: do not hold this one's audio meanwhile
+            owner.check("transcribe_iter")  # a forked process has none of the threads to wait for
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for outcome in (future.result() for future in done):
                 if on_progress:

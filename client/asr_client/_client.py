@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import closing
+from contextlib import aclosing, closing
 from types import TracebackType
 from typing import Any
 
@@ -311,7 +311,7 @@ class AsyncClient(Core[AsyncTransport]):
     ) -> AsyncIterator[StreamResult]:
         """See `Client.stream`; for `async for`, and of async iterables too."""
         live, silence_s = self._live(sampling_rate, encoding, channels, options, timeout_s)
-        with closing(self._opened().open_live(live, silence_s)) as call:
+        async with aclosing(self._opened().open_live(live, silence_s)) as call:
             async for chunk in _batch.asynchronous(chunks):
                 for piece in live.add(chunk):
                     for result in live.results(await call.ask(piece)):

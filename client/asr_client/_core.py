@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from asr_client import _audio, _options, _protocol, _retry
+from asr_client import _audio, _fork, _options, _protocol, _retry
 from asr_client._address import checked_address, checked_headers
 from asr_client._audio import Audio, AudioSource, Encoding, Pieces
 from asr_client._errors import (
@@ -19,6 +19,7 @@ from asr_client._errors import (
     InvalidRequest,
     MessageTooLarge,
     ModelNotFound,
+    ProcessForked,
     ServerUnavailable,
 )
 from asr_client._live import Live
@@ -95,15 +96,13 @@ class Core(Generic[AnyTransport]):
         self._retry = retry
         # Without a deadline of the whole, what bounds the retries is their number.
         self._long_retry = dataclasses.replace(retry, max_attempts=retry.max_attempts or _LONG_ATTEMPTS)
-        self._retry_state = _retry.RetryState(retry)
-        self._can_copy = transport is None
-        self._transport: AnyTransport | None = transport
-        self._lock = threading.Lock()  # for the opening and closing of the transport
-        self._closing = threading.Event()
+        self._given_transport: AnyTransport | None = transport
+        self._begin()
+        _fork.register(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, in another process as a rule, has the same settings and connections of its own."""
-        if not self._can_copy:
+        if self._given_transport is not None:
             raise TypeError(f"{self!r} was given its transport, and cannot be pickled or copied")
         endpoint = self._endpoint
         settings: dict[str, Any] = {
@@ -117,6 +116,20 @@ class Core(Generic[AnyTransport]):
             "max_message_bytes": endpoint.max_message_bytes,
         }
         return functools.partial(type(self), endpoint.address, **settings), ()
+
+    def _begin(self) -> None:
+        """Have no connection yet, and nothing under way."""
+        self._retry_state = _retry.RetryState(self._retry)
+        self._transport: AnyTransport | None = self._given_transport
+        self._lock = threading.Lock()  # for the opening and closing of the transport
+        self._closing = threading.Event()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked process: a thread of the parent may hold a lock, and the connection is its own."""
+        was_closed = self._closing.is_set()
+        self._begin()
+        if was_closed:
+            self._closing.set()
 
     def __repr__(self) -> str:
         state = "closed" if self._closing.is_set() else "open"
@@ -179,7 +192,7 @@ class Core(Generic[AnyTransport]):
         source = audio.name or f"item {index}"
         try:
             transcription = yield from self._transcription(audio, options, timeout_s)
-        except (ClientClosed, InvalidOption):
+        except (ClientClosed, InvalidOption, ProcessForked):
             raise  # the fault of the run, not of this item
         except AsrError as error:
             return Outcome(index, source, error=_without_tracebacks(error))

@@ -7,12 +7,14 @@ AsrError
 ├── ServerUnavailable        nobody answers, or not yet (retried)
 │   ├── QueueFull            the server answers that it has too much to do (retried)
 │   └── RequestInterrupted   the server, or a model's process, ended while it had the request (retried, a few times)
+├── StreamLost               the server has forgotten a live stream, or an upload, because nothing was sent for long
 ├── DeadlineExceeded         no answer within `timeout_s`, retries included
 ├── ModelNotFound            the server has no model of this name
 ├── ModelMismatch            the model is there, but is not a speech recognition ensemble of this kit
 ├── AccessDenied             the server, or a proxy before it, wants other credentials
 ├── ServerError              the server failed, or its answer makes no sense
 ├── ClientClosed             the client was used after `close()`
+├── ProcessForked            a forked process cannot go on with what was in use at the fork
 ├── InvalidOption            an argument of the client itself (also a ValueError)
 └── InvalidManifest          a line of an evaluation manifest (also a ValueError)
 
@@ -77,6 +79,14 @@ class RequestInterrupted(ServerUnavailable):
     """
 
 
+class StreamLost(AsrError):
+    """The server has forgotten a live stream, or the upload of a long recording; what it had heard is gone.
+
+    It forgets those to which nothing was sent for a minute (ten seconds, where others wait for a place), and all when
+    the model is loaded anew.
+    """
+
+
 class DeadlineExceeded(AsrError):
     """No answer within `timeout_s`, retries included."""
 
@@ -99,6 +109,10 @@ class ServerError(AsrError):
 
 class ClientClosed(AsrError):
     """The client was used after it was closed, or closed while a request was under way."""
+
+
+class ProcessForked(AsrError):
+    """The process was forked while a call, or gRPC, was in use; neither can be used in the child then."""
 
 
 class InvalidOption(AsrError, ValueError):

@@ -11,11 +11,11 @@ ctm   NIST CTM, one word a line: file, channel, start, duration (seconds), word,
 import html
 import json
 import re
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from asr_client import _columns
 from asr_client._results import Transcription, Word
 
 Format = Literal["txt", "json", "srt", "vtt", "tsv", "ctm"]
@@ -28,7 +28,7 @@ JOINABLE_FORMATS: frozenset[Format] = frozenset(("txt", "json", "ctm"))
 DECIMALS = {"confidence": 4, "duration": 3, "start": 3, "end": 3}
 
 # What subtitle guides (BBC, Netflix) agree on, for a viewer who reads about 17 characters a second.
-LINE_CHARACTERS = 42
+LINE_COLUMNS = 42
 CUE_LINES = 2
 MIN_CUE_S = 1.0
 MAX_CUE_S = 7.0
@@ -49,6 +49,17 @@ class Cue:
     start: float  # seconds
     end: float  # seconds
     lines: tuple[str, ...]
+    text: str  # the same in one line
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A word, or a part of one that is too long for a cue: its place in the text, and when it was said."""
+
+    first: int
+    last: int  # the character after it
+    start: float  # seconds
+    end: float  # seconds
 
 
 def render(transcription: Transcription, format: Format, *, name: str = "audio") -> str:
@@ -63,58 +74,92 @@ def render(transcription: Transcription, format: Format, *, name: str = "audio")
 
 
 def cues(transcription: Transcription) -> list[Cue]:
-    """Subtitles of at most 2 lines of 42 characters and 7 s (a single longer word excepted), broken at pauses.
+    """Return subtitles of at most 2 lines of 42 columns and 7 s (a single longer word excepted), broken at pauses.
 
-    They last at least 1 s where the next one leaves the room.
+    A word, or a segment in place of words, that does not fit into 2 lines has several, which share its time by their
+    length. Subtitles last at least 1 s where the next one leaves the room. Words have spaces between them where the
+    transcript's text has some.
     """
-    words = _spoken(transcription.words)
-    if not words and transcription.text.strip():
-        words = [Word(transcription.text, 0.0, transcription.duration, transcription.confidence)]
-    groups: list[list[Word]] = []
-    for word in words:
-        if groups and _belongs(groups[-1], word):
-            groups[-1].append(word)
+    text, parts = _placed(transcription)
+    groups: list[list[_Part]] = []
+    for part in parts:
+        if groups and _belongs(text, groups[-1], part):
+            groups[-1].append(part)
         else:
-            groups.append([word])
+            groups.append([part])
     next_starts = [*(group[0].start for group in groups[1:]), float("inf")]
-    return [
-        Cue(group[0].start, _cue_end(group, next_start), _lines(group))
-        for group, next_start in zip(groups, next_starts, strict=False)  # of no groups: none
-    ]
+    found = []
+    for group, next_start in zip(groups, next_starts, strict=False):  # of no groups: none
+        said = text[group[0].first : group[-1].last]
+        lines = tuple(_columns.balanced(said, LINE_COLUMNS))
+        found.append(Cue(group[0].start, _cue_end(group, next_start), lines, said))
+    return found
 
 
-def _spoken(words: Sequence[Word]) -> list[Word]:
-    """The words that there is something to read of."""
-    return [word for word in words if word.word.strip()]
+def _placed(transcription: Transcription) -> tuple[str, list[_Part]]:
+    """The text in one line, and where in it the words are."""
+    words = transcription.words
+    if not words and transcription.text:
+        words = (Word(transcription.text, 0.0, transcription.duration, transcription.confidence),)
+    text = " ".join(_pieces(transcription.text))
+    if _letters(text) != "".join(_letters(word.word) for word in words):  # they are not the words of this text
+        text = _joined([word.word for word in words])
+    places = [place for place, character in enumerate(text) if character != " "]
+    parts: list[_Part] = []
+    done = 0
+    for word in words:
+        size = len(_letters(word.word))
+        done += size
+        if word.word.strip():
+            parts += _parts(text, _Part(places[done - size], places[done - 1] + 1, word.start, word.end))
+    return text, parts
 
 
-def _belongs(group: Sequence[Word], word: Word) -> bool:
-    if word.start - group[-1].end >= PAUSE_S or word.end - group[0].start > MAX_CUE_S:
+def _letters(text: str) -> str:
+    return "".join(_pieces(text))
+
+
+def _pieces(text: str) -> list[str]:
+    """The text between white space."""
+    return [piece for piece in _WHITE_SPACE.split(text) if piece]
+
+
+def _joined(words: Sequence[str]) -> str:
+    """The words as one line, with spaces where their scripts have them."""
+    text = ""
+    for word in (" ".join(_pieces(word)) for word in words):
+        text += word if _columns.are_written_together(text, word) else f" {word}"
+    return text.strip()
+
+
+def _parts(text: str, whole: _Part) -> list[_Part]:
+    """The word in parts that fit into a cue."""
+    lines = _columns.balanced(text[whole.first : whole.last], LINE_COLUMNS)
+    if len(lines) <= CUE_LINES:
+        return [whole]
+    column_s = (whole.end - whole.start) / max(1, sum(map(_columns.width, lines)))
+    parts: list[_Part] = []
+    first, start = whole.first, whole.start
+    for begin in range(0, len(lines), CUE_LINES):
+        own = lines[begin : begin + CUE_LINES]
+        last = first
+        for line in own:
+            last = text.index(line, last) + len(line)
+        end = start + column_s * sum(map(_columns.width, own))
+        parts.append(_Part(text.index(own[0], first), last, start, end))
+        first, start = last, end
+    return parts
+
+
+def _belongs(text: str, group: Sequence[_Part], part: _Part) -> bool:
+    if part.start - group[-1].end >= PAUSE_S or part.end - group[0].start > MAX_CUE_S:
         return False
-    return len(_wrap(_text([*group, word]), LINE_CHARACTERS)) <= CUE_LINES
+    return len(_columns.wrap(text[group[0].first : part.last], LINE_COLUMNS)) <= CUE_LINES
 
 
-def _cue_end(group: Sequence[Word], next_start: float) -> float:
+def _cue_end(group: Sequence[_Part], next_start: float) -> float:
     """The end of the last word, later if the cue would be too short to read, earlier if the next one begins."""
     return max(group[0].start, min(max(group[-1].end, group[0].start + MIN_CUE_S), next_start))
-
-
-def _lines(group: Sequence[Word]) -> tuple[str, ...]:
-    """The narrowest lines of the least number: two of about the same length are easier to read."""
-    text = _text(group)
-    number = len(_wrap(text, LINE_CHARACTERS))
-    for width in range(max(1, len(text) // max(1, number)), LINE_CHARACTERS):
-        if len(lines := _wrap(text, width)) <= number and max(map(len, lines), default=0) <= width:
-            return tuple(lines)
-    return tuple(_wrap(text, LINE_CHARACTERS))
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-
-
-def _text(words: Sequence[Word]) -> str:
-    return _WHITE_SPACE.sub(" ", " ".join(word.word for word in words)).strip(" ")
 
 
 def _txt(transcription: Transcription, name: str) -> str:
@@ -159,7 +204,7 @@ def _vtt(transcription: Transcription, name: str) -> str:
 
 def _tsv(transcription: Transcription, name: str) -> str:
     return "start\tend\ttext\n" + "".join(
-        f"{_milliseconds(cue.start)}\t{_milliseconds(cue.end)}\t{' '.join(cue.lines)}\n" for cue in cues(transcription)
+        f"{_milliseconds(cue.start)}\t{_milliseconds(cue.end)}\t{cue.text}\n" for cue in cues(transcription)
     )
 
 
@@ -169,7 +214,8 @@ def _ctm(transcription: Transcription, name: str) -> str:
     return "".join(
         f"{file} 1 {word.start:.3f} {max(0.0, word.end - word.start):.3f} {'_'.join(word.word.split())} "
         f"{word.confidence:.3f}\n"
-        for word in _spoken(transcription.words)
+        for word in transcription.words
+        if word.word.strip()
     )
 
 

@@ -8,13 +8,28 @@ from typing import cast
 import numpy as np
 
 from asr_client._live import Live
-from asr_client._protocol import INPUTS, OUTPUTS, Answer, DescribeModel, Infer, ModelDescription, Operation, Tensors
+from asr_client._protocol import (
+    INPUTS,
+    OUTPUTS,
+    Answer,
+    DescribeModel,
+    Infer,
+    InferLong,
+    ModelDescription,
+    ModelReady,
+    Operation,
+    ServerReady,
+    Tensors,
+)
 from asr_client._results import Transcription
 from asr_client._transports.base import AsyncLiveCall, LiveCall, no_streams
 
 
 class MockTransport:
     """Answers every request by calling `handler`, which returns a Transcription or raises an AsrError.
+
+    A recording that is too long for one message, or for which the handler raises `InvalidRequest("audio is too long")`,
+    comes to the handler as a whole, for the model NAME_long; what it returns is the only segment.
 
     Serves `Client(transport=…)` and, wrapped by `asynchronous()`, `AsyncClient(transport=…)`. The server and its model
     are always ready.
@@ -29,10 +44,18 @@ class MockTransport:
         match operation:
             case Infer():
                 return cast("Answer", _tensors(self._handler(operation)))
+            case InferLong(model, version, pieces, parameters, outputs, _, on_answer):
+                with pieces.open() as file:
+                    whole = Infer(model, version, file.read(), parameters, outputs)
+                tensors = _tensors(self._handler(whole))
+                on_answer(tensors)
+                return cast("Answer", (tensors,))
             case DescribeModel():
                 return cast("Answer", ModelDescription(INPUTS, OUTPUTS))
-            case _:
+            case ServerReady() | ModelReady():
                 return cast("Answer", True)
+            case _:
+                raise TypeError(f"unknown operation {operation!r}")
 
     def open_live(self, live: Live, silence_s: float | None) -> LiveCall:
         """Refused."""

@@ -3,9 +3,12 @@
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 # SentencePiece writes a word's beginning into its first piece.
 WORD_START = "▁"
@@ -66,7 +69,7 @@ class Labels:
                 text = text.replace(found, written)
         return text
 
-    def seconds(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    def seconds(self, frames: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Where the edges before `frames` lie in the recording: frames are centred on what they hear."""
         first = (self.receptive_field_samples - self.stride_samples) / 2
         return (frames * self.stride_samples + first) / self.sampling_rate

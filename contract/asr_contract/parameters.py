@@ -16,6 +16,9 @@ Decoder = Literal["greedy", "beam"]
 Encoding = Literal["file", "pcm_s16le", "pcm_f32le"]
 Model = Literal["ctc", "whisper"]
 
+# With the last piece of a sequence: its caller has given up, and all of it is to be forgotten.
+DISCARD = "discard"
+
 MIN_SAMPLING_RATE = 4_000  # Hz
 MAX_SAMPLING_RATE = 384_000  # Hz
 MAX_CHANNELS = 64

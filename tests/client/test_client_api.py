@@ -15,12 +15,14 @@ from asr_client import (
     DecodeOptions,
     InvalidAudio,
     InvalidOption,
+    InvalidRequest,
     MessageTooLarge,
     RetryPolicy,
     Tls,
     Transcription,
     _errors,
 )
+from asr_client._protocol import Infer, Operation
 from asr_client.testing import MockTransport
 
 
@@ -47,11 +49,13 @@ def test_exported_names() -> None:
         "ModelMismatch",
         "ModelNotFound",
         "Outcome",
+        "ProcessForked",
         "QueueFull",
         "RequestInterrupted",
         "RetryPolicy",
         "ServerError",
         "ServerUnavailable",
+        "StreamLost",
         "StreamResult",
         "Tls",
         "Transcription",
@@ -168,3 +172,25 @@ def test_mock_transport_serves_tests_without_a_server() -> None:
         assert client.server_ready()
         assert client.model_ready()
         client.check_model()
+
+
+def test_mock_transport_takes_long_recordings() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def handler(request: Infer) -> Transcription:
+        asked.append((request.model, len(request.audio)))
+        if request.model == "asr" and len(request.audio) > 100:
+            raise InvalidRequest("audio is too long: 90 s or more; this model takes up to 40 s")
+        return Transcription("hi", 0.5, 2.0)
+
+    segments: list[Transcription] = []
+    with Client(transport=MockTransport(handler), max_message_bytes=10_000) as client:
+        assert client.transcribe(bytes(200), on_segment=segments.append).text == "hi"  # too long for the model
+        assert client.transcribe(bytes(20_000)).text == "hi"  # too large for a message
+    assert asked == [("asr", 200), ("asr_long", 200), ("asr_long", 20_000)]
+    assert [segment.text for segment in segments] == ["hi"]
+
+
+def test_mock_transport_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(TypeError, match="unknown operation"):
+        MockTransport(lambda request: Transcription("hi", 0.5, 2.0)).send(Operation(), None)

@@ -111,7 +111,7 @@ def test_output_folder_gets_a_file_each(run: Run, server: list[str], folder: Pat
 
 def test_output_folder_that_cannot_be(run: Run, server: list[str], folder: Path) -> None:
     result = run("transcribe", *server, "-o", "a.wav/out", "b.wav")
-    assert (result.code, result.err) == (1, "triton-asr: error: cannot write a.wav/out/b.txt: Not a directory\n")
+    assert (result.code, result.err) == (1, "triton-asr: error: cannot make the folder a.wav/out: Not a directory\n")
 
 
 def test_output_folder_that_is_a_file(run: Run, folder: Path) -> None:

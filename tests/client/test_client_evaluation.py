@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from asr_client import InvalidManifest, manifest
+from asr_client import InvalidManifest, _columns, manifest
 from asr_client.commands.report import Item, Report, percent
 from asr_contract.word_errors import Score, total
 
@@ -56,6 +56,12 @@ def test_table_has_a_row_for_each_file_and_wraps_long_transcripts() -> None:
     assert "no such file" in lines[5]
     assert len(lines) > 2 + 5
     assert max(map(len, lines)) <= 60
+
+
+def test_table_is_straight_where_characters_take_two_columns() -> None:
+    lines = Report([Item("六.wav", "x", "们她" * 30, Score(1, 1, 9, 1))], 1).table(60)
+    assert lines[2].split()[:2] == ["六.wav", "们她" * 10 + "们"]
+    assert max(map(_columns.width, lines)) == 60
 
 
 def test_json_has_figures_and_items() -> None:

@@ -1,19 +1,25 @@
 """Recordings that the model does not take at once: in pieces to the model beside it, over gRPC."""
 
+import asyncio
 import io
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from asr_client import (
+    AsyncClient,
     Audio,
     Client,
+    ClientClosed,
     DeadlineExceeded,
     DecodeOptions,
     InvalidRequest,
     MessageTooLarge,
     RetryPolicy,
     ServerError,
+    StreamLost,
     Transcription,
     Word,
 )
@@ -136,8 +142,6 @@ def test_a_busy_server_is_asked_again(triton: TritonDouble, call: Caller) -> Non
 
 
 def test_the_deadline_is_for_silence(triton: TritonDouble, call: Caller) -> None:
-    import time
-
     def slow(seen: Seen) -> Iterator[Transcription]:
         for segment in SEGMENTS:
             time.sleep(0.3)
@@ -147,6 +151,53 @@ def test_the_deadline_is_for_silence(triton: TritonDouble, call: Caller) -> None
     assert call(triton.url, "grpc", "transcribe", b"RIFF", timeout_s=0.6).text == "one two three"
     with pytest.raises(DeadlineExceeded, match=r"0\.1 s"):
         call(triton.url, "grpc", "transcribe", b"RIFF", timeout_s=0.1)
+
+
+def test_an_upload_that_is_cancelled_is_given_up(triton: TritonDouble, tmp_path: Path) -> None:
+    file = tmp_path / "long.wav"
+    file.write_bytes(bytes(20 * PIECE))
+
+    async def ask() -> None:
+        async with AsyncClient(triton.url, max_message_bytes=20_000) as client:
+            task = asyncio.create_task(client.transcribe(file))
+            while len(triton.pieces) < 3:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(ask())
+    assert triton.discarded == ["asr_long"]
+    assert not triton.seen  # nothing was transcribed
+
+
+def test_an_upload_of_a_client_that_is_closed_is_given_up(triton: TritonDouble, tmp_path: Path) -> None:
+    file = tmp_path / "long.wav"
+    file.write_bytes(bytes(20 * PIECE))
+    client = Client(triton.url, max_message_bytes=20_000)
+    with ThreadPoolExecutor(1) as thread:
+        upload = thread.submit(client.transcribe, file)
+        while len(triton.pieces) < 3:
+            time.sleep(0.01)
+        client.close()
+        with pytest.raises(ClientClosed):
+            upload.result(timeout=15)
+    assert triton.discarded == ["asr_long"]
+
+
+def test_a_recording_that_was_sent_is_not_given_up(triton: TritonDouble, call: Caller) -> None:
+    call(triton.url, "grpc", "transcribe", b"RIFF")
+    assert triton.discarded == []
+
+
+def test_an_upload_that_the_server_has_forgotten(triton: TritonDouble, call: Caller) -> None:
+    def forget(seen: Seen) -> Iterator[Transcription]:
+        raise Refusal("", "inference request for sequence 7 to model 'asr_long' must specify the START flag")
+        yield
+
+    triton.long_model = forget
+    with pytest.raises(StreamLost, match="has forgotten this stream"):
+        call(triton.url, "grpc", "transcribe", b"RIFF")
 
 
 def test_options_travel(triton: TritonDouble, call: Caller) -> None:

@@ -1,6 +1,11 @@
 """Live streams: chunks of any size in, what is being said out."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -8,12 +13,15 @@ import pytest
 from asr_client import (
     AsyncClient,
     Client,
+    ClientClosed,
     DeadlineExceeded,
     DecodeOptions,
     InvalidAudio,
     InvalidOption,
     InvalidRequest,
     ModelNotFound,
+    QueueFull,
+    StreamLost,
     StreamResult,
 )
 from client_caller import Caller
@@ -37,15 +45,13 @@ def two_words(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
     return {"PARTIAL": "" if is_last else text, "STABLE": 3 if number else 0, "FINALS": finals, "DURATION": number / 2}
 
 
-def stream(triton: TritonDouble, call: Caller, chunks: list[Any], **named: Any) -> list[StreamResult]:
+def stream(triton: TritonDouble, call: Caller, chunks: Iterable[Any], **named: Any) -> list[StreamResult]:
     """All results, by either client."""
     client = named.pop("client", {})
     named = {"sampling_rate": RATE, **named}
     if not call.is_async:
         with Client(triton.url, **client) as opened:
             return list(opened.stream(iter(chunks), **named))
-
-    import asyncio
 
     async def slowly() -> AsyncIterator[Any]:
         for chunk in chunks:
@@ -125,9 +131,155 @@ def test_http_has_no_streams(call: Caller) -> None:
         stream(triton, call, [bytes(RATE)], client={"protocol": "http"})
 
 
-def test_a_server_that_says_nothing(triton: TritonDouble, call: Caller) -> None:
-    import time
+def broken_off(triton: TritonDouble, call: Caller, chunks: Iterator[bytes]) -> str:
+    """The text of the first result, after which the caller loses interest."""
+    if not call.is_async:
+        with Client(triton.url) as opened:
+            for result in opened.stream(chunks, sampling_rate=RATE):
+                text = result.text
+                break
+            assert triton.discarded == ["asr_stream"]  # at once, and not only when the client is closed
+            return text
 
+    async def ask() -> str:
+        async with AsyncClient(triton.url) as opened:
+            async for result in opened.stream(chunks, sampling_rate=RATE):
+                text = result.text
+                break
+            while not triton.discarded:  # the event loop closes generators that nobody holds
+                await asyncio.sleep(0.01)
+            return text
+
+    return asyncio.run(ask())
+
+
+def test_a_stream_that_is_not_read_to_its_end_is_given_up(triton: TritonDouble, call: Caller) -> None:
+    assert broken_off(triton, call, itertools.repeat(bytes(RATE))) == "one"
+    assert triton.discarded == ["asr_stream"]
+
+
+def test_a_stream_whose_source_breaks_is_given_up(triton: TritonDouble, call: Caller) -> None:
+    def source() -> Iterator[bytes]:
+        yield bytes(RATE)
+        raise ConnectionError("the microphone is gone")
+
+    with pytest.raises(ConnectionError, match="the microphone is gone"):
+        stream(triton, call, source())
+    assert triton.discarded == ["asr_stream"]
+
+
+def test_a_stream_that_is_refused_is_given_up(triton: TritonDouble, call: Caller) -> None:
+    """Triton itself keeps the place of a sequence that was refused."""
+
+    def refuse(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
+        raise Refusal("", "UNAVAILABLE: Exceeds maximum queue size: 64 live streams are under way")
+
+    triton.live_model = refuse
+    with pytest.raises(QueueFull):
+        stream(triton, call, [bytes(RATE)])
+    assert triton.discarded == ["asr_stream"]
+
+
+def test_a_stream_that_ended_is_not_given_up(triton: TritonDouble, call: Caller) -> None:
+    stream(triton, call, [bytes(RATE)])
+    stream(triton, call, [])
+    assert triton.discarded == []
+
+
+def test_closing_the_client_gives_its_streams_up(triton: TritonDouble, call: Caller) -> None:
+    if not call.is_async:
+        with Client(triton.url) as opened:
+            results = opened.stream(itertools.repeat(bytes(RATE)), sampling_rate=RATE)
+            next(results)
+        assert triton.discarded == ["asr_stream"]
+        with pytest.raises(ClientClosed):
+            next(results)
+        return
+
+    async def ask() -> None:
+        async with AsyncClient(triton.url) as opened:
+            results = opened.stream(itertools.repeat(bytes(RATE)), sampling_rate=RATE)
+            await anext(results)
+        assert triton.discarded == ["asr_stream"]
+        with pytest.raises(ClientClosed):
+            await anext(results)
+
+    asyncio.run(ask())
+
+
+def test_closing_the_client_wakes_who_waits_for_a_result(triton: TritonDouble) -> None:
+    finish = threading.Event()
+
+    def hang(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
+        finish.wait(20)
+        return two_words(piece, number, is_last)
+
+    triton.live_model = hang
+    client = Client(triton.url, timeout_s=0.5)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(lambda: list(client.stream([bytes(RATE)], sampling_rate=RATE, timeout_s=30)))
+        time.sleep(0.2)
+        closing = threading.Thread(target=client.close)
+        closing.start()
+        with pytest.raises(ClientClosed):
+            waiting.result(timeout=15)
+        finish.set()
+        closing.join()
+
+
+def test_a_cancelled_task_gives_its_stream_up(triton: TritonDouble) -> None:
+    """Even in the middle of an answer."""
+    arrived = threading.Event()
+
+    def slow(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
+        arrived.set()
+        time.sleep(0.5)
+        return two_words(piece, number, is_last)
+
+    triton.live_model = slow
+
+    async def ask() -> None:
+        async with AsyncClient(triton.url) as opened:
+
+            async def listen() -> None:
+                async for _ in opened.stream(itertools.repeat(bytes(RATE)), sampling_rate=RATE):
+                    pass
+
+            task = asyncio.create_task(listen())
+            await asyncio.to_thread(arrived.wait, 20)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert triton.discarded == ["asr_stream"]
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "inference request for sequence 7 to model 'asr_stream' must specify the START flag on the first request of "
+        "the sequence",
+        "INVALID_ARGUMENT: a piece of a stream that was not begun here, or not continued for 60 s: begin again, with "
+        "the start of a sequence",
+    ],
+)
+def test_a_stream_that_the_server_has_forgotten(triton: TritonDouble, call: Caller, message: str) -> None:
+    def forget(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
+        if number:
+            raise Refusal("", message)
+        return two_words(piece, number, is_last)
+
+    triton.live_model = forget
+    with pytest.raises(StreamLost) as caught:
+        stream(triton, call, [bytes(RATE)] * 3)
+    assert "has forgotten this stream" in str(caught.value)
+    assert "Nothing was sent for 0 s: begin a new stream, and send silence while nobody speaks" in str(caught.value)
+    assert "START" not in str(caught.value)
+    assert message.removeprefix("INVALID_ARGUMENT: ") in str(caught.value.__cause__)
+
+
+def test_a_server_that_says_nothing(triton: TritonDouble, call: Caller) -> None:
     def slow(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
         time.sleep(1)
         return two_words(piece, number, is_last)

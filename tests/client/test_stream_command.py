@@ -61,6 +61,16 @@ def test_a_terminal_is_redrawn(run: Run, server: list[str], recording: Path, mon
     assert out == "\r\033[Kone\r\033[Kone tw\r\033[Kone two\n"
 
 
+def test_what_is_shown_stays_in_one_line(
+    run: Run, server: list[str], recording: Path, monkeypatch: pytest.MonkeyPatch, grpc_triton: TritonDouble
+) -> None:
+    """Two columns for a character: more would wrap, and the line above would never be cleared."""
+    grpc_triton.live_model = lambda *piece: {"PARTIAL": "六她们" * 10, "STABLE": 0, "FINALS": [], "DURATION": 1.0}
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "21")
+    assert run("stream", *server, recording).out == "\r\033[K们" + "六她们" * 3
+
+
 def test_other_files_are_decoded_here(run: Run, server: list[str], tmp_path: Path, grpc_triton: Any) -> None:
     path = tmp_path / "speech.flac"
     soundfile.write(path, np.full(8000, 0.5), 8000)

@@ -73,6 +73,7 @@ class TritonDouble:
     long_model: Callable[[Seen], Iterator[Transcription]] | None = None  # None: there is no asr_long
     live_model: Callable[[bytes, int, bool], dict[str, Any]] | None = None  # None: there is no asr_stream
     live_pieces: list[bytes] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)  # models of sequences that were given up
     pieces: list[int] = field(default_factory=list)  # sizes of those that long recordings came in
 
     def answer(self, seen: Seen) -> dict[str, tuple[str, bytes]]:
@@ -190,6 +191,10 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         double, audio = self._double, b""
         for number, request in enumerate(requests):
             seen = _seen(request, context)
+            if seen.parameters.get("discard"):
+                double.discarded.append(seen.model)
+                yield _in_stream(_response(request, {}), is_final=True)
+                continue
             if seen.model == "asr_stream":
                 yield self._live(request, seen, number)
                 continue
@@ -222,7 +227,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
             "FINALS": ("BYTES", _bytes_tensor(json.dumps(heard["FINALS"]).encode())),
             "DURATION": ("FP32", np.float32(heard["DURATION"]).tobytes()),
         }
-        return service_pb2.ModelStreamInferResponse(infer_response=_response(request, tensors))
+        return _in_stream(_response(request, tensors), is_final=True)
 
 
 def _seen(request, context):

@@ -1,20 +1,23 @@
 """Live streams through a real Triton."""
 
 import asyncio
+import itertools
 import queue
+from collections.abc import Iterator
 from typing import Any
 
 import jiwer
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
-from asr_client import AsyncClient, Client, DecodeOptions, InvalidRequest, StreamResult
+from asr_client import AsyncClient, Client, DecodeOptions, InvalidRequest, RetryPolicy, StreamLost, StreamResult
 from asr_server import TritonServer
 
 from tests.e2e.test_long_recordings import RATE, sentences  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 PAUSE_S = 1.2
+MOST = 64  # live streams that the server takes
 
 
 @pytest.fixture(scope="module")
@@ -165,11 +168,83 @@ def test_sequences_out_of_order_harm_nobody(server: TritonServer, client: Client
     assert finals(list(client.stream(pieces(speech[: 4 * RATE], 0.1), sampling_rate=RATE)))
 
 
+def test_streams_closed_early_leave_their_places(server: TritonServer, speech: np.ndarray) -> None:
+    with Client(server.grpc_url, timeout_s=60) as client:
+        for _ in range(MOST + 6):
+            results = client.stream(pieces(speech[: 4 * RATE], 0.5), sampling_rate=RATE)
+            assert next(results).text
+            results.close()
+        assert finals(list(client.stream(pieces(speech[: 4 * RATE], 0.5), sampling_rate=RATE)))
+
+
+def test_cancelled_streams_leave_their_places(server: TritonServer, client: Client, speech: np.ndarray) -> None:
+    async def cancel_them() -> list[bool]:
+        async with AsyncClient(server.grpc_url, timeout_s=60) as asking:
+
+            async def listen() -> None:
+                async for _ in asking.stream(itertools.cycle(pieces(speech, 0.3)), sampling_rate=RATE):
+                    pass
+
+            tasks = [asyncio.create_task(listen()) for _ in range(MOST)]
+            await asyncio.sleep(3)
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            return [isinstance(end, asyncio.CancelledError) for end in ended]
+
+    assert asyncio.run(cancel_them()) == [True] * MOST
+    for _ in range(MOST):
+        list(client.stream([bytes(3200)], sampling_rate=RATE))
+
+
+def test_cancelled_uploads_leave_their_places(server: TritonServer, client: Client, speech: np.ndarray) -> None:
+    """The server takes sixteen long recordings at a time."""
+    long_one = np.concatenate([speech] * 4)
+
+    async def cancel_them() -> None:
+        async with AsyncClient(server.grpc_url, timeout_s=60, max_message_bytes=20_000) as asking:
+            tasks = [asyncio.create_task(asking.transcribe(long_one, sampling_rate=RATE)) for _ in range(20)]
+            await asyncio.sleep(0.5)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(cancel_them())
+    with Client(server.grpc_url, retry=RetryPolicy(max_attempts=1), timeout_s=60) as hasty:
+        assert hasty.transcribe(long_one, sampling_rate=RATE).text
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_stream_that_triton_has_forgotten(
+    server: TritonServer, client: Client, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch, is_async: bool
+) -> None:
+    """As after a minute in which nothing was sent; here somebody else ends the sequence."""
+    sequence = 6001 + is_async
+    monkeypatch.setattr("secrets.randbelow", lambda below: sequence - 1)
+
+    def chunks() -> Iterator[np.ndarray]:
+        yield speech[:RATE]
+        raw = Raw(server.grpc_url)
+        raw.send(sequence, b"", end=True)
+        raw.close()
+        yield speech[:RATE]
+
+    async def listen() -> None:
+        async with AsyncClient(server.grpc_url) as asking:
+            async for _ in asking.stream(chunks(), sampling_rate=RATE):
+                pass
+
+    with pytest.raises(StreamLost, match=r"has forgotten this stream: .* Nothing was sent for \d s") as caught:
+        asyncio.run(listen()) if is_async else list(client.stream(chunks(), sampling_rate=RATE))
+    assert "must specify the START flag" in str(caught.value.__cause__)
+    assert "START" not in str(caught.value)
+
+
 def test_abandoned_streams_do_no_harm(server: TritonServer, client: Client, speech: np.ndarray) -> None:
     raw = Raw(server.grpc_url)
     refused = 0
     for number in range(500):
         refused += "UNAVAILABLE" in raw.send(5000 + number, bytes(3200), start=True)
     raw.close()
-    assert refused >= 500 - 2 * 64  # the server keeps as many as it takes, until one has been idle for ten seconds
+    assert refused >= 500 - 2 * MOST  # the server keeps as many as it takes, until one has been idle for ten seconds
     assert client.transcribe(speech[: 3 * RATE], sampling_rate=RATE).text

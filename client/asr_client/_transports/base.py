@@ -33,7 +33,7 @@ class LiveCall(Protocol):
         """What is known with this piece; raises AsrError only."""
 
     def close(self) -> None:
-        """End it."""
+        """End it; the server forgets what was not ended by a last piece."""
 
 
 class AsyncLiveCall(Protocol):
@@ -42,8 +42,8 @@ class AsyncLiveCall(Protocol):
     async def ask(self, piece: Piece) -> Tensors:
         """What is known with this piece; raises AsrError only."""
 
-    def close(self) -> None:
-        """End it."""
+    async def aclose(self) -> None:
+        """End it; the server forgets what was not ended by a last piece."""
 
 
 class Transport(Protocol):

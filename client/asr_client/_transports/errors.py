@@ -55,8 +55,11 @@ _ERROR_OF_WORDS: tuple[tuple[re.Pattern[str], type[_errors.AsrError]], ...] = (
     # While it starts or stops; the code is NOT_FOUND then.
     (re.compile(r"has no available versions", re.IGNORECASE), _errors.ServerUnavailable),
     (re.compile(r"stub process .* is not healthy", re.IGNORECASE), _errors.RequestInterrupted),
+    # Triton's words, and those of the kit's models.
+    (re.compile(r"must specify the START flag|that was not begun here"), _errors.StreamLost),
     (re.compile(r"message larger than max|too large|exceeds the maximum", re.IGNORECASE), _errors.MessageTooLarge),
 )
+_REFUSALS = (_errors.ModelNotFound, _errors.StreamLost)
 # A connection that ended after the request was sent, in the words of gRPC and of the system.
 _BROKEN = re.compile(
     r"socket closed|connection reset|broken pipe|recvmsg|stream removed|goaway|rst_stream|endpoint closing"
@@ -118,8 +121,8 @@ def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_tim
     code = _CODE_OF_HTTP_STATUS.get(int(status), "INTERNAL") if status.isdigit() else status.rpartition(".")[2]
     kind = _ERROR_OF_CODE.get(code, _errors.ServerError)
     for words, better in _ERROR_OF_WORDS:
-        # What the server refuses by INVALID_ARGUMENT is about the recording, whatever its words.
-        if words.search(whole) and (code != "INVALID_ARGUMENT" or better is _errors.ModelNotFound):
+        # What else the server refuses by INVALID_ARGUMENT is about the recording, whatever its words.
+        if words.search(whole) and (code != "INVALID_ARGUMENT" or better in _REFUSALS):
             kind = better
             break
     if status == "413" or kind is _errors.MessageTooLarge:
@@ -128,6 +131,11 @@ def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_tim
         return kind(message)
     if kind is _errors.DeadlineExceeded:
         return kind(f"no answer from the {endpoint} {in_time}: {message}")
+    if kind is _errors.StreamLost:
+        return kind(
+            f"the {endpoint} has forgotten this stream: it forgets those to which nothing is sent for a minute (ten "
+            "seconds, where others wait for a place), and all when the model is loaded anew"
+        )
     if kind is _errors.ModelNotFound:
         return kind(f"the {endpoint} has no such model: {message}")
     if kind is _errors.ServerUnavailable and _OTHER_PROTOCOL[endpoint.protocol].search(message):

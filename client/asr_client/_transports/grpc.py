@@ -1,20 +1,27 @@
 """gRPC, by tritonclient's clients: the sync one is safe to share between threads, the async one lives in one loop."""
 
 import asyncio
+import os
 import threading
-from contextlib import closing
-from typing import Any, cast
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing, contextmanager
+from typing import Any, ClassVar, cast
 
 import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_grpc_aio
 
+from asr_client import _fork
 from asr_client._address import proxy_arguments
+from asr_client._errors import ProcessForked
 from asr_client._live import Live
 from asr_client._protocol import Answer, InferLong, Operation, Tensors
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
 from asr_client._transports.grpc_streams import AsyncGrpcStream, AsyncLiveCall, GrpcStream, LiveCall
 from asr_client._transports.triton import Calls
+
+_OFF = frozenset(("0", "false", "f", "no", "n"))  # in gRPC's environment variables
 
 
 def _client(client_class: Any, endpoint: Endpoint) -> Any:
@@ -38,14 +45,49 @@ def _client(client_class: Any, endpoint: Endpoint) -> Any:
     )
 
 
-class GrpcTransport:
+class _Connection:
+    """What a process that is forked must know of an open connection.
+
+    gRPC does its work in threads, which a forked process lacks. It begins anew there, if no thread was in a call at the
+    fork (with its asyncio client, one always is). Otherwise no call, not even by a new connection, ever ends: deadlines
+    are not kept, and some crash the process.
+    """
+
+    _is_broken: ClassVar[bool] = False  # in this process
+
+    def __init__(self) -> None:
+        if self._is_broken:
+            raise ProcessForked(
+                "this process was forked (by multiprocessing, gunicorn, Airflow …) while gRPC was in use, and gRPC "
+                "does not work then: before it, close each AsyncClient and let the requests of each Client end; or "
+                "start processes by 'spawn' or 'forkserver', or use protocol='http'"
+            )
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """Leave the connection to the parent, and note what became of gRPC."""
+        if self._in_use() or os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in _OFF:
+            _Connection._is_broken = True
+        _fork.keep_forever(self)
+
+    def _in_use(self) -> bool:
+        """Whether a thread may be in a call."""
+        return True
+
+    def _closed(self) -> None:
+        _fork.forget(self)
+
+
+class GrpcTransport(_Connection):
     """One HTTP/2 connection, shared by all threads."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__()
         self._endpoint = endpoint
         self._calls = Calls(triton_grpc, endpoint)
         self._lock = threading.Lock()
         self._streams: set[GrpcStream] = set()
+        self._calls_under_way = 0
         with our_errors(endpoint):
             self._client = _client(triton_grpc.InferenceServerClient, endpoint)
 
@@ -53,10 +95,23 @@ class GrpcTransport:
         """One attempt; gRPC itself keeps the deadline."""
         if isinstance(operation, InferLong):
             return cast("Answer", self._send_long(operation))
-        with our_errors(self._endpoint, timeout_s):
+        with our_errors(self._endpoint, timeout_s), self._call_under_way():
             call = self._calls.call(operation, timeout_s)
             result = getattr(self._client, call.method)(**call.arguments)
             return self._calls.answer(operation, result)
+
+    @contextmanager
+    def _call_under_way(self) -> Iterator[None]:
+        with self._lock:
+            self._calls_under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls_under_way -= 1
+
+    def _in_use(self) -> bool:
+        return bool(self._calls_under_way or self._streams)
 
     def _send_long(self, operation: InferLong) -> tuple[Tensors, ...]:
         upload = self._calls.upload(operation)
@@ -70,7 +125,7 @@ class GrpcTransport:
     def open_stream(self, silence_s: float | None) -> GrpcStream:
         """A stream of requests, on a connection of its own."""
         client = _client(triton_grpc.InferenceServerClient, self._endpoint)
-        stream = GrpcStream(client, self._endpoint, self._calls.headers, silence_s, self._forget)
+        stream = GrpcStream(client, self._endpoint, self._calls, silence_s, self._forget)
         with self._lock:
             self._streams.add(stream)
         return stream
@@ -87,17 +142,21 @@ class GrpcTransport:
         """Close the channel; requests under way are cancelled."""
         with self._lock:
             streams = list(self._streams)
-        for stream in streams:
-            stream.cancel()
+        if streams:
+            with ThreadPoolExecutor(len(streams)) as threads:  # together: each may wait for the server a moment
+                list(threads.map(GrpcStream.close, streams))
         self._client.close()
+        self._closed()
 
 
-class AsyncGrpcTransport:
+class AsyncGrpcTransport(_Connection):
     """One HTTP/2 connection in the running event loop."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__()
         self._endpoint = endpoint
         self._calls = Calls(triton_grpc, endpoint)
+        self._streams: set[AsyncGrpcStream] = set()
         with our_errors(endpoint):
             self._client = _client(triton_grpc_aio.InferenceServerClient, endpoint)
 
@@ -113,7 +172,7 @@ class AsyncGrpcTransport:
     async def _send_long(self, operation: InferLong) -> tuple[Tensors, ...]:
         upload = self._calls.upload(operation)
         requests = upload.requests()
-        with closing(self.open_stream(operation.silence_s)) as stream:
+        async with aclosing(self.open_stream(operation.silence_s)) as stream:
             while (arguments := await asyncio.to_thread(next, requests, None)) is not None:
                 stream.send(arguments)
                 while not upload.take(await stream.receive()):
@@ -122,7 +181,9 @@ class AsyncGrpcTransport:
 
     def open_stream(self, silence_s: float | None) -> AsyncGrpcStream:
         """A stream of requests."""
-        return AsyncGrpcStream(self._client, self._endpoint, self._calls.headers, silence_s)
+        stream = AsyncGrpcStream(self._client, self._endpoint, self._calls, silence_s, self._streams.discard)
+        self._streams.add(stream)
+        return stream
 
     def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
         """A live stream."""
@@ -130,4 +191,6 @@ class AsyncGrpcTransport:
 
     async def aclose(self) -> None:
         """Close the channel; requests under way are cancelled."""
+        await asyncio.gather(*(stream.aclose() for stream in [*self._streams]))
         await self._client.close()
+        self._closed()

@@ -17,6 +17,7 @@ from typing import Any
 import tritonclient.http as triton_http
 import tritonclient.http.aio as triton_http_aio
 
+from asr_client import _fork
 from asr_client._errors import ClientClosed
 from asr_client._live import Live
 from asr_client._options import Tls
@@ -55,12 +56,18 @@ class AsyncHttpTransport:
                 conn_limit=0,  # the caller bounds concurrency; a limit here would make requests wait unseen
                 conn_timeout=None,  # `send` keeps the deadline of each request
             )
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent."""
+        _fork.keep_forever(self)
 
     async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """One attempt."""
         with our_errors(self._endpoint, timeout_s):
             call = self._calls.call(operation, timeout_s)
-            result = await asyncio.wait_for(getattr(self._client, call.method)(**call.arguments), timeout_s)
+            async with asyncio.timeout(timeout_s):  # Python 3.11's wait_for swallows cancellations
+                result = await getattr(self._client, call.method)(**call.arguments)
             return self._calls.answer(operation, result)
 
     def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
@@ -88,6 +95,12 @@ class HttpTransport:
             raise
         # Also run when the transport is forgotten, and at the interpreter's exit.
         self._shut_down = weakref.finalize(self, _stop, self._loop, thread, self._transport)
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """Leave loop and connections to the parent: no thread of this process would ever stop the one here."""
+        self._shut_down.detach()
+        _fork.keep_forever(self)
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """One attempt."""

@@ -28,6 +28,7 @@ from asr_client._protocol import (
 from asr_client._transports.base import Endpoint
 
 PIECE_BYTES = 2**20
+DISCARD = "discard"  # request parameter with the end of a sequence: forget all of it
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,17 @@ class Calls:
             "parameters": live.parameters,
         }
 
+    def discard(self, last: Mapping[str, Any]) -> dict[str, Any]:
+        """The request that has the server forget the sequence of the last one."""
+        return {
+            "model_name": last["model_name"],
+            "inputs": [self._audio_input(b"")],
+            "sequence_id": last["sequence_id"],
+            "sequence_start": False,
+            "sequence_end": True,
+            "parameters": {DISCARD: True},
+        }
+
     def _audio_input(self, data: bytes) -> Any:
         import numpy as np
 
@@ -143,12 +155,17 @@ class Upload:
     def take(self, result: Any) -> bool:
         """Note what the server says; whether that was its last word on the request."""
         # The last one says nothing but that it is the last: every request has one, the pieces too.
-        if result.get_response().parameters["triton_final_response"].bool_param:
+        if is_final(result):
             return True
         tensors = {name: result.as_numpy(name) for name in self._operation.outputs}
         self.answers.append(tensors)
         self._operation.on_answer(tensors)
         return False
+
+
+def is_final(result: Any) -> bool:
+    """Whether a result of a stream is the last one for its request."""
+    return bool(result.get_response().parameters["triton_final_response"].bool_param)
 
 
 def _tensors(metadata: Mapping[str, Any], kind: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from asr_contract import word_errors
@@ -12,7 +12,7 @@ from asr_contract.manifest import Entry
 
 from asr_client import manifest as manifests
 from asr_client._options import DecodeOptions
-from asr_client.commands import connection, decoding
+from asr_client.commands import connection, decoding, output
 from asr_client.commands.report import Item, Report
 from asr_client.commands.transcribe import progress_bar
 
@@ -76,9 +76,10 @@ def evaluate(
         report = _run(client, entries, concurrency, normalize, options)
     for item in report.failed:
         typer.echo(connection.failure(item.audio, Exception(item.error)), err=True)
-    if json_file is not None:
-        _write_json(json_file, {"model": model, "normalized": normalize, **report.to_json()})
     _show(report, worst, table)
+    if json_file is not None:
+        content = {"model": model, "normalized": normalize, **report.to_json()}
+        output.write_file(json_file, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     if report.failed:
         raise typer.Exit(1)
 
@@ -119,12 +120,3 @@ def _show(report: Report, worst: int, table: bool) -> None:
     else:
         lines = []
     typer.echo("\n".join([*lines, *report.summary()]))
-
-
-def _write_json(path: Path, report: dict[str, Any]) -> None:
-    from asr_client import AsrError
-
-    try:
-        path.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise AsrError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,12 +1,12 @@
 """The report of an evaluation: figures, a table, the worst items, JSON."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from asr_contract.word_errors import Score, total
 
+from asr_client import _columns
 from asr_client.formats import DECIMALS
 
 _GAP = "  "
@@ -85,8 +85,8 @@ class Report:
         }
 
     def table(self, width: int) -> list[str]:
-        """Lines of at most `width` characters where file names allow: file, transcript, WER."""
-        file_width = max([len("file"), *(len(item.audio) for item in self.items)])
+        """Lines of at most `width` columns where file names allow: file, transcript, WER."""
+        file_width = max([len("file"), *(_columns.width(item.audio) for item in self.items)])
         text_width = max(_MIN_TRANSCRIPT_WIDTH, width - file_width - len("100.0 %") - 2 * len(_GAP))
         lines = [
             _row("file", "transcript", "WER", file_width, text_width),
@@ -94,7 +94,7 @@ class Report:
         ]
         for item in self.items:
             text = item.transcript if item.transcript is not None else f"failed: {item.error}"
-            first, *rest = textwrap.wrap(text, text_width) or [""]
+            first, *rest = _columns.wrap(text, text_width) or [""]
             wer = percent(item.score.wer) if item.score else "failed"
             lines.append(_row(item.audio, first, wer, file_width, text_width))
             lines += [_row("", line, "", file_width, text_width) for line in rest]
@@ -137,4 +137,4 @@ def _badness(item: Item) -> tuple[float, int]:
 
 
 def _row(file: str, text: str, wer: str, file_width: int, text_width: int) -> str:
-    return f"{file:<{file_width}}{_GAP}{text:<{text_width}}{_GAP}{wer:>7}".rstrip()
+    return f"{_columns.pad(file, file_width)}{_GAP}{_columns.pad(text, text_width)}{_GAP}{wer:>7}".rstrip()

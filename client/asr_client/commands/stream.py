@@ -11,10 +11,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from asr_client import audio_files
+from asr_client import _columns, audio_files
 from asr_client._errors import InvalidAudio
 from asr_client._options import DecodeOptions
-from asr_client.commands import connection, decoding, microphone
+from asr_client.commands import connection, decoding, microphone, output
 
 if TYPE_CHECKING:
     from asr_client import StreamResult
@@ -100,12 +100,12 @@ class _Screen:
             import shutil
 
             width = shutil.get_terminal_size().columns - 1
-            sys.stdout.write(result.text[-width:])
+            sys.stdout.write(_columns.end(result.text, width))
         sys.stdout.flush()
 
 
 def _as_json(result: "StreamResult") -> None:
-    sys.stdout.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+    sys.stdout.write(output.json_for_stdout(json.dumps(asdict(result), ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 

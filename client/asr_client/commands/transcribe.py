@@ -10,12 +10,13 @@ import typer
 
 from asr_client import formats
 from asr_client._audio import Encoding
+from asr_client._errors import AsrError
 from asr_client._options import DecodeOptions
 from asr_client._protocol import LANGUAGE
-from asr_client.commands import connection, decoding
+from asr_client.commands import connection, decoding, output
 
 if TYPE_CHECKING:
-    from asr_client import Audio, Outcome, Transcription
+    from asr_client import Audio, Transcription
 
 STDIN = "-"
 Task = Literal["transcribe", "translate"]
@@ -105,11 +106,11 @@ def transcribe(
             on_progress=lambda _: bar.update(),
             options=options,
         ):
-            if outcome.transcription is not None:
-                write(outcome.index, outcome.transcription)
-            else:
+            try:
+                write(outcome.index, outcome.unwrap())
+            except AsrError as error:
                 failed += 1
-                report_failure(files[outcome.index], outcome)
+                report_failure(files[outcome.index], error)
     if failed:
         raise typer.Exit(1)
 
@@ -142,10 +143,9 @@ def progress_bar(total: int) -> AbstractContextManager[Any]:
     return tqdm(total=total, unit="file", file=sys.stderr, disable=True if total == 1 else None, leave=False)
 
 
-def report_failure(source: str, outcome: "Outcome") -> None:
+def report_failure(source: str, error: AsrError) -> None:
     """One line on standard error."""
-    if outcome.error is not None:
-        _emit(connection.failure(source, outcome.error) + "\n", error=True)
+    output.emit(connection.failure(source, error) + "\n", error=True)
 
 
 def _check_usage(
@@ -181,30 +181,28 @@ def _recording(file: str, encoding: Encoding, sampling_rate: int | None, channel
 def _writer(
     files: Sequence[str], format: formats.Format, output_dir: Path | None
 ) -> Callable[[int, "Transcription"], None]:
-    """The function that writes the transcription of file number n to where it belongs."""
-    from asr_client import AsrError
+    """The function that writes the transcription of file number n to where it belongs.
 
+    Raises:
+        AsrError: there is no folder to write to. (The function: this one file cannot be written.)
+    """
     stems = output_stems(files)
     names = stems if format == "ctm" else files
+
+    def content(index: int, result: "Transcription") -> str:
+        return formats.render(result, format, name=names[index])
+
     if output_dir is None:
         prefixes = [f"{name}\t" if format == "txt" and len(files) > 1 else "" for name in names]
-        return lambda index, result: _emit(prefixes[index] + formats.render(result, format, name=names[index]))
-
+        held = output.json_for_stdout if format == "json" else str
+        return lambda index, result: output.emit(prefixes[index] + held(content(index, result)))
     folder = output_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AsrError(f"cannot make the folder {folder}: {error.strerror or error}") from error
 
     def write(index: int, result: "Transcription") -> None:
-        path = folder / f"{stems[index]}.{format}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(formats.render(result, format, name=names[index]), encoding="utf-8")
-        except OSError as error:
-            raise AsrError(f"cannot write {path}: {error.strerror or error}") from error
+        output.write_file(folder / f"{stems[index]}.{format}", content(index, result))
 
     return write
-
-
-def _emit(text: str, *, error: bool = False) -> None:
-    """Write beside the progress bar, not through it."""
-    from tqdm import tqdm
-
-    tqdm.write(text, file=sys.stderr if error else sys.stdout, end="")

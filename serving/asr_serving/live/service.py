@@ -15,7 +15,7 @@ from asr_serving.audio.container import PCM_DTYPES
 from asr_serving.audio.request import pcm_format
 from asr_serving.ctc.heard import Heard, silence
 from asr_serving.live.listening import Pace
-from asr_serving.live.streams import Models, Stream, Streams, Update
+from asr_serving.live.streams import NOTHING, Models, Stream, Streams, Update
 from asr_serving.overload import stopping
 from asr_serving.sequences import Piece
 
@@ -49,6 +49,9 @@ class LiveStreams:
         Raises:
             ServiceError: the stream or its piece cannot be taken, or a model failed.
         """
+        if piece.is_last and piece.parameters.get(contract.DISCARD):
+            self._streams.end(piece.key)
+            return NOTHING
         try:
             if piece.is_first:
                 await self._begin(piece.key, piece.parameters)

@@ -44,6 +44,9 @@ class Update:
     seconds: float  # of audio received
 
 
+NOTHING = Update("", 0, [], 0.0)
+
+
 @dataclass(frozen=True)
 class Models:
     """The models behind."""

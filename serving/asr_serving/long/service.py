@@ -67,6 +67,9 @@ class LongRecordings:
         Raises:
             ServiceError: the server takes no more recordings, a parameter is malformed, or the piece cannot be taken.
         """
+        if piece.is_last and piece.parameters.get(contract.DISCARD):
+            self._uploads.drop(piece.key)
+            return None
         if piece.is_first:
             stopping.check()
             if self._uploads.count() + len(self._under_way) >= self._most:

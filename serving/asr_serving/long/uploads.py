@@ -79,6 +79,11 @@ class Uploads:
                 raise ModelFailed(f"the server cannot keep the recording: {error.strerror or error}") from error
             return self._uploads.pop(key).file if piece.is_last else None
 
+    def drop(self, key: object) -> None:
+        """Give up one, if it is there."""
+        with self._lock:
+            self._drop(key)
+
     def close(self) -> None:
         """Give up all."""
         with self._lock:

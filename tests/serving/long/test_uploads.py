@@ -27,6 +27,15 @@ def test_pieces_become_a_file(uploads: Uploads) -> None:
     assert uploads.count() == 1
 
 
+def test_an_upload_that_is_given_up_is_gone(uploads: Uploads) -> None:
+    uploads.add(Piece(1, b"he", {}, is_first=True, is_last=False))
+    uploads.drop(1)
+    uploads.drop(2)  # was never begun
+    assert uploads.count() == 0
+    with pytest.raises(SequenceError, match="not begun here"):
+        uploads.add(Piece(1, b"llo", {}, is_first=False, is_last=True))
+
+
 def test_one_piece_may_be_all() -> None:
     file = Uploads(100).add(Piece("text", b"hello", {}, is_first=True, is_last=True))
     assert file is not None

@@ -207,6 +207,15 @@ def test_a_stream_that_is_refused_takes_no_place(stream: Any, parameters: dict[s
     assert str(responses[-1].error).startswith("QUEUE_FULL: 2 live streams are under way")
 
 
+def test_what_its_caller_gives_up_frees_its_place_at_once(long: Any, stream: Any) -> None:
+    for model in (long, stream):
+        for key in (1, 2):
+            assert code(send(model, LOUD, START, key)) is None
+        assert code(send(model, b"", END, 1, discard=True)) is None
+        assert code(send(model, LOUD, START, 3)) is None
+        assert code(send(model, LOUD, START, 4)) == TritonError.UNAVAILABLE
+
+
 def test_a_server_that_is_about_to_stop_takes_nothing_new(
     long: Any, stream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
