@@ -67,7 +67,10 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
     Raises:
         CheckpointError: no such folder, no such repository or revision, no access, or no network.
     """
-    folder = Path(checkpoint).expanduser()
+    try:
+        folder = Path(checkpoint).expanduser()
+    except RuntimeError as error:
+        raise CheckpointError(f"{checkpoint} is below a home folder that is not known here: give its path") from error
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(f"{checkpoint} is a folder: --revision is only for a hub id")
