@@ -176,8 +176,8 @@ def read(loader: Any, folder: Path, file: str, purpose: str, **options: str) -> 
         raise CheckpointError(f"cannot read {path}: {' '.join(str(error).split())}") from error
 
 
-def load_model(source: Source, config: Any, model_class: Any) -> Any:
-    """The model in eval mode, float32, from safetensors alone.
+def load_model(source: Source, config: Any, model_class: Any, **options: Any) -> Any:
+    """The model in eval mode, float32, from safetensors alone; `options` are for its class.
 
     Raises:
         CheckpointError: there are none, or they do not fill the model.
@@ -193,6 +193,7 @@ def load_model(source: Source, config: Any, model_class: Any) -> Any:
             dtype=torch.float32,
             attn_implementation="eager",
             output_loading_info=True,
+            **options,
         )
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(f"cannot load the weights of {source.name}: {error}") from error

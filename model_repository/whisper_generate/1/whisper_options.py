@@ -21,7 +21,7 @@ class Options:
     """How to transcribe one recording."""
 
     language: str | None  # a code of the checkpoint; None: to be detected in the first window
-    task: str  # one of TASKS
+    task: str | None  # one of TASKS; None: no token of a task, as the checkpoint has it
     timestamps: bool = False  # write timestamps, and fill WORDS with the segments between them
     prompt: tuple[int, ...] = ()  # tokens of what comes before the recording
     max_new_tokens: int | None = None  # of one window; None: what the checkpoint says
@@ -31,7 +31,8 @@ class Options:
         """<|startoftranscript|> and what follows it up to the first written token."""
         tokens = [settings.start]
         if settings.languages:
-            tokens += [settings.languages[language or ""], settings.tasks[self.task]]
+            tokens.append(settings.languages[language or ""])
+            tokens += [] if self.task is None else [settings.tasks[self.task]]
         return tokens if self.timestamps else [*tokens, settings.no_timestamps]
 
 
@@ -57,7 +58,7 @@ def parse(parameters: Mapping[str, object], settings: Settings, encode: Callable
         raise ParameterError(f"unknown parameter {', '.join(map(repr, unknown))}; needs some of {valid}")
     options = Options(
         language=_language(parameters.get("language"), settings),
-        task=_task(parameters.get("task", settings.task), settings),
+        task=_task(parameters["task"], settings) if "task" in parameters else settings.task,
         timestamps=_boolean(parameters, "timestamps"),
         prompt=_prompt(parameters.get("prompt", ""), settings, encode),
         max_new_tokens=None,
