@@ -19,6 +19,8 @@ from asr_client.commands.output import use_any_encoding
 from asr_client.commands.stream import stream
 from asr_client.commands.transcribe import transcribe
 
+from triton_asr import caches
+
 DISTRIBUTION = "triton-asr-kit"
 DEBUG_VARIABLE = "TRITON_ASR_DEBUG"
 # Subcommand -> the extra that brings what it imports; None: the base installation does.
@@ -74,6 +76,8 @@ def main() -> None:
     """Entry point of the console command. Exit code: 0 all good, 1 something failed, 2 wrong usage."""
     use_any_encoding()
     arguments = sys.argv[1:]
+    if _subcommand(arguments) in caches.NEEDED_BY:
+        caches.provide()
     try:
         app(arguments, prog_name="triton-asr")
     except Exception as error:
@@ -98,8 +102,12 @@ def _missing_extra(error: ModuleNotFoundError, arguments: list[str]) -> str | No
     module = (error.name or "").partition(".")[0]
     if not module or module in OUR_PACKAGES:
         return None
-    # The options before the subcommand take no values, so that the first word is its name.
-    subcommand = next((argument for argument in arguments if not argument.startswith("-")), "")
+    subcommand = _subcommand(arguments)
     extra = EXTRAS.get(subcommand)
     requirement = f"{DISTRIBUTION}[{extra}]" if extra else DISTRIBUTION
     return f'`triton-asr {subcommand}` needs the package {module}, which is missing: pip install "{requirement}"'
+
+
+def _subcommand(arguments: list[str]) -> str:
+    """Return the subcommand's name: the options before it take no values, so that it is the first word."""
+    return next((argument for argument in arguments if not argument.startswith("-")), "")

@@ -129,7 +129,7 @@ def _joined(words: Sequence[str]) -> str:
     text = ""
     for word in (" ".join(_pieces(word)) for word in words):
         text += word if _columns.are_written_together(text, word) else f" {word}"
-    return text.strip()
+    return text.strip(" ")
 
 
 def _parts(text: str, whole: _Part) -> list[_Part]:

@@ -10,6 +10,8 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from asr_server import caches
+
 _STAND_IN = Path(__file__).parent / "backends" / "onnxruntime"
 _STAND_IN_FILES = ("model.py", "onnx_batch.py", "onnx_runs.py")
 
@@ -22,16 +24,17 @@ def prepare(*, python_backend: Path, stub: Path, scratch: Path) -> Path:
     """
     sources = _sources(python_backend, stub)
     name = _name(sources, stub.parent.name)
-    for parent in (_cache_folder(), scratch):
+    cache = caches.folder()
+    for parent in (cache / "triton-asr-kit", scratch) if cache else (scratch,):
         folder = parent / name
         try:
             if not _is_complete(folder, sources):
                 _make(folder, sources)
         except OSError:
-            continue  # e.g. a read-only home
+            continue  # e.g. a full disk
         if _is_complete(folder, sources):  # false on a file system mounted noexec
             return folder
-    raise OSError(f"neither {_cache_folder()} nor {scratch} can hold Triton's backends (read-only, full, or noexec)")
+    raise OSError(f"neither {cache or 'a home'} nor {scratch} can hold Triton's backends (read-only, full, or noexec)")
 
 
 def _sources(python_backend: Path, stub: Path) -> dict[Path, Path]:
@@ -49,11 +52,6 @@ def _name(sources: dict[Path, Path], python_version: str) -> str:
     for source in sources.values():
         digest.update(hashlib.sha256(source.read_bytes()).digest())
     return f"backends-{metadata.version('nvidia-pytriton')}-python{python_version}-{digest.hexdigest()[:12]}"
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(base).absolute() / "triton-asr-kit"
 
 
 def _is_complete(folder: Path, sources: dict[Path, Path]) -> bool:

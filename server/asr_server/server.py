@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from asr_server import engines, guard, installation
+from asr_server import caches, engines, guard, installation
 from asr_server.errors import (
     OptionError,
     PortInUseError,
@@ -220,7 +220,13 @@ class TritonServer:
         ]
         # The first step of an ensemble asks how much waits behind it (model_repository/preprocess).
         metrics = _host_and_port(*self._address(ports.metrics))
-        environment = {**_ENVIRONMENT, **os.environ, **found.environment, "TRITON_ASR_METRICS": metrics}
+        environment = {
+            **_ENVIRONMENT,
+            **os.environ,
+            **caches.environment(scratch / "cache"),
+            **found.environment,
+            "TRITON_ASR_METRICS": metrics,
+        }
         return command, environment, shm_prefix
 
     def _spawn(self, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path) -> None:

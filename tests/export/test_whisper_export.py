@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from asr_export.repository.inspection import inspect_repository
 from asr_export.repository.model_folder import read_config
 from asr_export.whisper import artefacts, checkpoint
 from asr_export.whisper import gate as whisper_gate
+from transformers import AutoTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,12 @@ def exported(whisper_checkpoint: Callable[[str], Path], tmp_path_factory: pytest
 def copy(whisper_checkpoint: Callable[[str], Path], tmp_path: Path) -> Path:
     """A checkpoint to be changed."""
     return Path(shutil.copytree(whisper_checkpoint("multilingual"), tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def graphs(whisper_artefacts: Callable[[str], Path], tmp_path: Path) -> Path:
+    """What an export wrote for such a checkpoint, to be changed."""
+    return Path(shutil.copytree(whisper_artefacts("multilingual"), tmp_path / "artefacts"))
 
 
 def change(path: Path, **values: Any) -> None:
@@ -123,7 +131,14 @@ def test_a_name_that_a_step_would_have_is_refused(copy: Path, tmp_path: Path) ->
         ({"task_to_id": None}, "no task_to_id for transcribe, translate"),
         ({"repetition_penalty": 1.2}, "repetition_penalty 1.2, which the decode step does not know"),
         ({"no_repeat_ngram_size": 3}, "no_repeat_ngram_size 3"),
-        ({"is_multilingual": False, "forced_decoder_ids": [[1, 5]]}, r"forces the tokens \[\[1, 5\]\]; needs none"),
+        ({"is_multilingual": False, "forced_decoder_ids": [[1, 5]]}, r"\[\[1, 5\]\]; needs <\|notimestamps\|> alone"),
+        ({"is_multilingual": False, "language": "en"}, "has is_multilingual false, and a language"),
+        ({"forced_decoder_ids": [[2, 5]]}, r"forces the tokens \[\[2, 5\]\]; needs 1: a language or null, 2: a task"),
+        ({"forced_decoder_ids": [[1, None], [2, 5]]}, "forces the tokens"),
+        ({"forced_decoder_ids": [1, 2]}, r"forces the tokens \[1, 2\]"),
+        ({"language": "klingon"}, "has language 'klingon'; needs one of its own lang_to_id"),
+        ({"task": "summarize"}, "has task 'summarize'; needs transcribe or translate"),
+        ({"watermarking_config": {"bias": 2.0}}, "watermarking_config"),
     ],
 )
 def test_settings_that_the_decode_step_cannot_follow(values: dict[str, Any], message: str, copy: Path) -> None:
@@ -154,6 +169,15 @@ def test_a_missing_generation_config(copy: Path) -> None:
         checkpoint.load(locate(str(copy)))
 
 
+GERMAN, TRANSLATE, PLAIN = "<|de|>", "<|translate|>", "<|notimestamps|>"
+
+
+def forced(folder: Path, *tokens: str | None) -> list[list[int | None]]:
+    """As a checkpoint has them."""
+    ids = AutoTokenizer.from_pretrained(folder).get_vocab()
+    return [[position, ids[token] if token else None] for position, token in enumerate(tokens, 1)]
+
+
 @pytest.mark.parametrize(
     ("values", "language", "task"),
     [
@@ -168,6 +192,66 @@ def test_the_checkpoints_own_language_is_the_default(
     change(copy / "generation_config.json", **values)
     settings = checkpoint.load(locate(str(copy))).settings
     assert (settings.language, settings.task) == (language, task)
+
+
+@pytest.mark.parametrize("file", ["generation_config.json", "config.json"])
+@pytest.mark.parametrize(
+    ("tokens", "language", "task"),
+    [
+        ((GERMAN, TRANSLATE, PLAIN), "de", "translate"),
+        ((GERMAN, TRANSLATE), "de", "translate"),
+        ((None, TRANSLATE), None, "translate"),
+        ((GERMAN,), "de", None),
+        ((None,), None, None),
+    ],
+)
+def test_forced_tokens_are_the_default_and_decode_as_generate_does(
+    file: str, tokens: tuple[str | None, ...], language: str | None, task: str | None, copy: Path, graphs: Path
+) -> None:
+    change(copy / file, forced_decoder_ids=forced(copy, *tokens))
+    loaded = checkpoint.load(locate(str(copy)))
+    assert (loaded.settings.language, loaded.settings.task) == (language, task)
+    (graphs / "whisper.json").write_text(json.dumps(asdict(loaded.settings)), encoding="utf-8")
+    whisper_gate.check_artefacts(graphs, loaded)  # against generate(), which is told neither
+
+
+def test_forced_tokens_of_config_json_come_after_those_of_generation_config_json(copy: Path) -> None:
+    change(copy / "config.json", forced_decoder_ids=forced(copy, GERMAN, TRANSLATE))
+    change(copy / "generation_config.json", forced_decoder_ids=forced(copy, "<|fr|>", "<|transcribe|>"))
+    settings = checkpoint.load(locate(str(copy))).settings
+    assert (settings.language, settings.task) == ("fr", "transcribe")
+
+
+def test_the_gate_sees_a_forced_language_that_is_dropped(copy: Path, graphs: Path) -> None:
+    change(copy / "generation_config.json", forced_decoder_ids=forced(copy, GERMAN, TRANSLATE, PLAIN))
+    with pytest.raises(GateError, match="the transcript of .* samples .*; generate"):
+        whisper_gate.check_artefacts(graphs, checkpoint.load(locate(str(copy))))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"num_beams": 5, "length_penalty": 2.0, "early_stopping": True},
+        {"do_sample": True, "temperature": 0.7, "top_k": 10},
+        {"temperature": [0.0, 0.2], "logprob_threshold": -1.0, "no_speech_threshold": 0.6, "return_timestamps": True},
+        {"num_return_sequences": 2, "return_dict_in_generate": True},
+    ],
+)
+def test_beams_and_sampling_are_left_aside(values: dict[str, Any], copy: Path, graphs: Path) -> None:
+    change(copy / "generation_config.json", **values)
+    loaded = checkpoint.load(locate(str(copy)))
+    assert loaded.left_aside == values
+    whisper_gate.check_artefacts(graphs, loaded)
+
+
+def test_the_export_tells_what_it_leaves_aside(copy: Path, tmp_path: Path) -> None:
+    change(copy / "generation_config.json", num_beams=5, do_sample=True)
+    command = [sys.executable, "-m", "triton_asr", "export", str(copy), "-o", str(tmp_path / "models")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert "leaving aside do_sample true, num_beams 5 of generation_config.json, because the service" in done.stderr
+    report = json.loads((tmp_path / "models" / "asr" / "export.json").read_text(encoding="utf-8"))
+    assert report["left_aside"] == {"do_sample": True, "num_beams": 5}
 
 
 @pytest.mark.parametrize("asks_for_clean_up", [True, False])

@@ -69,7 +69,10 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
     Raises:
         CheckpointError: no such folder, no such repository or revision, no access, or no network.
     """
-    folder = Path(checkpoint).expanduser()
+    try:
+        folder = Path(checkpoint).expanduser()
+    except RuntimeError as error:
+        raise CheckpointError(f"{checkpoint} is below a home folder that is not known here: give its path") from error
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(f"{checkpoint} is a folder: --revision is only for a hub id")
@@ -198,8 +201,8 @@ def read(loader: Any, folder: Path, file: str, purpose: str, **options: Any) -> 
         raise CheckpointError(f"cannot read {path}: {' '.join(str(error).split())}") from error
 
 
-def load_model(source: Source, config: Any, model_class: Any) -> Any:
-    """The model in eval mode, float32, from safetensors alone.
+def load_model(source: Source, config: Any, model_class: Any, **options: Any) -> Any:
+    """The model in eval mode, float32, from safetensors alone; `options` are for its class.
 
     Raises:
         CheckpointError: there are none, or they do not fill the model.
@@ -217,6 +220,7 @@ def load_model(source: Source, config: Any, model_class: Any) -> Any:
             dtype=torch.float32,
             attn_implementation="eager",
             output_loading_info=True,
+            **options,
         )
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(f"cannot load the weights of {source.name}: {error}") from error

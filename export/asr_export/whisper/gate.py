@@ -154,14 +154,16 @@ def _check_transcripts(service: Any, checkpoint: WhisperCheckpoint, waveforms: l
 def reference_tokens(
     checkpoint: WhisperCheckpoint, waveform: NDArray[np.float32], timestamps: bool, max_new_tokens: int
 ) -> list[int]:
-    """What transformers' `generate()` writes for a recording within one window, greedily."""
+    """Return what transformers' `generate()` writes for a recording within one window, greedily.
+
+    Language and task are left to it, so that the gate sees what the checkpoint names and the service has not.
+    """
     extractor = checkpoint.feature_extractor
     inputs = extractor(waveform, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_features
-    task = {"task": checkpoint.settings.task} if checkpoint.settings.languages else {}
+    is_ours = checkpoint.settings.languages and not checkpoint.names_language_or_task
+    task = {"task": checkpoint.settings.task} if is_ours else {}
     with quiet():
-        tokens = checkpoint.model.generate(
-            inputs, return_timestamps=timestamps, max_new_tokens=max_new_tokens, num_beams=1, do_sample=False, **task
-        )
+        tokens = checkpoint.model.generate(inputs, return_timestamps=timestamps, max_new_tokens=max_new_tokens, **task)
     return [int(token) for token in tokens[0]]
 
 

@@ -1,5 +1,6 @@
 """The export of a Whisper: checkpoint -> encoder and decoders -> gate -> repository."""
 
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,6 +28,9 @@ def export_whisper(
     options.refuse("Whisper, whose decoder is a language model", ("lm", "lexicon"))
     options.refuse("Whisper, which takes no live streams", ("max_streams",))
     loaded = load(source)
+    if loaded.left_aside:
+        settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in loaded.left_aside.items())
+        on_step(f"leaving aside {settings} of generation_config.json, because the service decodes greedily")
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         on_step("tracing encoder, decoder and decoder with past")
         write_artefacts(loaded, Path(work))
@@ -46,6 +50,7 @@ def export_whisper(
             "precision": "fp32",
             "opset": OPSET,
             "padding_safe": True,  # every window has the same length
+            "left_aside": loaded.left_aside,
             "parity": asdict(parity),
             "options": asdict(options),
             "versions": library_versions("optimum-onnx", "tokenizers"),

@@ -18,7 +18,7 @@ class Options:
     """How to transcribe one recording."""
 
     language: str | None  # a code of the checkpoint; None: to be detected in the first window
-    task: str  # transcribe or translate
+    task: str | None  # transcribe or translate; None: no token of a task, as the checkpoint has it
     timestamps: bool = False  # write timestamps, and fill WORDS with the segments between them
     prompt: tuple[int, ...] = ()  # tokens of what comes before the recording
     max_new_tokens: int | None = None  # of one window; None: what the checkpoint says
@@ -28,7 +28,8 @@ class Options:
         """<|startoftranscript|> and what follows it up to the first written token."""
         tokens = [settings.start]
         if settings.languages:
-            tokens += [settings.languages[language or ""], settings.tasks[self.task]]
+            tokens.append(settings.languages[language or ""])
+            tokens += [] if self.task is None else [settings.tasks[self.task]]
         return tokens if self.timestamps else [*tokens, settings.no_timestamps]
 
 
@@ -51,7 +52,7 @@ def parse(parameters: Mapping[str, object], settings: Settings, encode: Callable
     asked = contract.read({name: value for name, value in parameters.items() if name != _LIMIT}, "whisper")
     options = Options(
         language=_language(asked.language, settings),
-        task=_task(asked.task or settings.task, settings),
+        task=settings.task if asked.task is None else _task(asked.task, settings),
         timestamps=asked.timestamps,
         prompt=_prompt(asked.prompt, settings, encode),
         temperature_fallback=asked.temperature_fallback,

@@ -32,7 +32,7 @@ class Settings:
     languages: dict[str, int]  # code -> token; empty for a checkpoint of one language
     tasks: dict[str, int]  # transcribe, translate -> token; empty for a checkpoint of one language
     language: str | None  # where a request names none; None: to be detected
-    task: str  # where a request names none
+    task: str | None  # where a request names none; None: no token of a task
 
     @property
     def timestamp_begin(self) -> int:

@@ -33,6 +33,14 @@ def test_defaults() -> None:
     assert parse({}, replace(SETTINGS, language="de", task="translate"), encode) == Options("de", "translate")
 
 
+def test_a_checkpoint_that_forces_a_language_alone_gets_no_token_of_a_task() -> None:
+    alone = replace(SETTINGS, language="de", task=None)
+    tokens = [alone.start, 27, alone.no_timestamps]
+    assert parse({}, alone, encode).init_tokens(alone, "de") == tokens
+    tokens.insert(2, 29)
+    assert parse({"task": "translate"}, alone, encode).init_tokens(alone, "de") == tokens
+
+
 def test_all_of_them() -> None:
     given = options(
         encoding="file",
