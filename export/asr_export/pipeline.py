@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from asr_export import checkpoint as checkpoints
+from asr_export import own_language_model
 from asr_export.acoustic import DenseCtc, RaggedCtc
 from asr_export.choices import Precision
 from asr_export.engine import bucket_samples
+from asr_export.errors import LanguageModelError
 from asr_export.folding import fold_constants
 from asr_export.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
 from asr_export.graph import OPSETS, write_graph
-from asr_export.labels import read_labels
+from asr_export.labels import Labels, read_labels
+from asr_export.language_model import LanguageModel
 from asr_export.options import ExportOptions, ExportResult, check_options, library_versions
 from asr_export.precision import Converted, convert
 from asr_export.repository import Deployment, check_output, write_models
@@ -60,7 +63,7 @@ def _export_ctc(
 ) -> ExportResult:
     loaded = checkpoints.load(source, options.language)
     labels = read_labels(loaded)
-    language_model = options.language_model(labels)
+    language_model = _language_model(source, labels, options, on_step)
     seconds, shortest = options.seconds(DEFAULT_SECONDS), loaded.geometry.shortest
     on_step("asking PyTorch for the reference outputs")
     probe = make_probe(loaded)
@@ -116,6 +119,22 @@ def _export_ctc(
         names = write_models(output, options.name, graph, deployment, report)
     parity = converted.parity if converted else parity
     return ExportResult(output, names, labels, parity, word_errors=word_errors, language_model=language_model)
+
+
+def _language_model(
+    source: checkpoints.Source, labels: Labels, options: ExportOptions, on_step: Callable[[str], None]
+) -> LanguageModel | None:
+    """The one that was asked for, or else the checkpoint's own; one of these that cannot be used fails no export."""
+    if options.lm is not None:
+        return options.language_model(labels)
+    try:
+        found = own_language_model.read(source.folder, labels)
+    except LanguageModelError as error:
+        on_step(f"leaving aside the checkpoint's own language model: {error}")
+        return None
+    if found:
+        on_step("taking the checkpoint's own language model for decoder=beam")
+    return found
 
 
 def _precision_report(precision: Precision, fp32: Parity, converted: Converted | None) -> dict[str, Any]:
