@@ -160,7 +160,8 @@ def _about_language_model(found: "LanguageModel") -> str:
     what = "of the model's labels" if found.kind == "labels" else f"of {found.words:,} words"
     more = ", …" if found.left_out > len(found.examples) else ""
     left_out = f"; left out, for the labels cannot write them: {found.left_out:,} ({', '.join(found.examples)}{more})"
-    return f"language model {what}{left_out if found.left_out else ''}"
+    own = f", lm_weight {found.weights.lm_weight:g}, word_score {found.weights.word_score:g}" if found.weights else ""
+    return f"language model {what}{own}{left_out if found.left_out else ''}"
 
 
 def inspect(

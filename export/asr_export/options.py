@@ -39,7 +39,8 @@ class ExportOptions:
     check_manifest: str | None = None  # recordings and texts, on which word error rates are compared
     max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
     max_queue: int | None = None  # recordings that may wait for the acoustic model; None for one batch
-    lm: str | None = None  # an n-gram language model for beam search: an ARPA file, or KenLM's binary form of one
+    # An n-gram language model for beam search: an ARPA file, or KenLM's binary form of one. None: the checkpoint's own.
+    lm: str | None = None
     lexicon: str | None = None  # the words that may come out with it, one a line; None: all that it has
     max_streams: int = 64  # live streams at a time
 

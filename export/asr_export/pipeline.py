@@ -6,10 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from asr_contract.labels import Labels
+
 from asr_export.checkpoint import loading as checkpoints
 from asr_export.checkpoint.labels import read_labels
 from asr_export.checkpoint.text_gate import check_text
 from asr_export.choices import Precision
+from asr_export.errors import LanguageModelError
 from asr_export.graph.folding import fold_constants
 from asr_export.graph.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
 from asr_export.graph.precision import Converted, convert
@@ -18,7 +21,9 @@ from asr_export.graph.trace import OPSETS, write_graph
 from asr_export.graph.word_errors import check_word_errors, hear
 from asr_export.networks.acoustic import DenseCtc, RaggedCtc
 from asr_export.options import DEFAULT_SECONDS, ExportOptions, ExportResult, check_options, library_versions
+from asr_export.repository import own_language_model
 from asr_export.repository.engine import bucket_samples
+from asr_export.repository.language_model import LanguageModel
 from asr_export.repository.models import Deployment, check_output, write_models
 from asr_export.whisper.checkpoint import MODEL_TYPE as WHISPER
 from asr_export.whisper.pipeline import export_whisper
@@ -60,7 +65,7 @@ def _export_ctc(
     loaded = checkpoints.load(source, options.language)
     labels = read_labels(loaded)
     check_text(loaded, labels)
-    language_model = options.language_model(labels)
+    language_model = _language_model(source, labels, options, on_step)
     seconds, shortest = options.seconds(DEFAULT_SECONDS), loaded.geometry.shortest
     on_step("asking PyTorch for the reference outputs")
     probe = make_probe(loaded)
@@ -116,6 +121,22 @@ def _export_ctc(
         names = write_models(output, options.name, graph, deployment, report)
     parity = converted.parity if converted else parity
     return ExportResult(output, names, labels, parity, word_errors=word_errors, language_model=language_model)
+
+
+def _language_model(
+    source: checkpoints.Source, labels: Labels, options: ExportOptions, on_step: Callable[[str], None]
+) -> LanguageModel | None:
+    """The one that was asked for, or else the checkpoint's own; one of these that cannot be used fails no export."""
+    if options.lm is not None:
+        return options.language_model(labels)
+    try:
+        found = own_language_model.read(source.folder, labels)
+    except LanguageModelError as error:
+        on_step(f"leaving aside the checkpoint's own language model: {error}")
+        return None
+    if found:
+        on_step("taking the checkpoint's own language model for decoder=beam")
+    return found
 
 
 def _precision_report(precision: Precision, fp32: Parity, converted: Converted | None) -> dict[str, Any]:

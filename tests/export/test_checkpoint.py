@@ -47,6 +47,50 @@ def test_an_unknown_architecture_names_the_known_ones(folder: Path) -> None:
         load(locate(str(folder)))
 
 
+ADAPTER = {
+    "peft_type": "LORA",
+    "base_model_name_or_path": "openai/whisper-small",
+    "target_modules": ["q_proj", "v_proj"],
+}
+IS_PEFT = r"is a PEFT adapter \(LORA\) of openai/whisper-small.*merge_and_unload\(\); model.save_pretrained\(FOLDER\)"
+
+
+def test_an_adapter_of_peft_is_told_with_its_base_and_the_way_out(folder: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps(ADAPTER))
+    (adapter / "adapter_model.safetensors").touch()
+    with pytest.raises(UnsupportedCheckpoint, match=IS_PEFT):
+        locate(str(adapter))
+    shutil.copy(adapter / "adapter_config.json", folder)  # beside a base model it is one, too
+    with pytest.raises(UnsupportedCheckpoint, match=IS_PEFT):
+        locate(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ("{}", UnsupportedCheckpoint, "of an unnamed kind.* of an unnamed base model"),
+        ("[]", CheckpointError, "cannot read .*adapter_config.json"),
+        ("{", CheckpointError, "cannot read .*adapter_config.json"),
+    ],
+)
+def test_an_adapter_that_says_little(content: str, error: type[Exception], message: str, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(content)
+    with pytest.raises(error, match=message):
+        locate(str(tmp_path))
+
+
+def test_an_adapter_on_the_hub(tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(ADAPTER))
+    with fake_hub.serve("someone/lora", tmp_path / "adapter") as (address, _):
+        done = export_from_hub(address, "someone/lora", tmp_path)
+    assert done.returncode == 1
+    assert "someone/lora is a PEFT adapter (LORA) of openai/whisper-small" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_checkpoint_that_is_not_ctc(folder: Path) -> None:
     edit(folder / "config.json", architectures=["Wav2Vec2ForPreTraining"])
     with pytest.raises(UnsupportedCheckpoint, match="not a CTC checkpoint.*Wav2Vec2ForPreTraining.*fine-tuned"):

@@ -25,13 +25,14 @@ def serve(repository: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
 
         def _answer(self, body: bool) -> None:
             if self.path.split("?")[0] in (f"/api/models/{repository}/revision/{rev}" for rev in ("main", COMMIT)):
-                names = [{"rfilename": path.name} for path in sorted(folder.iterdir())]
+                files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+                names = [{"rfilename": path.relative_to(folder).as_posix()} for path in files]
                 self._send(json.dumps({"id": repository, "sha": COMMIT, "siblings": names}).encode(), body)
             elif self.path.startswith(f"/{repository}/resolve/{COMMIT}/"):
-                name = self.path.rsplit("/", 1)[1]
+                path = folder / self.path.partition(f"/{COMMIT}/")[2]
                 if body:
-                    downloaded.append(name)
-                self._send((folder / name).read_bytes(), body)
+                    downloaded.append(path.name)
+                self._send(path.read_bytes(), body)
             else:
                 missing = "RevisionNotFound" if f"/{repository}/" in self.path else "RepoNotFound"
                 self._send(b"", body, status=404, headers={"X-Error-Code": missing})

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 
 from asr_export.checkpoint import languages as adapters
+from asr_export.checkpoint import peft
 from asr_export.checkpoint.families import FAMILIES, Family
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 from asr_export.networks.parts.geometry import Geometry
@@ -29,6 +30,11 @@ from asr_export.networks.parts.geometry import Geometry
 _FILES = ["*.json", "merges.txt", "model*.safetensors"]
 _PHONEME_TOKENIZER = "Wav2Vec2PhonemeCTCTokenizer"
 _LFS_POINTER = b"version https://git-lfs"
+# Of a Wav2Vec2ProcessorWithLM; here *.bin is KenLM's.
+LANGUAGE_MODEL = "language_model"
+LANGUAGE_MODEL_SUFFIXES = (".arpa", ".bin", ".binary")
+_FILES += [f"{LANGUAGE_MODEL}/{name}" for name in ("attrs.json", "unigrams.txt")]
+_FILES += [f"{LANGUAGE_MODEL}/*{suffix}" for suffix in LANGUAGE_MODEL_SUFFIXES]
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -44,7 +50,7 @@ class Source:
     def file_hashes(self) -> dict[str, str]:
         """SHA-256 of every file that an export reads, by name."""
         files = sorted({path for pattern in self.patterns for path in self.folder.glob(pattern)})
-        return {path.name: sha256(path) for path in files}
+        return {path.relative_to(self.folder).as_posix(): sha256(path) for path in files}
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
 
     Raises:
         CheckpointError: no such folder, no such repository or revision, no access, or no network.
+        UnsupportedCheckpoint: an adapter of PEFT.
     """
     try:
         folder = Path(checkpoint).expanduser()
@@ -76,6 +83,7 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(f"{checkpoint} is a folder: --revision is only for a hub id")
+        peft.refuse(folder, checkpoint)
         source = Source(checkpoint, None, folder, _files(language))
         _refuse_pointers(source)
         return source
@@ -99,6 +107,7 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
             f"there is no folder {checkpoint}, and as a hub id it cannot be downloaded: {reason}. "
             "Is the hub within reach?"
         ) from error
+    peft.refuse(snapshot, checkpoint)
     # A snapshot's folder is named by the commit that the revision pointed to.
     return Source(checkpoint, snapshot.name, snapshot, _files(language))
 

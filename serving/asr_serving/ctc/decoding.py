@@ -19,10 +19,6 @@ from asr_serving.ctc.hotwords import Found, Hotword, HotwordTree, apply
 from asr_serving.ctc.hypotheses import Hypothesis, hypothesis, runs_of
 from asr_serving.ctc.language_model import LanguageModel
 
-# Of a language model, where a request says nothing; docs/decoding.md tells more.
-LM_WEIGHT = 0.5
-WORD_SCORE = 0.0  # nats
-
 # Lists of hotwords that are kept ready: callers send the same ones with every recording.
 _TREES = 32
 
@@ -123,9 +119,12 @@ class Decoder:
         return HotwordTree(wished, self._labels)
 
     def _beam_options(self, options: DecodeOptions) -> BeamOptions:
-        weight = LM_WEIGHT if options.lm_weight is None else options.lm_weight
-        score = WORD_SCORE if options.word_score is None else options.word_score
-        return BeamOptions(options.beam_width, options.nbest, weight if self._language_model else 0.0, score)
+        model = self._language_model
+        if model is None:
+            return BeamOptions(options.beam_width, options.nbest)
+        weight = model.lm_weight if options.lm_weight is None else options.lm_weight
+        score = model.word_score if options.word_score is None else options.word_score
+        return BeamOptions(options.beam_width, options.nbest, weight, score)
 
     def decode(self, tasks: Sequence[Task]) -> list[Result]:
         """What was heard, for each task.

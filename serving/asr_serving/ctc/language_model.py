@@ -10,7 +10,7 @@ import json
 import mmap
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ from asr_serving.ctc.spelling import Speller
 
 FILES = ("lm.arpa", "lm.bin")
 LEXICON = "lexicon.txt"
+WEIGHTS = "lm.json"
+# Where neither a request nor the file of weights says anything; docs/decoding.md tells more.
+LM_WEIGHT = 0.5
+WORD_SCORE = 0.0  # nats
 _SPECIAL = {"<s>", "</s>", "<unk>", "<UNK>", ""}
 
 
@@ -34,6 +38,8 @@ class LanguageModel:
     model: Any  # flashlight's KenLM; its index i is the i-th word, or the label of column i
     spellings: Sequence[tuple[int, list[int]]] | None  # (word, columns) of a model of words; None: one of labels
     left_out: tuple[str, ...]  # words that the labels cannot write
+    lm_weight: float = LM_WEIGHT  # where a request says nothing
+    word_score: float = WORD_SCORE  # nats for each word, where a request says nothing
 
     @property
     def is_of_words(self) -> bool:
@@ -45,7 +51,7 @@ def load(folder: Path, labels: Labels) -> LanguageModel | None:
     """The language model of a `ctc_decode` folder, None where there is none.
 
     Args:
-        folder: holds `lm.arpa` or `lm.bin` and, optionally, `lexicon.txt`.
+        folder: holds `lm.arpa` or `lm.bin` and, optionally, `lexicon.txt` and `lm.json`.
         labels: of the acoustic model.
 
     Raises:
@@ -54,7 +60,23 @@ def load(folder: Path, labels: Labels) -> LanguageModel | None:
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
         return None
-    lexicon = folder / LEXICON
+    found = _read(path, folder / LEXICON, labels)
+    lm_weight, word_score = _weights(folder / WEIGHTS)
+    return replace(found, lm_weight=lm_weight, word_score=word_score)
+
+
+def _weights(path: Path) -> tuple[float, float]:
+    """`lm_weight` and `word_score` as they are written beside the model, or else the defaults."""
+    if not path.is_file():
+        return LM_WEIGHT, WORD_SCORE
+    content = json.loads(path.read_text(encoding="utf-8"))
+    needed = {"lm_weight", "word_score"}
+    if content.keys() != needed or any(isinstance(v, bool) or not isinstance(v, int | float) for v in content.values()):
+        raise LanguageModelError(f"{path.name} holds {content}; needs the numbers {' and '.join(sorted(needed))}")
+    return float(content["lm_weight"]), float(content["word_score"])
+
+
+def _read(path: Path, lexicon: Path, labels: Labels) -> LanguageModel:
     if lexicon.is_file():
         return _of_words(path, _entries(lexicon), labels, lexicon.name)
     words = list(_vocabulary(path))
@@ -132,7 +154,7 @@ def _entries(lexicon: Path) -> list[tuple[str, list[str] | None]]:
     entries: dict[str, list[str] | None] = {}
     for line in lines:
         word, tab, spelling = line.partition("\t")
-        if word := word.strip():
+        if (word := word.strip()) not in _SPECIAL:
             entries[word] = spelling.split() if tab else None
     return list(entries.items())
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from arpa import Bigrams
 from asr_contract.labels import Labels
+from asr_contract.parameters import DecodeOptions
 from asr_serving.ctc import language_model
 from asr_serving.ctc.beam import BeamOptions, BeamSearch
+from asr_serving.ctc.decoding import Decoder
 from asr_serving.ctc.language_model import LanguageModel, LanguageModelError
 from decode import decode
 from hypothesis import example, given, settings
@@ -209,3 +211,56 @@ def test_the_program_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "lexicon.txt").write_text("99")
     assert language_model.main(tmp_path) == 1
     assert "none of the 1 words of lexicon.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "alpha", "beta", "expected"),
+    [
+        ("AB", 0.5, 1.5, 0.6941),
+        ("A BA", 0.5, 1.5, 0.8125),
+        ("AB", 1.0, 0.0, -1.6118),
+        ("A BA", 1.0, 0.0, -4.3749),
+        ("A BA", 2.0, -1.0, -10.7499),
+    ],
+)
+def test_weights_mean_what_they_mean_to_pyctcdecode(
+    text: str, alpha: float, beta: float, expected: float, tmp_path: Path
+) -> None:
+    """`expected`: what pyctcdecode 0.5.0 adds to the acoustic score of this text, with this model."""
+    search = BeamSearch(SMALL, load(tmp_path, OF_WORDS, SMALL))
+    log_probs = np.full((len(text), 4), -15.0, dtype=np.float32)  # no other text is near
+    log_probs[range(len(text)), [SMALL.labels.index("|" if letter == " " else letter) for letter in text]] = 0
+    (best,) = search.search(log_probs, BeamOptions(16, lm_weight=alpha, word_score=beta))
+    acoustic = log_probs[range(len(best.path)), best.path].sum()
+    assert best.text == text
+    assert best.score - acoustic == pytest.approx(expected, abs=2e-3)
+
+
+def test_weights_beside_a_model_count_where_a_request_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lm.json").write_text('{"lm_weight": 1.7, "word_score": -3}')
+    model = load(tmp_path, OF_WORDS, SMALL)
+    log_probs = normalized([[1, 1, 2, 2], [1, 2, 2, 1], [1, 1, 2, 2], [2, 1, 1, 2]])
+    asked = [
+        DecodeOptions("beam", lm_weight=1.7, word_score=-3),
+        DecodeOptions("beam"),
+        DecodeOptions("beam", lm_weight=0.5),
+    ]
+    decoder = Decoder(SMALL, model)
+    tasks = [decoder.task(log_probs, 4, option) for option in asked]
+    said, nothing, other = [result.alternatives[0].score for result in decoder.decode(tasks)]
+    assert said == nothing != other
+
+
+@pytest.mark.parametrize(
+    "content", ['{"lm_weight": 1}', '{"lm_weight": 1, "word_score": "x"}', '{"lm_weight": true, "word_score": 1}']
+)
+def test_weights_that_are_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / "lm.json").write_text(content)
+    with pytest.raises(LanguageModelError, match="needs the numbers lm_weight and word_score"):
+        load(tmp_path, OF_WORDS, SMALL)
+
+
+def test_marks_of_sentences_in_a_lexicon_are_no_words(tmp_path: Path) -> None:
+    marked = replace(SMALL, labels=["<pad>", "|", "A", "B", "<s>"])
+    model = load(tmp_path, OF_WORDS, marked, "<s>\n</s>\n<unk>\nab\n")
+    assert [columns for _, columns in model.spellings or ()] == [[2, 3]]

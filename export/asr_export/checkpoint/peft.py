@@ -1,0 +1,35 @@
+"""PEFT adapters (LoRA and others): they are no checkpoints, and are refused with the way to make one of them."""
+
+import json
+from pathlib import Path
+
+from asr_export.errors import CheckpointError, UnsupportedCheckpoint
+
+FILE = "adapter_config.json"
+
+
+def refuse(folder: Path, name: str) -> None:
+    """Refuse a folder that holds an adapter.
+
+    Args:
+        folder: where the files are.
+        name: of the checkpoint, for the message.
+
+    Raises:
+        UnsupportedCheckpoint: it is one; the message names its base model and says how to merge both.
+        CheckpointError: the file that says so is broken.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        base, kind = content.get("base_model_name_or_path"), content.get("peft_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+    raise UnsupportedCheckpoint(
+        f"{name} is a PEFT adapter ({kind or 'of an unnamed kind'}) of {base or 'an unnamed base model'}, and no whole "
+        "checkpoint. Merge them and export the result: model = PeftModel.from_pretrained(base_model, adapter)"
+        ".merge_and_unload(); model.save_pretrained(FOLDER); processor.save_pretrained(FOLDER), with the package peft "
+        f"and the processor of the base model. If they are merged already, remove {FILE}"
+    )
