@@ -1,8 +1,11 @@
 """A packet that cannot be decoded costs itself, not the recording."""
 
 import io
+import struct
+import tempfile
 
 import av
+import ffmpeg_reader
 import numpy as np
 import pytest
 from recordings import by_ffmpeg, decoded, loud, recording, speech
@@ -98,3 +101,25 @@ def test_where_both_readers_fail_the_message_names_what_each_said() -> None:
         decoded(b"this is a text, and not a recording of someone who reads it")
     with pytest.raises(AudioError, match=r"start with b'OggS.*\(FFmpeg: End of file\)"):
         decoded(recording("ogg opus")[:500])
+
+
+def test_a_size_that_points_far_behind_the_end_of_a_file_on_disk_is_no_failure_of_the_server() -> None:
+    """A file system refuses to seek to such a place, where bytes in memory just have no more."""
+    data = bytearray(recording("caf pcm16"))
+    at = data.index(b"data")
+    second = 4 + 2 * 16_000
+    struct.pack_into(">q", data, at + 4, second)
+    struct.pack_into(">4sq", data, at + 12 + second, b"junk", 2**50)
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        pieces = list(ffmpeg_reader.read(file, len(data), None))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.concatenate([samples for samples, _ in pieces]), speech()[:16_000])
+
+
+def test_a_stream_that_begins_on_the_way_is_no_failure_of_the_server() -> None:
+    """PyAV looks for it in a list that was made before."""
+    other = {"mpegts_start_pid": "800", "mpegts_pmt_start_pid": "900"}
+    whole, _ = decoded(recording("ts aac"))
+    for _ in range(5):
+        samples, _ = decoded(recording("ts aac") + by_ffmpeg("mpegts", "aac", container_options=other))
+        np.testing.assert_array_equal(samples[: len(whole) - 2_000], whole[:-2_000])
