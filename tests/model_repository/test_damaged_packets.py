@@ -95,6 +95,15 @@ def test_a_container_that_cannot_be_followed_to_its_end_is_refused() -> None:
         decoded(recording("ogg vorbis") + recording("ogg opus"))
 
 
+@pytest.mark.parametrize("name", ["ogg opus", "ogg vorbis", "ts aac", "mp3", "aac", "webm opus", "m4a", "wma", "flac"])
+@pytest.mark.parametrize("tail", [bytes(100_000), b"and more than belongs there" * 200])
+def test_what_follows_the_end_changes_nothing(name: str, tail: bytes) -> None:
+    whole, rate = decoded(recording(name))
+    samples, _ = decoded(recording(name) + tail)
+    assert len(samples) / rate == pytest.approx(len(whole) / rate, abs=0.2)
+    np.testing.assert_allclose(samples[: len(whole) - rate // 2], whole[: -(rate // 2)], atol=1e-5)
+
+
 def test_where_both_readers_fail_the_message_names_what_each_said() -> None:
     message = r"\(libsndfile: Format not recognised; FFmpeg: Invalid data found when processing input\)"
     with pytest.raises(AudioError, match=message):
