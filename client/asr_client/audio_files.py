@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_MAX_GAPS = 100
+
 
 @dataclass(frozen=True)
 class Sound:
@@ -60,7 +62,7 @@ def _blocks(container: Any, name: str) -> "Iterator[tuple[int, NDArray[np.int16]
             raise InvalidAudio(f"cannot read {name}: it holds no audio that FFmpeg knows")
         to_int16, kind = av.AudioResampler(format="s16"), None
         try:
-            for packet in container.demux(audio=0):
+            for packet in _packets(container):
                 try:
                     frames = packet.decode()
                 except av.error.FFmpegError:
@@ -71,11 +73,23 @@ def _blocks(container: Any, name: str) -> "Iterator[tuple[int, NDArray[np.int16]
                     for piece in to_int16.resample(frame):
                         samples: NDArray[Any] = piece.to_ndarray()
                         yield piece.sample_rate, samples.reshape(-1, piece.layout.nb_channels)
-        except IndexError:  # PyAV, after the last packet of a file that has begun more streams on its way
-            return
         except (av.error.FFmpegError, ValueError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InvalidAudio(f"cannot read {name} any further: {reason}") from error
+
+
+def _packets(container: Any) -> Iterator[Any]:
+    """The packets of the first audio stream, whatever lies between them."""
+    import av
+
+    for _ in range(_MAX_GAPS):
+        try:
+            yield from container.demux(audio=0)
+        except (av.error.InvalidDataError, av.error.BlockingIOError):
+            continue
+        except IndexError:  # PyAV, after the last packet of a file that has begun more streams on its way
+            pass
+        return
 
 
 def _of_one_kind(

@@ -9,6 +9,7 @@ from asr_loadtest import mix
 from asr_loadtest.errors import InvalidProfile
 from hypothesis import given
 from hypothesis import strategies as st
+from recordings import loud, recording
 
 
 @pytest.fixture
@@ -41,6 +42,16 @@ def test_sources_of_unknown_formats_are_left_out(tones, tmp_path):
     assert length_s(mix.make([*tones, tmp_path / "memo.m4a"], [2.0], 0)[0]) == 2.0
     with pytest.raises(InvalidProfile, match="no mix can be made of memo.m4a"):
         mix.make([tmp_path / "memo.m4a"], [2.0], 0)
+
+
+@pytest.mark.parametrize("name", ["mp3 vbr without xing", "mp3 44.1 kHz vbr without xing", "wav gsm", "m4a"])
+def test_a_source_is_what_is_there_and_not_what_a_header_says(tmp_path, name):
+    (tmp_path / name).write_bytes(recording(name))
+    with wave.open(io.BytesIO(mix.make([tmp_path / name], [10.0], 0)[0])) as file:
+        samples = np.frombuffer(file.readframes(10 * 16000), "<i2") / 32768
+    assert loud(samples, 16000) == pytest.approx((0.25, 10.0), abs=0.1)
+    silent = np.abs(samples[int(4.95 * 16000) : int(5.4 * 16000)]).max()  # between the sentence and its second time
+    assert silent < 0.02
 
 
 def test_a_range_is_covered_evenly():

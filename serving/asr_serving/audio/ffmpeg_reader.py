@@ -5,7 +5,6 @@ in places, there is what is there. Containers with a clock say when each packet 
 at the beginning or in between, there is silence, so that the times of words are those of the container.
 """
 
-import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -165,6 +164,8 @@ def _decoded(container: "av.container.InputContainer", stream: "av.AudioStream",
     damage: av.error.FFmpegError | None = None
     for packet in _packets(container, stream):
         try:
+            if isinstance(packet, av.error.FFmpegError):
+                raise packet
             frames = packet.decode()
         except av.error.FFmpegError as undecodable:
             damage, is_after_damage = undecodable, True
@@ -187,9 +188,17 @@ def _decoded(container: "av.container.InputContainer", stream: "av.AudioStream",
 
 
 def _packets(container: "av.container.InputContainer", stream: "av.AudioStream") -> Iterator[Any]:
-    # In a file that begins more streams on its way, PyAV asks for one that it does not know, after all packets.
-    with contextlib.suppress(IndexError):
-        yield from container.demux(stream)
+    """Yield packets, and an error in the place of bytes that belong to none; what FFmpeg cannot follow is raised."""
+    while True:
+        try:
+            yield from container.demux(stream)
+        except (av.error.InvalidDataError, av.error.BlockingIOError) as damage:
+            yield damage
+            continue
+        except IndexError:
+            # In a file that begins more streams on its way, PyAV asks for one that it does not know, after all packets.
+            pass
+        return
 
 
 class _ToMono:

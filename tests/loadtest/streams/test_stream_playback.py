@@ -9,6 +9,7 @@ from asr_client import StreamResult, Word
 from asr_loadtest.errors import InvalidProfile, NotReady
 from asr_loadtest.recordings import Recording
 from asr_loadtest.streams.playback import Pace, Playback, Script, scripts
+from recordings import recording
 
 PACE = Pace(chunk_s=0.32, after_s=0.16, endpoint_s=0.8)
 SECOND = Script(bytes(2 * 8000), 8000, 1)
@@ -63,10 +64,16 @@ def test_a_script_holds_all_samples_and_the_silence_that_ends_the_segment():
     assert dues[0] == pytest.approx(0.1, abs=1e-3)
 
 
+@pytest.mark.parametrize(("name", "seconds"), [("mp3 vbr without xing", 5.4), ("wav gsm", 5.32), ("m4a", 5.32)])
+def test_a_script_is_what_is_there_and_not_what_a_header_says(name: str, seconds: float):
+    ((_, made),) = scripts([Recording(name, recording(name), None)], PACE)
+    assert made.seconds == pytest.approx(seconds + 1.5, abs=0.02)
+
+
 def test_what_only_the_server_reads_is_left_out():
     memo = Recording("memo.m4a", b"\0\0\0\x20ftypM4A " + bytes(100), None)
     speech = flac(np.ones(8000, np.int16), 8000)
-    assert [recording for recording, _ in scripts([memo, speech], PACE)] == [speech]
+    assert [kept for kept, _ in scripts([memo, speech], PACE)] == [speech]
     with pytest.raises(InvalidProfile, match=r"no live streams can be made of memo\.m4a; needs a format"):
         scripts([memo], PACE)
 

@@ -1,8 +1,11 @@
 """A packet that cannot be decoded costs itself, not the recording."""
 
 import io
+import struct
+import tempfile
 
 import av
+import ffmpeg_reader
 import numpy as np
 import pytest
 from asr_contract.errors import AudioError
@@ -92,9 +95,40 @@ def test_a_container_that_cannot_be_followed_to_its_end_is_refused() -> None:
         decoded(recording("ogg vorbis") + recording("ogg opus"))
 
 
+@pytest.mark.parametrize("name", ["ogg opus", "ogg vorbis", "ts aac", "mp3", "aac", "webm opus", "m4a", "wma", "flac"])
+@pytest.mark.parametrize("tail", [bytes(100_000), b"and more than belongs there" * 200])
+def test_what_follows_the_end_changes_nothing(name: str, tail: bytes) -> None:
+    whole, rate = decoded(recording(name))
+    samples, _ = decoded(recording(name) + tail)
+    assert len(samples) / rate == pytest.approx(len(whole) / rate, abs=0.2)
+    np.testing.assert_allclose(samples[: len(whole) - rate // 2], whole[: -(rate // 2)], atol=1e-5)
+
+
 def test_where_both_readers_fail_the_message_names_what_each_said() -> None:
     message = r"\(libsndfile: Format not recognised; FFmpeg: Invalid data found when processing input\)"
     with pytest.raises(AudioError, match=message):
         decoded(b"this is a text, and not a recording of someone who reads it")
     with pytest.raises(AudioError, match=r"start with b'OggS.*\(FFmpeg: End of file\)"):
         decoded(recording("ogg opus")[:500])
+
+
+def test_a_size_that_points_far_behind_the_end_of_a_file_on_disk_is_no_failure_of_the_server() -> None:
+    """A file system refuses to seek to such a place, where bytes in memory just have no more."""
+    data = bytearray(recording("caf pcm16"))
+    at = data.index(b"data")
+    second = 4 + 2 * 16_000
+    struct.pack_into(">q", data, at + 4, second)
+    struct.pack_into(">4sq", data, at + 12 + second, b"junk", 2**50)
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        pieces = list(ffmpeg_reader.read(file, len(data), None))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.concatenate([samples for samples, _ in pieces]), speech()[:16_000])
+
+
+def test_a_stream_that_begins_on_the_way_is_no_failure_of_the_server() -> None:
+    """PyAV looks for it in a list that was made before."""
+    other = {"mpegts_start_pid": "800", "mpegts_pmt_start_pid": "900"}
+    whole, _ = decoded(recording("ts aac"))
+    for _ in range(5):
+        samples, _ = decoded(recording("ts aac") + by_ffmpeg("mpegts", "aac", container_options=other))
+        np.testing.assert_array_equal(samples[: len(whole) - 2_000], whole[:-2_000])
