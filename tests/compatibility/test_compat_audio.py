@@ -172,7 +172,7 @@ def wav_claiming(channels: int = 1, rate: int = RATE) -> bytes:
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4cac19622fc3\nsize 84977953\n"
 UNKNOWN_CODEC = encoded("matroska", "aac", FLOATS[:, None]).replace(b"A_AAC", b"A_ZZZ")
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "a codec that nobody knows": (UNKNOWN_CODEC, "audio is of a codec that FFmpeg does not know"),
+    "a codec that nobody knows": (UNKNOWN_CODEC, "cannot read this as audio|codec that FFmpeg does not know"),
     "a film without sound": (pictures_alone(), "file holds no audio stream"),
     "a picture": (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1".ljust(3000, b"\1"), "start with b'.xff.xd8.xff.xe0"),
     "a web page": (b"<!DOCTYPE html><html><title>404 Not Found</title></html>", "start with b'<!DOCTYPE ht'"),
