@@ -8,6 +8,7 @@ from asr_client._client import AsyncClient, Client
 from asr_client._errors import (
     AccessDenied,
     AsrError,
+    AudioTooLong,
     ClientClosed,
     DeadlineExceeded,
     InvalidAudio,
@@ -33,6 +34,7 @@ __all__ = [
     "AsrError",
     "AsyncClient",
     "Audio",
+    "AudioTooLong",
     "Client",
     "ClientClosed",
     "DeadlineExceeded",

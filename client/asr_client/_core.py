@@ -12,11 +12,11 @@ from asr_client._address import checked_address, checked_headers
 from asr_client._audio import Audio, AudioSource, Encoding, Pieces
 from asr_client._errors import (
     AsrError,
+    AudioTooLong,
     ClientClosed,
     DeadlineExceeded,
     InvalidAudio,
     InvalidOption,
-    InvalidRequest,
     MessageTooLarge,
     ModelNotFound,
     ProcessForked,
@@ -148,9 +148,8 @@ class Core(Generic[AnyTransport]):
         request = _protocol.infer(self._model, self._model_version, payload, options)
         try:
             tensors = yield from self._ask(request, timeout_s)
-        except (InvalidRequest, MessageTooLarge) as error:
-            is_long = isinstance(error, MessageTooLarge) or _protocol.is_too_long(error)
-            if not is_long or not self._takes_long_ones:
+        except (AudioTooLong, MessageTooLarge) as error:
+            if not self._takes_long_ones:
                 raise
             return (yield from self._long(payload.pieces(), options, timeout_s, on_segment, error))
         return _protocol.transcription(request, tensors)

@@ -2,6 +2,7 @@
 
 AsrError
 ├── InvalidRequest           the server refuses what was sent; sending it again will not help
+│   ├── AudioTooLong         the recording is longer than the model takes
 │   └── InvalidAudio         found unusable before it was sent: missing file, array without sampling rate …
 ├── MessageTooLarge          the recording does not fit the message limit, here or at the server
 ├── ServerUnavailable        nobody answers, or not yet (retried)
@@ -46,6 +47,10 @@ class InvalidRequest(AsrError):
 
 class InvalidAudio(InvalidRequest):
     """The recording cannot be sent: file missing, wrong array shape or dtype, sampling rate missing …"""
+
+
+class AudioTooLong(InvalidRequest):
+    """The recording is longer than the model takes, and no model for long recordings is there to take it."""
 
 
 class MessageTooLarge(AsrError):

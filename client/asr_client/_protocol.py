@@ -11,7 +11,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asr_client._audio import Payload, Pieces
-from asr_client._errors import InvalidRequest, ModelMismatch, ServerError
+from asr_client._errors import ModelMismatch, ServerError
 from asr_client._options import DecodeOptions, ParameterValue
 from asr_client._results import Alternative, Transcription, Word
 
@@ -148,11 +148,6 @@ def transcription(request: Infer | InferLong, tensors: Tensors) -> Transcription
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ServerError(f"model {request.model!r} gave a malformed answer: {error!r}") from error
-
-
-def is_too_long(error: InvalidRequest) -> bool:
-    """Whether the server refuses a recording for its length alone, in the words of the preprocess step."""
-    return "audio is too long" in str(error)
 
 
 def joined(segments: Sequence[Transcription]) -> Transcription:

@@ -11,11 +11,11 @@ import pytest
 from asr_client import (
     AsrError,
     AsyncClient,
+    AudioTooLong,
     Client,
     DecodeOptions,
     InvalidAudio,
     InvalidOption,
-    InvalidRequest,
     MessageTooLarge,
     RetryPolicy,
     Tls,
@@ -37,6 +37,7 @@ def test_exported_names() -> None:
         "AsrError",
         "AsyncClient",
         "Audio",
+        "AudioTooLong",
         "Client",
         "ClientClosed",
         "DeadlineExceeded",
@@ -180,7 +181,7 @@ def test_mock_transport_takes_long_recordings() -> None:
     def handler(request: Infer) -> Transcription:
         asked.append((request.model, len(request.audio)))
         if request.model == "asr" and len(request.audio) > 100:
-            raise InvalidRequest("audio is too long: 90 s or more; this model takes up to 40 s")
+            raise AudioTooLong("audio is too long: 90 s or more; this model takes up to 40 s")
         return Transcription("hi", 0.5, 2.0)
 
     segments: list[Transcription] = []

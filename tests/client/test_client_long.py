@@ -35,7 +35,10 @@ PIECE = 2**20
 
 
 def refuse_as_too_long(seen: Seen) -> Transcription:
-    raise Refusal("INVALID_ARGUMENT", "audio is too long: 90.00 s or more; this model takes up to 40 s")
+    raise Refusal(
+        "INVALID_ARGUMENT",
+        "in ensemble 'asr', AUDIO_TOO_LONG: audio is too long: 90.00 s or more; this model takes up to 40 s",
+    )
 
 
 def segments(seen: Seen) -> Iterator[Transcription]:
@@ -112,8 +115,8 @@ def test_http_has_no_streams(call: Caller) -> None:
 @pytest.mark.parametrize(
     ("message", "kind", "expected"),
     [
-        ("INVALID_ARGUMENT: WAV is cut short", InvalidRequest, "^WAV is cut short$"),
-        ("INTERNAL: out of memory", ServerError, "out of memory"),
+        ("INVALID_AUDIO: WAV is cut short", InvalidRequest, "^WAV is cut short$"),
+        ("MODEL_FAILED: out of memory", ServerError, "out of memory"),
         ("something new", ServerError, "something new"),
     ],
 )
@@ -132,7 +135,7 @@ def test_errors_in_a_stream_are_what_they_are_elsewhere(
 def test_a_busy_server_is_asked_again(triton: TritonDouble, call: Caller) -> None:
     def busy_at_first(seen: Seen) -> Iterator[Transcription]:
         if len(triton.seen) <= 3:  # one of them to `asr`
-            raise Refusal("", "UNAVAILABLE: Exceeds maximum queue size: the server has more long recordings")
+            raise Refusal("", "QUEUE_FULL: the server has more long recordings")
         yield from SEGMENTS
 
     triton.long_model = busy_at_first

@@ -116,7 +116,7 @@ def test_what_is_refused(triton: TritonDouble, call: Caller) -> None:
         stream(triton, call, [bytes(100)], encoding="file")
 
     def refuse(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
-        raise Refusal("", "INVALID_ARGUMENT: audio holds NaN")
+        raise Refusal("", "INVALID_AUDIO: audio holds NaN")
 
     triton.live_model = refuse
     with pytest.raises(InvalidRequest, match="^audio holds NaN$"):
@@ -172,7 +172,7 @@ def test_a_stream_that_is_refused_is_given_up(triton: TritonDouble, call: Caller
     """Triton itself keeps the place of a sequence that was refused."""
 
     def refuse(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
-        raise Refusal("", "UNAVAILABLE: Exceeds maximum queue size: 64 live streams are under way")
+        raise Refusal("", "QUEUE_FULL: 64 live streams are under way")
 
     triton.live_model = refuse
     with pytest.raises(QueueFull):
@@ -260,7 +260,7 @@ def test_a_cancelled_task_gives_its_stream_up(triton: TritonDouble) -> None:
     [
         "inference request for sequence 7 to model 'asr_stream' must specify the START flag on the first request of "
         "the sequence",
-        "INVALID_ARGUMENT: a piece of a stream that was not begun here, or not continued for 60 s: begin again, with "
+        "UNKNOWN_SEQUENCE: a piece of a stream that was not begun here, or not continued for 60 s: begin again, with "
         "the start of a sequence",
     ],
 )
@@ -276,7 +276,7 @@ def test_a_stream_that_the_server_has_forgotten(triton: TritonDouble, call: Call
     assert "has forgotten this stream" in str(caught.value)
     assert "Nothing was sent for 0 s: begin a new stream, and send silence while nobody speaks" in str(caught.value)
     assert "START" not in str(caught.value)
-    assert message.removeprefix("INVALID_ARGUMENT: ") in str(caught.value.__cause__)
+    assert message in str(caught.value.__cause__)
 
 
 def test_a_server_that_says_nothing(triton: TritonDouble, call: Caller) -> None:

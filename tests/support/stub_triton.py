@@ -80,7 +80,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelStreamInfer(self, requests, context):
         if self._behaviour.streams and self._streams >= self._behaviour.streams:
-            yield service_pb2.ModelStreamInferResponse(error_message="UNAVAILABLE: Exceeds maximum queue size")
+            yield service_pb2.ModelStreamInferResponse(error_message="QUEUE_FULL: as many as are taken")
             return
         self._streams += 1
         audio, is_last = b"", False

@@ -10,12 +10,16 @@ How Triton answers, read in its sources and seen on release 24.10 (gRPC status, 
     expired in queue     UNAVAILABLE         503   "Request timeout expired"
     backend failed       INTERNAL            500
     a process was killed INTERNAL            500   "Stub process 'acoustic_0_0' is not healthy."
+
+The kit's own models begin their words with a code (`asr_contract.errors`), which says more than the status does; in a
+stream, where Triton sends no status, it is all there is.
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from asr_contract.errors import ErrorCode, decode
 from tritonclient.utils import InferenceServerException
 
 from asr_client import _errors
@@ -47,7 +51,18 @@ _ERROR_OF_CODE: dict[str, type[_errors.AsrError]] = {
     # A stream that a proxy or the server reset. Our own closing looks the same here; the client tells it apart.
     "CANCELLED": _errors.RequestInterrupted,
 }
-# Where the words say more than the code does.
+_ERROR_OF_KIT = {
+    ErrorCode.INVALID_AUDIO: _errors.InvalidRequest,
+    ErrorCode.INVALID_PARAMETER: _errors.InvalidRequest,
+    ErrorCode.INVALID_REQUEST: _errors.InvalidRequest,
+    ErrorCode.AUDIO_TOO_LONG: _errors.AudioTooLong,
+    ErrorCode.UNKNOWN_SEQUENCE: _errors.StreamLost,
+    ErrorCode.QUEUE_FULL: _errors.QueueFull,
+    ErrorCode.STOPPING: _errors.ServerUnavailable,
+    ErrorCode.MODEL_FAILED: _errors.ServerError,
+    ErrorCode.CANCELLED: _errors.RequestInterrupted,
+}
+# Where the words of Triton and of others say more than the status does.
 _ERROR_OF_WORDS: tuple[tuple[re.Pattern[str], type[_errors.AsrError]], ...] = (
     (re.compile(r"maximum queue size", re.IGNORECASE), _errors.QueueFull),
     (re.compile(r"request timeout expired", re.IGNORECASE), _errors.DeadlineExceeded),
@@ -55,8 +70,7 @@ _ERROR_OF_WORDS: tuple[tuple[re.Pattern[str], type[_errors.AsrError]], ...] = (
     # While it starts or stops; the code is NOT_FOUND then.
     (re.compile(r"has no available versions", re.IGNORECASE), _errors.ServerUnavailable),
     (re.compile(r"stub process .* is not healthy", re.IGNORECASE), _errors.RequestInterrupted),
-    # Triton's words, and those of the kit's models.
-    (re.compile(r"must specify the START flag|that was not begun here"), _errors.StreamLost),
+    (re.compile(r"must specify the START flag"), _errors.StreamLost),
     (re.compile(r"message larger than max|too large|exceeds the maximum", re.IGNORECASE), _errors.MessageTooLarge),
 )
 _REFUSALS = (_errors.ModelNotFound, _errors.StreamLost)
@@ -92,11 +106,13 @@ def our_errors(endpoint: Endpoint, timeout_s: float | None = None) -> Iterator[N
 def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = None) -> _errors.AsrError:
     """Our error for an exception that an attempt of `timeout_s` seconds met."""
     in_time = "in time" if timeout_s is None else f"within {timeout_s:.3g} s"
-    if status := _status(error):
-        return _of_status(status, str(error), _message(error), endpoint, in_time)
-    if isinstance(error, InferenceServerException):
-        status, message = _of_stream(_message(error))
-        return _of_status(status, message, message, endpoint, in_time)
+    status = _status(error)
+    if status or isinstance(error, InferenceServerException):
+        message = _message(error)
+        code, text = decode(message)
+        if code is not None:
+            return _of_kit(code, text, endpoint)
+        return _of_status(status or "UNKNOWN", str(error), message, endpoint, in_time)
     if isinstance(error, TimeoutError):
         return _errors.DeadlineExceeded(f"no answer from the {endpoint} {in_time}")
     if isinstance(error, OSError) or type(error).__module__.startswith("aiohttp"):
@@ -111,10 +127,21 @@ def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = No
     return _errors.ServerError(f"the request to the {endpoint} failed: {error!r}")
 
 
-def _of_stream(message: str) -> tuple[str, str]:
-    """Status and text of an error within a stream: Triton sends no status there; the kit's models write it first."""
-    code, separator, text = message.partition(": ")
-    return (code, text) if separator and code in _ERROR_OF_CODE.keys() | {"INTERNAL"} else ("UNKNOWN", message)
+def _of_kit(code: ErrorCode, text: str, endpoint: Endpoint) -> _errors.AsrError:
+    """Return our error for one of the kit's own models."""
+    kind = _ERROR_OF_KIT[code]
+    if issubclass(kind, _errors.InvalidRequest):
+        return kind(text)  # about the recording, and not about the server
+    if kind is _errors.StreamLost:
+        return _lost(endpoint)
+    return kind(f"{endpoint}: {text}")
+
+
+def _lost(endpoint: Endpoint) -> _errors.StreamLost:
+    return _errors.StreamLost(
+        f"the {endpoint} has forgotten this stream: it forgets those to which nothing is sent for a minute (ten "
+        "seconds, where others wait for a place), and all when the model is loaded anew"
+    )
 
 
 def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_time: str) -> _errors.AsrError:
@@ -132,10 +159,7 @@ def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_tim
     if kind is _errors.DeadlineExceeded:
         return kind(f"no answer from the {endpoint} {in_time}: {message}")
     if kind is _errors.StreamLost:
-        return kind(
-            f"the {endpoint} has forgotten this stream: it forgets those to which nothing is sent for a minute (ten "
-            "seconds, where others wait for a place), and all when the model is loaded anew"
-        )
+        return _lost(endpoint)
     if kind is _errors.ModelNotFound:
         return kind(f"the {endpoint} has no such model: {message}")
     if kind is _errors.ServerUnavailable and _OTHER_PROTOCOL[endpoint.protocol].search(message):
