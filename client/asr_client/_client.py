@@ -1,17 +1,17 @@
 """The clients: the steps of `_core`, done by blocking or by awaiting."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
 from contextlib import aclosing, closing
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 from asr_client import _batch
 from asr_client._audio import Audio, AudioSource, Encoding
-from asr_client._core import DEFAULT_OPTIONS, READY_TIMEOUT_S, Core, OnSegment, decode_options, recording
+from asr_client._core import READY_TIMEOUT_S, Core, OnSegment, one_of_many, recording
 from asr_client._errors import AsrError, InvalidOption
-from asr_client._live import AnyChunks, Chunks
-from asr_client._options import DEFAULT_CONCURRENCY, DecodeOptions
+from asr_client._live import AnyChunks, Chunks, Live
+from asr_client._options import DEFAULT_CONCURRENCY, DEFAULT_OPTIONS, DecodeOptions, Decoding, decode_options
 from asr_client._results import Outcome, StreamResult, Transcription
 from asr_client._steps import Pause, Read, Result, Step, Steps
 from asr_client._transports.base import AsyncTransport, Transport, open_async_transport, open_transport
@@ -39,10 +39,10 @@ class Client(Core[Transport]):
         sampling_rate: int | None = None,
         encoding: Encoding | None = None,
         channels: int | None = None,
-        word_timestamps: bool = False,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
         on_segment: OnSegment | None = None,
+        **decoding: Unpack[Decoding],
     ) -> Transcription:
         """The transcript of one recording.
 
@@ -52,21 +52,22 @@ class Client(Core[Transport]):
             sampling_rate: in Hz; needed by arrays and raw PCM, refused for files, whose header tells it.
             encoding: "pcm_s16le" or "pcm_f32le" when a path, bytes or a file object hold raw PCM.
             channels: of raw PCM, interleaved; 1 by default.
-            word_timestamps: fill `words`; short for `options=DecodeOptions(word_timestamps=True)`.
-            options: how the server is to decode.
+            options: how the server is to decode, for many calls.
             timeout_s: seconds from the first attempt, retries included; by default the client's. Of a long recording:
                 how long the server may say nothing.
             on_segment: called in this thread with each segment of a long recording, a `Transcription` whose `duration`
                 is how far the server has come. Long is what the model does not take at once: over gRPC it goes to the
                 server in pieces, and is transcribed there window by window.
+            decoding: any field of `DecodeOptions`, such as `hotwords=["acme"]`; goes before `options`.
 
         Raises:
+            TypeError: there is no such option.
             InvalidAudio: the recording cannot be sent.
             InvalidRequest: the server refuses it.
             AsrError: another branch of the error tree.
         """
         audio = recording(audio, sampling_rate, encoding, channels)
-        decode = decode_options(options, word_timestamps)
+        decode = decode_options("transcribe", options, decoding)
         return self._run(self._transcription(audio, decode, timeout_s, on_segment))
 
     def transcribe_iter(
@@ -75,32 +76,43 @@ class Client(Core[Transport]):
         *,
         concurrency: int = DEFAULT_CONCURRENCY,
         on_progress: _batch.OnProgress | None = None,
-        word_timestamps: bool = False,
+        sampling_rate: int | None = None,
+        encoding: Encoding | None = None,
+        channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
+        **decoding: Unpack[Decoding],
     ) -> Iterator[Outcome]:
         """The transcripts of any number of recordings, one at a time and in their order.
 
         An item that fails has its error in its outcome; the others go on.
 
         Args:
-            items: paths and whatever else `transcribe` takes; wrap arrays and raw PCM in `Audio`, which holds their
-                format. Read as requests become free: at most `concurrency` recordings are in memory.
+            items: paths and whatever else `transcribe` takes. Read as requests become free: at most `concurrency`
+                recordings are in memory.
             concurrency: requests under way at a time; twice the server's largest batch keeps it busy.
             on_progress: called in this thread with each outcome as it comes, which may be out of order.
-            word_timestamps: as in `transcribe`.
+            sampling_rate: as in `transcribe`, of all items; one that is an `Audio` has its own format.
+            encoding: likewise.
+            channels: likewise.
             options: as in `transcribe`.
             timeout_s: for each item, from its own first attempt.
+            decoding: as in `transcribe`.
 
         Raises:
+            TypeError: there is no such decoding option.
             InvalidOption: `items` is a single recording, or `concurrency` is below 1.
             ClientClosed: the client was closed meanwhile.
         """
         _batch.check(items, concurrency)
-        decode = decode_options(options, word_timestamps)
+        decode = decode_options("transcribe_iter", options, decoding)
+
+        def steps(index: int, item: AudioSource | Audio) -> Steps[Outcome]:
+            return self._outcome(index, one_of_many(item, sampling_rate, encoding, channels), decode, timeout_s)
+
         return _batch.in_threads(
             items,
-            lambda index, item: self._run(self._outcome(index, item, decode, timeout_s)),
+            lambda index, item: self._run(steps(index, item)),
             concurrency,
             on_progress,
         )
@@ -111,9 +123,12 @@ class Client(Core[Transport]):
         *,
         concurrency: int = DEFAULT_CONCURRENCY,
         on_progress: _batch.OnProgress | None = None,
-        word_timestamps: bool = False,
+        sampling_rate: int | None = None,
+        encoding: Encoding | None = None,
+        channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
+        **decoding: Unpack[Decoding],
     ) -> list[Outcome]:
         """`transcribe_iter` as a list."""
         return list(
@@ -121,8 +136,10 @@ class Client(Core[Transport]):
                 items,
                 concurrency=concurrency,
                 on_progress=on_progress,
-                word_timestamps=word_timestamps,
-                options=options,
+                sampling_rate=sampling_rate,
+                encoding=encoding,
+                channels=channels,
+                options=decode_options("transcribe_many", options, decoding),
                 timeout_s=timeout_s,
             )
         )
@@ -136,11 +153,13 @@ class Client(Core[Transport]):
         channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
-    ) -> Iterator[StreamResult]:
+        **decoding: Unpack[Decoding],
+    ) -> Generator[StreamResult, None, None]:
         """What is being said, while it is being said.
 
         Each chunk is sent when it comes, small ones together, and what the server makes of it is given at once. A
-        result that is not final takes the place of the one before; a final one is a segment that is over.
+        result that is not final takes the place of the one before; a final one is a segment that is over. Leave it
+        early by `break` or `close()`: the server then forgets the stream.
 
         Args:
             chunks: raw samples of any length: bytes, or numpy arrays as in `transcribe`.
@@ -149,13 +168,19 @@ class Client(Core[Transport]):
             channels: of bytes, interleaved; 1 by default.
             options: how the server is to decode final segments.
             timeout_s: how long the server may take for a piece; by default the client's.
+            decoding: any field of `DecodeOptions`, as in `transcribe`.
 
         Raises:
+            TypeError: there is no such decoding option.
             InvalidAudio: a chunk that is not what it should be.
             InvalidOption: over HTTP.
+            StreamLost: nothing was sent for so long that the server has forgotten the stream.
             AsrError: another branch of the error tree. Nothing is retried: what was said before is gone.
         """
-        live, silence_s = self._live(sampling_rate, encoding, channels, options, timeout_s)
+        decode = decode_options("stream", options, decoding)
+        return self._stream(chunks, *self._live(sampling_rate, encoding, channels, decode, timeout_s))
+
+    def _stream(self, chunks: Chunks, live: Live, silence_s: float | None) -> Generator[StreamResult, None, None]:
         with closing(self._opened().open_live(live, silence_s)) as call:
             for chunk in chunks:
                 for piece in live.add(chunk):
@@ -248,14 +273,14 @@ class AsyncClient(Core[AsyncTransport]):
         sampling_rate: int | None = None,
         encoding: Encoding | None = None,
         channels: int | None = None,
-        word_timestamps: bool = False,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
         on_segment: OnSegment | None = None,
+        **decoding: Unpack[Decoding],
     ) -> Transcription:
         """See `Client.transcribe`. Files are read in a thread."""
         audio = recording(audio, sampling_rate, encoding, channels)
-        decode = decode_options(options, word_timestamps)
+        decode = decode_options("transcribe", options, decoding)
         return await self._run(self._transcription(audio, decode, timeout_s, on_segment))
 
     def transcribe_iter(
@@ -264,16 +289,23 @@ class AsyncClient(Core[AsyncTransport]):
         *,
         concurrency: int = DEFAULT_CONCURRENCY,
         on_progress: _batch.OnProgress | None = None,
-        word_timestamps: bool = False,
+        sampling_rate: int | None = None,
+        encoding: Encoding | None = None,
+        channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
+        **decoding: Unpack[Decoding],
     ) -> AsyncIterator[Outcome]:
         """See `Client.transcribe_iter`; for `async for`, and of async iterables too."""
         _batch.check(items, concurrency)
-        decode = decode_options(options, word_timestamps)
+        decode = decode_options("transcribe_iter", options, decoding)
+
+        def steps(index: int, item: AudioSource | Audio) -> Steps[Outcome]:
+            return self._outcome(index, one_of_many(item, sampling_rate, encoding, channels), decode, timeout_s)
+
         return _batch.in_tasks(
             items,
-            lambda index, item: self._run(self._outcome(index, item, decode, timeout_s)),
+            lambda index, item: self._run(steps(index, item)),
             concurrency,
             on_progress,
         )
@@ -284,22 +316,27 @@ class AsyncClient(Core[AsyncTransport]):
         *,
         concurrency: int = DEFAULT_CONCURRENCY,
         on_progress: _batch.OnProgress | None = None,
-        word_timestamps: bool = False,
+        sampling_rate: int | None = None,
+        encoding: Encoding | None = None,
+        channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
+        **decoding: Unpack[Decoding],
     ) -> list[Outcome]:
         """`transcribe_iter` as a list."""
         outcomes = self.transcribe_iter(
             items,
             concurrency=concurrency,
             on_progress=on_progress,
-            word_timestamps=word_timestamps,
-            options=options,
+            sampling_rate=sampling_rate,
+            encoding=encoding,
+            channels=channels,
+            options=decode_options("transcribe_many", options, decoding),
             timeout_s=timeout_s,
         )
         return [outcome async for outcome in outcomes]
 
-    async def stream(
+    def stream(
         self,
         chunks: AnyChunks,
         *,
@@ -308,9 +345,15 @@ class AsyncClient(Core[AsyncTransport]):
         channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
-    ) -> AsyncIterator[StreamResult]:
-        """See `Client.stream`; for `async for`, and of async iterables too."""
-        live, silence_s = self._live(sampling_rate, encoding, channels, options, timeout_s)
+        **decoding: Unpack[Decoding],
+    ) -> AsyncGenerator[StreamResult, None]:
+        """See `Client.stream`; for `async for`, and of async iterables too. Leave it early by `aclose()`."""
+        decode = decode_options("stream", options, decoding)
+        return self._stream(chunks, *self._live(sampling_rate, encoding, channels, decode, timeout_s))
+
+    async def _stream(
+        self, chunks: AnyChunks, live: Live, silence_s: float | None
+    ) -> AsyncGenerator[StreamResult, None]:
         async with aclosing(self._opened().open_live(live, silence_s)) as call:
             async for chunk in _batch.asynchronous(chunks):
                 for piece in live.add(chunk):

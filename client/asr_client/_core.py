@@ -33,7 +33,6 @@ OnSegment = Callable[[Transcription], object]
 
 READY_TIMEOUT_S = 5.0  # a server that needs longer to say so is not ready
 DEFAULT_RETRY = RetryPolicy()
-DEFAULT_OPTIONS = DecodeOptions()
 
 _LONG_ATTEMPTS = 5
 _NO_RETRY = RetryPolicy(max_attempts=1)
@@ -184,10 +183,7 @@ class Core(Generic[AnyTransport]):
         live = Live(self._model, sampling_rate, encoding, channels, options)
         return live, silence_s if math.isfinite(silence_s) else None
 
-    def _outcome(
-        self, index: int, item: AudioSource | Audio, options: DecodeOptions, timeout_s: float | None
-    ) -> Steps[Outcome]:
-        audio = recording(item)
+    def _outcome(self, index: int, audio: Audio, options: DecodeOptions, timeout_s: float | None) -> Steps[Outcome]:
         source = audio.name or f"item {index}"
         try:
             transcription = yield from self._transcription(audio, options, timeout_s)
@@ -225,9 +221,9 @@ class Core(Generic[AnyTransport]):
 
 def recording(
     audio: AudioSource | Audio,
-    sampling_rate: int | None = None,
-    encoding: Encoding | None = None,
-    channels: int | None = None,
+    sampling_rate: int | None,
+    encoding: Encoding | None,
+    channels: int | None,
 ) -> Audio:
     """The audio with its format."""
     if not isinstance(audio, Audio):
@@ -237,9 +233,11 @@ def recording(
     return audio
 
 
-def decode_options(options: DecodeOptions, word_timestamps: bool) -> DecodeOptions:
-    """The options with the shorthand in them."""
-    return dataclasses.replace(options, word_timestamps=True) if word_timestamps else options
+def one_of_many(
+    item: AudioSource | Audio, sampling_rate: int | None, encoding: Encoding | None, channels: int | None
+) -> Audio:
+    """The item with the format that all have, but for an `Audio`, which has its own."""
+    return item if isinstance(item, Audio) else Audio(item, sampling_rate, encoding, channels)
 
 
 def _seconds(timeout_s: float) -> float:

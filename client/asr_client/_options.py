@@ -1,8 +1,10 @@
 """What a caller can choose: decoding, retries, TLS."""
 
-from dataclasses import dataclass, fields
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from asr_client._errors import InvalidOption
 
@@ -28,15 +30,20 @@ class DecodeOptions:
     lm_weight: float | None = None  # of the server's language model, with beam search; 0: without; None: its default
     word_score: float | None = None  # nats for each word, with a language model of words; None: the server's default
     nbest: int = 1  # fill `Transcription.alternatives` with so many texts of beam search
-    hotwords: str = ""  # words to listen for, separated by commas: "acme, Quilter^5" (a weight of its own)
+    # Words to listen for: ["acme", "Quilter^5"] (a weight of its own), or the same in one text, separated by commas.
+    hotwords: str | Sequence[str] = ""
     hotword_weight: float | None = None  # nats; of those without their own; None: the server's default
     # Of Whisper:
     language: str | None = None  # a code such as "en", or "auto"; by default what the model says, mostly to detect it
-    task: str | None = None  # "transcribe", or "translate" into English
+    task: Literal["transcribe", "translate"] | None = None  # into English
     timestamps: bool = False  # fill `Transcription.words` with segments: a sentence or so each
     prompt: str = ""  # what was said before, or names and their spelling
     max_new_tokens: int | None = None  # of one window of 30 s
     temperature_fallback: bool = False  # decode again where the text repeats itself or is unlikely; leave silence out
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.hotwords, str):
+            object.__setattr__(self, "hotwords", _joined(self.hotwords))
 
     def parameters(self) -> dict[str, ParameterValue]:
         """Request parameters; defaults stay at home, so that an older server need not know newer options."""
@@ -45,6 +52,58 @@ class DecodeOptions:
             for field in fields(self)
             if getattr(self, field.name) != field.default
         }
+
+
+class Decoding(TypedDict, total=False):
+    """The fields of `DecodeOptions` as keyword arguments, for type checkers."""
+
+    word_timestamps: bool
+    decoder: Literal["greedy", "beam"]
+    beam_width: int | None
+    lm_weight: float | None
+    word_score: float | None
+    nbest: int
+    hotwords: str | Sequence[str]
+    hotword_weight: float | None
+    language: str | None
+    task: Literal["transcribe", "translate"] | None
+    timestamps: bool
+    prompt: str
+    max_new_tokens: int | None
+    temperature_fallback: bool
+
+
+DEFAULT_OPTIONS = DecodeOptions()
+
+
+def decode_options(method: str, options: DecodeOptions, keywords: Decoding) -> DecodeOptions:
+    """Return the options with the keyword arguments of a method in their places.
+
+    Raises:
+        TypeError: there is no such option; the message names all.
+        InvalidOption: a value is not valid.
+    """
+    names = [field.name for field in fields(DecodeOptions)]
+    for name in keywords:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f": did you mean {near[0]!r}?" if near else ";"
+            raise TypeError(
+                f"{method}() got an unexpected keyword argument {name!r}{hint} decoding options are {', '.join(names)}"
+            )
+    return replace(options, **keywords) if keywords else options
+
+
+def _joined(hotwords: object) -> str:
+    """Words as the server takes them: in one text, separated by commas."""
+    if not isinstance(hotwords, list | tuple | set | frozenset):
+        raise InvalidOption(
+            f"hotwords is {type(hotwords).__name__}; needs a list of words, or text such as 'acme, Quilter^5'"
+        )
+    for word in hotwords:
+        if not isinstance(word, str) or "," in word or not word.strip():
+            raise InvalidOption(f"hotwords holds {word!r}; needs a word or a phrase, without a comma, for each item")
+    return ",".join(hotwords)
 
 
 @dataclass(frozen=True)

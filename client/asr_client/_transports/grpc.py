@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager
 from typing import Any, ClassVar, cast
 
+import grpc
 import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_grpc_aio
 
@@ -45,6 +46,22 @@ def _client(client_class: Any, endpoint: Endpoint) -> Any:
     )
 
 
+class _Keeper:
+    """Keeps gRPC itself open, by a channel that never connects.
+
+    With the last channel gRPC shuts down, in a thread of its own; a fork in the middle of that leaves a lock held.
+    """
+
+    def __init__(self) -> None:
+        self._channel = grpc.insecure_channel("localhost:1")
+        _fork.register(self)
+
+    def after_fork(self) -> None:
+        """Note what became of gRPC, whether or not a connection is open."""
+        if os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in _OFF:
+            _Connection._is_broken = True
+
+
 class _Connection:
     """What a process that is forked must know of an open connection.
 
@@ -54,6 +71,7 @@ class _Connection:
     """
 
     _is_broken: ClassVar[bool] = False  # in this process
+    _keeper: ClassVar["_Keeper | None"] = None
 
     def __init__(self) -> None:
         if self._is_broken:
@@ -62,11 +80,13 @@ class _Connection:
                 "does not work then: before it, close each AsyncClient and let the requests of each Client end; or "
                 "start processes by 'spawn' or 'forkserver', or use protocol='http'"
             )
+        if _Connection._keeper is None:
+            _Connection._keeper = _Keeper()
         _fork.register(self)
 
     def after_fork(self) -> None:
         """Leave the connection to the parent, and note what became of gRPC."""
-        if self._in_use() or os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in _OFF:
+        if self._in_use():
             _Connection._is_broken = True
         _fork.keep_forever(self)
 

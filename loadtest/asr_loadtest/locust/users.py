@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from locust import User, constant, events, task  # isort: skip  # before anything that it has to patch
 
 import gevent
-import grpc.experimental.gevent  # type: ignore[import-untyped]
+import grpc.experimental.gevent
 from asr_client import AsrError, Transcription
 from gevent.pool import Group
 from locust.env import Environment

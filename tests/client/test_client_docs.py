@@ -1,0 +1,58 @@
+"""The Python in the documentation of the client runs, as it stands there."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from triton_double import HELLO, TritonDouble
+
+DOCS = Path(__file__).parents[2] / "docs"
+DEFAULT_URL = "127.0.0.1:8001"
+
+
+def snippet(page: str) -> str:
+    """The page's only block of Python."""
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert DEFAULT_URL in code
+    return str(code)
+
+
+def run(page: str, triton: TritonDouble, **names: Any) -> None:
+    exec(compile(snippet(page).replace(DEFAULT_URL, triton.url), page, "exec"), names)
+
+
+def test_client(
+    grpc_triton: TritonDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("call.wav").write_bytes(b"RIFF")
+    run("client.md", grpc_triton)
+    assert capsys.readouterr().out.splitlines() == [
+        HELLO.text,
+        f"item 0 {HELLO.text}",
+        f"item 1 {HELLO.text}",
+        HELLO.text,
+    ]
+    first, *arrays, last = [seen.parameters for seen in grpc_triton.seen]
+    assert {"hotwords": "acme,Quilter^5", "decoder": "beam"}.items() <= first.items()
+    assert all({"sample_rate": 16_000, "word_timestamps": True}.items() <= array.items() for array in arrays)
+    assert {"hotwords": "acme", "hotword_weight": 6.0, "beam_width": 32}.items() <= last.items()
+
+
+def test_decoding(grpc_triton: TritonDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    run("decoding.md", grpc_triton)
+    assert grpc_triton.seen[0].parameters["hotwords"] == "singer"
+
+
+def test_streaming(grpc_triton: TritonDouble, capsys: pytest.CaptureFixture[str]) -> None:
+    final = {"text": "hello", "start": 0.0, "end": 0.5, "confidence": 0.75, "words": []}
+    grpc_triton.live_model = lambda piece, number, is_last: {
+        "PARTIAL": "" if is_last else "hell",
+        "STABLE": 0,
+        "FINALS": [final] if is_last else [],
+        "DURATION": 1.0,
+    }
+    run("streaming.md", grpc_triton, chunks=[bytes(3200)])
+    assert capsys.readouterr().out == "hell\rhello\n"
