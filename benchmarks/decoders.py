@@ -142,7 +142,7 @@ def quality(decoder: Decoder, sentences: Sequence[Sentence], asked: DecodeOption
     """Recall of the names that are in the list (of all, where there is none), and word error rates in percent."""
     tasks = [decoder.task(one.log_probs, len(one.log_probs), asked) for one in sentences]
     heard = [result.best.text.lower() for result in decoder.decode(tasks)]
-    names = set(filter(None, asked.hotwords.split(","))) or set(RARE)
+    names = set(filter(None, asked.hotword_text.split(","))) or set(RARE)
     named = [(one, text) for one, text in zip(sentences, heard, strict=True) if one.name in names]
     plain = [(one, text) for one, text in zip(sentences, heard, strict=True) if not one.name]
     return {

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Union, get_args
 
+from asr_contract.parameters import Value as ParameterValue
+
 from asr_client._errors import AsrError, InvalidAudio, MessageTooLarge
-from asr_client._options import ParameterValue
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,12 +6,14 @@ from contextlib import aclosing, closing
 from types import TracebackType
 from typing import Any, Unpack
 
+from asr_contract.parameters import DecodeParameters
+
 from asr_client import _batch
 from asr_client._audio import Audio, AudioSource, Encoding
 from asr_client._core import READY_TIMEOUT_S, Core, OnSegment, one_of_many, recording
 from asr_client._errors import AsrError, InvalidOption
 from asr_client._live import AnyChunks, Chunks, Live
-from asr_client._options import DEFAULT_CONCURRENCY, DEFAULT_OPTIONS, DecodeOptions, Decoding, decode_options
+from asr_client._options import DEFAULT_CONCURRENCY, DEFAULT_OPTIONS, DecodeOptions, decode_options
 from asr_client._results import Outcome, StreamResult, Transcription
 from asr_client._steps import Pause, Read, Result, Step, Steps
 from asr_client._transports.base import AsyncTransport, Transport, open_async_transport, open_transport
@@ -42,7 +44,7 @@ class Client(Core[Transport]):
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
         on_segment: OnSegment | None = None,
-        **decoding: Unpack[Decoding],
+        **decoding: Unpack[DecodeParameters],
     ) -> Transcription:
         """The transcript of one recording.
 
@@ -81,7 +83,7 @@ class Client(Core[Transport]):
         channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
-        **decoding: Unpack[Decoding],
+        **decoding: Unpack[DecodeParameters],
     ) -> Iterator[Outcome]:
         """The transcripts of any number of recordings, one at a time and in their order.
 
@@ -128,7 +130,7 @@ class Client(Core[Transport]):
         channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
-        **decoding: Unpack[Decoding],
+        **decoding: Unpack[DecodeParameters],
     ) -> list[Outcome]:
         """`transcribe_iter` as a list."""
         return list(
@@ -153,7 +155,7 @@ class Client(Core[Transport]):
         channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
-        **decoding: Unpack[Decoding],
+        **decoding: Unpack[DecodeParameters],
     ) -> Generator[StreamResult, None, None]:
         """What is being said, while it is being said.
 
@@ -276,7 +278,7 @@ class AsyncClient(Core[AsyncTransport]):
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
         on_segment: OnSegment | None = None,
-        **decoding: Unpack[Decoding],
+        **decoding: Unpack[DecodeParameters],
     ) -> Transcription:
         """See `Client.transcribe`. Files are read in a thread."""
         audio = recording(audio, sampling_rate, encoding, channels)
@@ -294,7 +296,7 @@ class AsyncClient(Core[AsyncTransport]):
         channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
-        **decoding: Unpack[Decoding],
+        **decoding: Unpack[DecodeParameters],
     ) -> AsyncIterator[Outcome]:
         """See `Client.transcribe_iter`; for `async for`, and of async iterables too."""
         _batch.check(items, concurrency)
@@ -321,7 +323,7 @@ class AsyncClient(Core[AsyncTransport]):
         channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
-        **decoding: Unpack[Decoding],
+        **decoding: Unpack[DecodeParameters],
     ) -> list[Outcome]:
         """`transcribe_iter` as a list."""
         outcomes = self.transcribe_iter(
@@ -345,7 +347,7 @@ class AsyncClient(Core[AsyncTransport]):
         channels: int | None = None,
         options: DecodeOptions = DEFAULT_OPTIONS,
         timeout_s: float | None = None,
-        **decoding: Unpack[Decoding],
+        **decoding: Unpack[DecodeParameters],
     ) -> AsyncGenerator[StreamResult, None]:
         """See `Client.stream`; for `async for`, and of async iterables too. Leave it early by `aclose()`."""
         decode = decode_options("stream", options, decoding)

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
+from asr_contract.parameters import Value as ParameterValue
+
 from asr_client import _audio
 from asr_client._audio import Audio, Encoding, Payload
 from asr_client._errors import InvalidAudio, ServerError
-from asr_client._options import DecodeOptions, ParameterValue
+from asr_client._options import DecodeOptions
 from asr_client._results import StreamResult, Word
 
 if TYPE_CHECKING:

@@ -1,10 +1,13 @@
 """What a caller can choose: decoding, retries, TLS."""
 
 import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
+
+from asr_contract import parameters
+from asr_contract.errors import ParameterError
+from asr_contract.parameters import DecodeParameters
 
 from asr_client._errors import InvalidOption
 
@@ -16,67 +19,22 @@ DEFAULT_CONCURRENCY = 8
 # Triton's own gRPC limit is 2 GiB; one request of that size would be a mistake, not a recording.
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
 
-ParameterValue = str | bool | int | float
 
-
-@dataclass(frozen=True)
-class DecodeOptions:
-    """How the server is to decode. Every field is a request parameter of the same name."""
-
-    word_timestamps: bool = False  # fill `Transcription.words`; off because most callers read the text alone
-    # Of CTC models:
-    decoder: Literal["greedy", "beam"] = "greedy"  # beam: the likeliest text over all of its alignments
-    beam_width: int | None = None  # prefixes that beam search keeps; None: the server's default, 16
-    lm_weight: float | None = None  # of the server's language model, with beam search; 0: without; None: its default
-    word_score: float | None = None  # nats for each word, with a language model of words; None: the server's default
-    nbest: int = 1  # fill `Transcription.alternatives` with so many texts of beam search
-    # Words to listen for: ["acme", "Quilter^5"] (a weight of its own), or the same in one text, separated by commas.
-    hotwords: str | Sequence[str] = ""
-    hotword_weight: float | None = None  # nats; of those without their own; None: the server's default
-    # Of Whisper:
-    language: str | None = None  # a code such as "en", or "auto"; by default what the model says, mostly to detect it
-    task: Literal["transcribe", "translate"] | None = None  # into English
-    timestamps: bool = False  # fill `Transcription.words` with segments: a sentence or so each
-    prompt: str = ""  # what was said before, or names and their spelling
-    max_new_tokens: int | None = None  # of one window of 30 s
-    temperature_fallback: bool = False  # decode again where the text repeats itself or is unlikely; leave silence out
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions(parameters.DecodeOptions):
+    """How the server is to decode. Each field is a request parameter of the same name."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.hotwords, str):
-            object.__setattr__(self, "hotwords", _joined(self.hotwords))
-
-    def parameters(self) -> dict[str, ParameterValue]:
-        """Request parameters; defaults stay at home, so that an older server need not know newer options."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        }
-
-
-class Decoding(TypedDict, total=False):
-    """The fields of `DecodeOptions` as keyword arguments, for type checkers."""
-
-    word_timestamps: bool
-    decoder: Literal["greedy", "beam"]
-    beam_width: int | None
-    lm_weight: float | None
-    word_score: float | None
-    nbest: int
-    hotwords: str | Sequence[str]
-    hotword_weight: float | None
-    language: str | None
-    task: Literal["transcribe", "translate"] | None
-    timestamps: bool
-    prompt: str
-    max_new_tokens: int | None
-    temperature_fallback: bool
+        try:
+            super().__post_init__()
+        except ParameterError as error:
+            raise InvalidOption(str(error)) from error
 
 
 DEFAULT_OPTIONS = DecodeOptions()
 
 
-def decode_options(method: str, options: DecodeOptions, keywords: Decoding) -> DecodeOptions:
+def decode_options(method: str, options: DecodeOptions, keywords: DecodeParameters) -> DecodeOptions:
     """Return the options with the keyword arguments of a method in their places.
 
     Raises:
@@ -92,18 +50,6 @@ def decode_options(method: str, options: DecodeOptions, keywords: Decoding) -> D
                 f"{method}() got an unexpected keyword argument {name!r}{hint} decoding options are {', '.join(names)}"
             )
     return replace(options, **keywords) if keywords else options
-
-
-def _joined(hotwords: object) -> str:
-    """Words as the server takes them: in one text, separated by commas."""
-    if not isinstance(hotwords, list | tuple | set | frozenset):
-        raise InvalidOption(
-            f"hotwords is {type(hotwords).__name__}; needs a list of words, or text such as 'acme, Quilter^5'"
-        )
-    for word in hotwords:
-        if not isinstance(word, str) or "," in word or not word.strip():
-            raise InvalidOption(f"hotwords holds {word!r}; needs a word or a phrase, without a comma, for each item")
-    return ",".join(hotwords)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from operator import mul
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from asr_contract.parameters import Value as ParameterValue
+
 from asr_client._audio import Payload, Pieces
 from asr_client._errors import ModelMismatch, ServerError
-from asr_client._options import DecodeOptions, ParameterValue
+from asr_client._options import DecodeOptions
 from asr_client._results import Alternative, Transcription, Word
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ parameters as text, whole numbers and booleans; a client that has text alone sen
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal, Protocol, TypedDict
 
@@ -13,6 +13,7 @@ from asr_contract.errors import ParameterError
 
 Value = str | bool | int | float
 Decoder = Literal["greedy", "beam"]
+Task = Literal["transcribe", "translate"]
 Encoding = Literal["file", "pcm_s16le", "pcm_f32le"]
 Model = Literal["ctc", "whisper"]
 
@@ -174,7 +175,8 @@ class DecodeOptions:
         beam_only=True,
         whole_only=True,
     )
-    hotwords: str = _parameter(
+    # A list of words, or the same in one text: "acme, Quilter^5" (a weight of its own).
+    hotwords: str | Sequence[str] = _parameter(
         "",
         Text("words separated by commas, such as 'acme, Quilter^5'"),
         "ctc",
@@ -192,7 +194,7 @@ class DecodeOptions:
         "whisper",
         help="Code of the language, such as en; auto: detect it.  [default: the model's]",
     )
-    task: str | None = _parameter(
+    task: Task | None = _parameter(
         None, Choice(("transcribe", "translate")), "whisper", help="translate: into English.  [default: the model's]"
     )
     timestamps: bool = _parameter(False, Flag(), "whisper", help="Tell when each segment was said.")
@@ -204,6 +206,15 @@ class DecodeOptions:
         False, Flag(), "whisper", help="Decode again where the text repeats itself or is unlikely."
     )
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.hotwords, str):
+            object.__setattr__(self, "hotwords", _joined(self.hotwords))
+
+    @property
+    def hotword_text(self) -> str:
+        """The hotwords in one text, separated by commas."""
+        return str(self.hotwords)  # which is what it was made above
+
     def parameters(self) -> dict[str, Value]:
         """Return the request parameters; defaults are left out, so that an older server need not know newer options."""
         return {
@@ -211,6 +222,22 @@ class DecodeOptions:
             for option in fields(self)
             if getattr(self, option.name) != option.default
         }
+
+
+def _joined(hotwords: object) -> str:
+    """Return words in one text, separated by commas, as they travel.
+
+    Raises:
+        ParameterError: no words, or one with a comma.
+    """
+    if not isinstance(hotwords, list | tuple | set | frozenset):
+        raise ParameterError(
+            f"hotwords is {type(hotwords).__name__}; needs a list of words, or text such as 'acme, Quilter^5'"
+        )
+    for word in hotwords:
+        if not isinstance(word, str) or "," in word or not word.strip():
+            raise ParameterError(f"hotwords holds {word!r}; needs a word or a phrase, without a comma, for each item")
+    return ",".join(hotwords)
 
 
 class DecodeParameters(TypedDict, total=False):
@@ -222,10 +249,10 @@ class DecodeParameters(TypedDict, total=False):
     lm_weight: float | None
     word_score: float | None
     nbest: int
-    hotwords: str
+    hotwords: str | Sequence[str]
     hotword_weight: float
     language: str | None
-    task: str | None
+    task: Task | None
     timestamps: bool
     prompt: str
     max_new_tokens: int | None

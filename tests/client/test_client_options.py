@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import numpy as np
 import pytest
 from asr_client import AsyncClient, Audio, Client, DecodeOptions, InvalidAudio, InvalidOption
-from asr_client._options import Decoding
+from asr_contract.parameters import DecodeParameters
 from client_caller import Caller
 from triton_double import TritonDouble
 
@@ -85,7 +85,7 @@ def test_a_typo_shows_before_the_first_result() -> None:
 
 
 def test_keywords_are_the_fields_of_the_options() -> None:
-    assert get_type_hints(Decoding) == get_type_hints(DecodeOptions)
+    assert get_type_hints(DecodeParameters) == get_type_hints(DecodeOptions)
 
 
 def test_a_type_checker_knows_the_keywords(tmp_path: Path) -> None:

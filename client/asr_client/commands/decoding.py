@@ -8,9 +8,7 @@ import typer
 Decoder = Annotated[
     Literal["greedy", "beam"], typer.Option(help="beam: the likeliest text over all of its alignments; slower.")
 ]
-BeamWidth = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Prefixes that beam search keeps.  [default: 16]")
-]
+BeamWidth = Annotated[int, typer.Option(min=1, metavar="N", help="Prefixes that beam search keeps.")]
 LmWeight = Annotated[
     float | None,
     typer.Option(min=0, help="Of the server's language model, with beam search; 0: without it.", show_default=False),

@@ -43,7 +43,7 @@ def evaluate(
         Path | None, typer.Option("--json", metavar="FILE", help="Write figures and all transcripts to this file.")
     ] = None,
     decoder: decoding.Decoder = "greedy",
-    beam_width: decoding.BeamWidth = None,
+    beam_width: decoding.BeamWidth = DecodeOptions.beam_width,
     lm_weight: decoding.LmWeight = None,
     word_score: decoding.WordScore = None,
     hotwords: decoding.Words = "",

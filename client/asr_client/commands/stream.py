@@ -39,7 +39,7 @@ def stream(
     url: connection.Url = None,
     model: connection.Model = "asr",
     decoder: decoding.Decoder = "greedy",
-    beam_width: decoding.BeamWidth = None,
+    beam_width: decoding.BeamWidth = DecodeOptions.beam_width,
     lm_weight: decoding.LmWeight = None,
     word_score: decoding.WordScore = None,
     hotwords: decoding.Words = "",

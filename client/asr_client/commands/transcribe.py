@@ -39,7 +39,7 @@ def transcribe(
         bool, typer.Option("--word-timestamps", help="Ask when each word was said (shown by -f json).")
     ] = False,
     decoder: decoding.Decoder = "greedy",
-    beam_width: decoding.BeamWidth = None,
+    beam_width: decoding.BeamWidth = DecodeOptions.beam_width,
     lm_weight: decoding.LmWeight = None,
     word_score: decoding.WordScore = None,
     nbest: Annotated[

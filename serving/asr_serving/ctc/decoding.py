@@ -111,7 +111,7 @@ class Decoder:
             raise ParameterError("lm_weight given, but this model has no language model; needs one from export --lm")
         if options.word_score is not None and not (self._language_model and self._language_model.is_of_words):
             raise ParameterError("word_score given, but this model has no language model of words (export --lm)")
-        wished = hotwords.parse(options.hotwords, options.hotword_weight)
+        wished = hotwords.parse(options.hotword_text, options.hotword_weight)
         tree = self._tree(wished) if wished else None
         return Task(log_probs[:frames], options, tree)
 

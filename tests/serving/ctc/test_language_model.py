@@ -241,9 +241,9 @@ def test_weights_beside_a_model_count_where_a_request_says_nothing(tmp_path: Pat
     model = load(tmp_path, OF_WORDS, SMALL)
     log_probs = normalized([[1, 1, 2, 2], [1, 2, 2, 1], [1, 1, 2, 2], [2, 1, 1, 2]])
     asked = [
-        DecodeOptions("beam", lm_weight=1.7, word_score=-3),
-        DecodeOptions("beam"),
-        DecodeOptions("beam", lm_weight=0.5),
+        DecodeOptions(decoder="beam", lm_weight=1.7, word_score=-3),
+        DecodeOptions(decoder="beam"),
+        DecodeOptions(decoder="beam", lm_weight=0.5),
     ]
     decoder = Decoder(SMALL, model)
     tasks = [decoder.task(log_probs, 4, option) for option in asked]
