@@ -26,15 +26,15 @@ import psutil
 import transformers
 from checkpoints import prepare
 from machine import cores, machine
-from peer_figures import Round, summary
-from peer_table import tables
 from peers.bare import BareLoop, BareWorkers
 from peers.fastapi_server import FastApiServer
+from peers.figures import Round, summary
 from peers.kit import Kit, KitInt8
 from peers.optimum_ctc import Optimum
 from peers.peer import Peer, Setting
 from peers.pipeline import Pipeline
 from peers.pytriton_server import PyTritonServer
+from peers.table import tables
 from speech import Recording, equal, from_samples, mixed, samples_of
 from tqdm import tqdm
 

@@ -29,14 +29,14 @@ from pathlib import Path
 from typing import Any
 
 import av
-import decodable
 import numpy as np
 import psutil
 import soundfile
 from asr_client import AsrError, AsyncClient, InvalidRequest, RetryPolicy, Transcription
 from asr_loadtest.server_view.processes import ServerProcesses
 from asr_server import TritonServer
-from audio_mutations import Mutant, mutant
+from fuzzing import decodable
+from fuzzing.mutations import Mutant, mutant
 from machine import machine
 from tqdm import tqdm
 

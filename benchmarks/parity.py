@@ -28,7 +28,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "parity.md"
 DEMO = "demo checkpoint"
-sys.path.insert(0, str(ROOT / "tests" / "support"))
+sys.path.insert(0, str(ROOT / "tests" / "support" / "models"))
 
 import tiny_checkpoints  # noqa: E402
 import tiny_whisper  # noqa: E402

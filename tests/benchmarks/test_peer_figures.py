@@ -1,8 +1,8 @@
 """From rounds to figures and tables."""
 
 import pytest
-from peer_figures import Round, summary
-from peer_table import tables
+from peers.figures import Round, summary
+from peers.table import tables
 
 
 def rounds(*rtfx: float, latencies_ms: tuple[float, ...] = (10.0,), members: bool = False) -> list[Round]:

@@ -7,7 +7,7 @@ import pytest
 import triton_asr.main as command
 from client_caller import Caller
 from command_line import Ran, Run
-from triton_double import Certificate, TritonDouble, serving
+from fake_inference import Certificate, FakeTriton, serving
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -30,14 +30,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture(params=["grpc", "http"])
-def triton(request: pytest.FixtureRequest) -> Iterator[TritonDouble]:
-    with serving(TritonDouble(request.param)) as double:
+def triton(request: pytest.FixtureRequest) -> Iterator[FakeTriton]:
+    with serving(FakeTriton(request.param)) as double:
         yield double
 
 
 @pytest.fixture
-def grpc_triton() -> Iterator[TritonDouble]:
-    with serving(TritonDouble("grpc")) as double:
+def grpc_triton() -> Iterator[FakeTriton]:
+    with serving(FakeTriton("grpc")) as double:
         yield double
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from triton_double import HELLO, TritonDouble
+from fake_inference import HELLO, FakeTriton
 
 DOCS = Path(__file__).parents[2] / "docs"
 DEFAULT_URL = "127.0.0.1:8001"
@@ -18,12 +18,12 @@ def snippet(page: str) -> str:
     return str(code)
 
 
-def run(page: str, triton: TritonDouble, **names: Any) -> None:
+def run(page: str, triton: FakeTriton, **names: Any) -> None:
     exec(compile(snippet(page).replace(DEFAULT_URL, triton.url), page, "exec"), names)
 
 
 def test_client(
-    grpc_triton: TritonDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    grpc_triton: FakeTriton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("call.wav").write_bytes(b"RIFF")
@@ -40,13 +40,13 @@ def test_client(
     assert {"hotwords": "acme", "hotword_weight": 6.0, "beam_width": 32}.items() <= last.items()
 
 
-def test_decoding(grpc_triton: TritonDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding(grpc_triton: FakeTriton, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(DOCS.parent)
     run("decoding.md", grpc_triton)
     assert grpc_triton.seen[0].parameters["hotwords"] == "singer"
 
 
-def test_streaming(grpc_triton: TritonDouble, capsys: pytest.CaptureFixture[str]) -> None:
+def test_streaming(grpc_triton: FakeTriton, capsys: pytest.CaptureFixture[str]) -> None:
     final = {"text": "hello", "start": 0.0, "end": 0.5, "confidence": 0.75, "words": []}
     grpc_triton.live_model = lambda piece, number, is_last: {
         "PARTIAL": "" if is_last else "hell",

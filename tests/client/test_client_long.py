@@ -24,7 +24,7 @@ from asr_client import (
     Word,
 )
 from client_caller import Caller
-from triton_double import Refusal, Seen, TritonDouble, serving
+from fake_inference import FakeTriton, Refusal, Seen, serving
 
 SEGMENTS = (
     Transcription("one two", 0.5, 10.0, (Word("one", 1.0, 1.5, 0.5), Word("two", 2.0, 2.5, 0.5))),
@@ -46,12 +46,12 @@ def segments(seen: Seen) -> Iterator[Transcription]:
 
 
 @pytest.fixture
-def triton() -> Iterator[TritonDouble]:
-    with serving(TritonDouble("grpc", model=refuse_as_too_long, long_model=segments)) as running:
+def triton() -> Iterator[FakeTriton]:
+    with serving(FakeTriton("grpc", model=refuse_as_too_long, long_model=segments)) as running:
         yield running
 
 
-def test_what_is_too_long_goes_to_the_long_model(triton: TritonDouble, call: Caller) -> None:
+def test_what_is_too_long_goes_to_the_long_model(triton: FakeTriton, call: Caller) -> None:
     answer = call(triton.url, "grpc", "transcribe", b"RIFF" * 10, word_timestamps=True)
     assert answer.text == "one two three"
     assert answer.duration == 20.0
@@ -62,7 +62,7 @@ def test_what_is_too_long_goes_to_the_long_model(triton: TritonDouble, call: Cal
     assert triton.seen[1].parameters == {"word_timestamps": True}
 
 
-def test_segments_are_told_as_they_come(triton: TritonDouble) -> None:
+def test_segments_are_told_as_they_come(triton: FakeTriton) -> None:
     told: list[Transcription] = []
     with Client(triton.url) as client:
         client.transcribe(b"RIFF", on_segment=told.append)
@@ -71,7 +71,7 @@ def test_segments_are_told_as_they_come(triton: TritonDouble) -> None:
 
 @pytest.mark.parametrize("size", [2 * PIECE, 2 * PIECE + 1])
 def test_what_does_not_fit_a_message_goes_in_pieces(
-    triton: TritonDouble, call: Caller, tmp_path: Path, size: int
+    triton: FakeTriton, call: Caller, tmp_path: Path, size: int
 ) -> None:
     file = tmp_path / "long.wav"
     file.write_bytes(bytes(range(256)) * (size // 256) + b"x" * (size % 256))
@@ -82,7 +82,7 @@ def test_what_does_not_fit_a_message_goes_in_pieces(
     assert max(triton.pieces) <= PIECE // 2
 
 
-def test_arrays_and_raw_samples_keep_their_format(triton: TritonDouble, call: Caller) -> None:
+def test_arrays_and_raw_samples_keep_their_format(triton: FakeTriton, call: Caller) -> None:
     import numpy as np
 
     audio = Audio(np.zeros((300_000, 2), np.int16), 8000)
@@ -91,12 +91,12 @@ def test_arrays_and_raw_samples_keep_their_format(triton: TritonDouble, call: Ca
     assert triton.seen[0].parameters == {"encoding": "pcm_s16le", "sample_rate": 8000, "channels": 2}
 
 
-def test_a_file_object_too_large_for_a_message_is_refused(triton: TritonDouble, call: Caller) -> None:
+def test_a_file_object_too_large_for_a_message_is_refused(triton: FakeTriton, call: Caller) -> None:
     with pytest.raises(MessageTooLarge, match="does not fit the message limit"):
         call(triton.url, "grpc", "transcribe", io.BytesIO(bytes(PIECE)), client={"max_message_bytes": PIECE // 2})
 
 
-def test_without_a_long_model_the_first_error_stands(triton: TritonDouble, call: Caller) -> None:
+def test_without_a_long_model_the_first_error_stands(triton: FakeTriton, call: Caller) -> None:
     triton.long_model = None
     with pytest.raises(InvalidRequest, match="audio is too long: 90.00 s"):
         call(triton.url, "grpc", "transcribe", b"RIFF")
@@ -106,7 +106,7 @@ def test_without_a_long_model_the_first_error_stands(triton: TritonDouble, call:
 
 def test_http_has_no_streams(call: Caller) -> None:
     with (
-        serving(TritonDouble("http", model=refuse_as_too_long, long_model=segments)) as triton,
+        serving(FakeTriton("http", model=refuse_as_too_long, long_model=segments)) as triton,
         pytest.raises(InvalidRequest, match="audio is too long"),
     ):
         call(triton.url, "http", "transcribe", b"RIFF")
@@ -121,7 +121,7 @@ def test_http_has_no_streams(call: Caller) -> None:
     ],
 )
 def test_errors_in_a_stream_are_what_they_are_elsewhere(
-    triton: TritonDouble, call: Caller, message: str, kind: type[Exception], expected: str
+    triton: FakeTriton, call: Caller, message: str, kind: type[Exception], expected: str
 ) -> None:
     def fail(seen: Seen) -> Iterator[Transcription]:
         yield SEGMENTS[0]
@@ -132,7 +132,7 @@ def test_errors_in_a_stream_are_what_they_are_elsewhere(
         call(triton.url, "grpc", "transcribe", b"RIFF")
 
 
-def test_a_busy_server_is_asked_again(triton: TritonDouble, call: Caller) -> None:
+def test_a_busy_server_is_asked_again(triton: FakeTriton, call: Caller) -> None:
     def busy_at_first(seen: Seen) -> Iterator[Transcription]:
         if len(triton.seen) <= 3:  # one of them to `asr`
             raise Refusal("", "QUEUE_FULL: the server has more long recordings")
@@ -144,7 +144,7 @@ def test_a_busy_server_is_asked_again(triton: TritonDouble, call: Caller) -> Non
     assert [seen.model for seen in triton.seen] == ["asr", *["asr_long"] * 3]
 
 
-def test_the_deadline_is_for_silence(triton: TritonDouble, call: Caller) -> None:
+def test_the_deadline_is_for_silence(triton: FakeTriton, call: Caller) -> None:
     def slow(seen: Seen) -> Iterator[Transcription]:
         for segment in SEGMENTS:
             time.sleep(0.3)
@@ -156,7 +156,7 @@ def test_the_deadline_is_for_silence(triton: TritonDouble, call: Caller) -> None
         call(triton.url, "grpc", "transcribe", b"RIFF", timeout_s=0.1)
 
 
-def test_an_upload_that_is_cancelled_is_given_up(triton: TritonDouble, tmp_path: Path) -> None:
+def test_an_upload_that_is_cancelled_is_given_up(triton: FakeTriton, tmp_path: Path) -> None:
     file = tmp_path / "long.wav"
     file.write_bytes(bytes(20 * PIECE))
 
@@ -174,7 +174,7 @@ def test_an_upload_that_is_cancelled_is_given_up(triton: TritonDouble, tmp_path:
     assert not triton.seen  # nothing was transcribed
 
 
-def test_an_upload_of_a_client_that_is_closed_is_given_up(triton: TritonDouble, tmp_path: Path) -> None:
+def test_an_upload_of_a_client_that_is_closed_is_given_up(triton: FakeTriton, tmp_path: Path) -> None:
     file = tmp_path / "long.wav"
     file.write_bytes(bytes(20 * PIECE))
     client = Client(triton.url, max_message_bytes=20_000)
@@ -188,12 +188,12 @@ def test_an_upload_of_a_client_that_is_closed_is_given_up(triton: TritonDouble, 
     assert triton.discarded == ["asr_long"]
 
 
-def test_a_recording_that_was_sent_is_not_given_up(triton: TritonDouble, call: Caller) -> None:
+def test_a_recording_that_was_sent_is_not_given_up(triton: FakeTriton, call: Caller) -> None:
     call(triton.url, "grpc", "transcribe", b"RIFF")
     assert triton.discarded == []
 
 
-def test_an_upload_that_the_server_has_forgotten(triton: TritonDouble, call: Caller) -> None:
+def test_an_upload_that_the_server_has_forgotten(triton: FakeTriton, call: Caller) -> None:
     def forget(seen: Seen) -> Iterator[Transcription]:
         raise Refusal("", "inference request for sequence 7 to model 'asr_long' must specify the START flag")
         yield
@@ -203,7 +203,7 @@ def test_an_upload_that_the_server_has_forgotten(triton: TritonDouble, call: Cal
         call(triton.url, "grpc", "transcribe", b"RIFF")
 
 
-def test_options_travel(triton: TritonDouble, call: Caller) -> None:
+def test_options_travel(triton: FakeTriton, call: Caller) -> None:
     options = DecodeOptions(hotwords="acme", decoder="beam", lm_weight=0.5)
     call(triton.url, "grpc", "transcribe", b"RIFF", options=options)
     assert triton.seen[1].parameters == {"hotwords": "acme", "decoder": "beam", "lm_weight": 0.5}

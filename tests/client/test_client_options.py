@@ -13,7 +13,7 @@ import pytest
 from asr_client import AsyncClient, Audio, Client, DecodeOptions, InvalidAudio, InvalidOption
 from asr_contract.parameters import DecodeParameters
 from client_caller import Caller
-from triton_double import TritonDouble
+from fake_inference import FakeTriton
 
 METHODS = ("transcribe", "transcribe_many", "transcribe_iter", "stream")
 RATE = 16_000
@@ -24,7 +24,7 @@ def heard(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
     return {"PARTIAL": "one", "STABLE": 0, "FINALS": [], "DURATION": 1.0}
 
 
-def ask(triton: TritonDouble, call: Caller, method: str, audio: Any, **named: Any) -> list[Any]:
+def ask(triton: FakeTriton, call: Caller, method: str, audio: Any, **named: Any) -> list[Any]:
     """All that comes of a call, whatever the method gives."""
     triton.live_model = heard
     source = audio if method == "transcribe" else [audio]
@@ -44,20 +44,20 @@ def ask(triton: TritonDouble, call: Caller, method: str, audio: Any, **named: An
         return [found] if method == "transcribe" else list(found)
 
 
-def sent(triton: TritonDouble) -> Mapping[str, Any]:
+def sent(triton: FakeTriton) -> Mapping[str, Any]:
     """The parameters that the server was sent, but for those of the transport."""
     return {name: value for name, value in triton.seen[-1].parameters.items() if name != "timeout"}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_options_are_keyword_arguments(grpc_triton: TritonDouble, call: Caller, method: str) -> None:
+def test_options_are_keyword_arguments(grpc_triton: FakeTriton, call: Caller, method: str) -> None:
     options = {"hotwords": ["acme", "Quilter^5"], "decoder": "beam", "beam_width": 8, "timestamps": True}
     assert ask(grpc_triton, call, method, np.zeros(RATE, np.int16), sampling_rate=RATE, **options)
     assert sent(grpc_triton) == {**PCM, **options, "hotwords": "acme,Quilter^5"}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_keyword_goes_before_the_same_option(grpc_triton: TritonDouble, call: Caller, method: str) -> None:
+def test_a_keyword_goes_before_the_same_option(grpc_triton: FakeTriton, call: Caller, method: str) -> None:
     options = DecodeOptions(hotwords="acme", decoder="beam", word_timestamps=True)
     named = {"options": options, "hotwords": "quilter", "word_timestamps": False}
     ask(grpc_triton, call, method, np.zeros(RATE, np.int16), sampling_rate=RATE, **named)
@@ -65,7 +65,7 @@ def test_a_keyword_goes_before_the_same_option(grpc_triton: TritonDouble, call: 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_typo_names_the_options(grpc_triton: TritonDouble, call: Caller, method: str) -> None:
+def test_a_typo_names_the_options(grpc_triton: FakeTriton, call: Caller, method: str) -> None:
     message = (
         rf"^{method}\(\) got an unexpected keyword argument 'hotword': did you mean 'hotwords'\? decoding options "
     )
@@ -137,12 +137,12 @@ def test_hotwords_that_cannot_be(hotwords: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["transcribe_many", "transcribe_iter"])
-def test_one_rate_for_many_arrays(grpc_triton: TritonDouble, call: Caller, method: str) -> None:
+def test_one_rate_for_many_arrays(grpc_triton: FakeTriton, call: Caller, method: str) -> None:
     assert ask(grpc_triton, call, method, np.zeros(RATE, np.int16), sampling_rate=RATE)[0].ok
     assert sent(grpc_triton) == PCM
 
 
-def test_one_format_for_many(grpc_triton: TritonDouble, call: Caller, tmp_path: Path) -> None:
+def test_one_format_for_many(grpc_triton: FakeTriton, call: Caller, tmp_path: Path) -> None:
     raw = tmp_path / "a.pcm"
     raw.write_bytes(bytes(8))
     own = Audio(np.zeros(8, np.float32), sampling_rate=8000)  # has its own format
@@ -153,7 +153,7 @@ def test_one_format_for_many(grpc_triton: TritonDouble, call: Caller, tmp_path: 
     assert rates == [(RATE, 2), (RATE, 2), (8000, 1)]
 
 
-def test_a_rate_is_refused_for_the_files_among_many(grpc_triton: TritonDouble, call: Caller, tmp_path: Path) -> None:
+def test_a_rate_is_refused_for_the_files_among_many(grpc_triton: FakeTriton, call: Caller, tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     items = [tmp_path / "a.wav", np.zeros(8, np.int16)]
     file, array = call(grpc_triton.url, "grpc", "transcribe_many", items, sampling_rate=RATE)

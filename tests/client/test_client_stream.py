@@ -25,7 +25,7 @@ from asr_client import (
     StreamResult,
 )
 from client_caller import Caller
-from triton_double import Refusal, TritonDouble, serving
+from fake_inference import FakeTriton, Refusal, serving
 
 RATE = 16_000
 WORD = {"word": "one", "start": 0.1, "end": 0.2, "confidence": 0.5}
@@ -33,8 +33,8 @@ FINAL = {"text": "one two", "start": 0.0, "end": 0.5, "confidence": 0.75, "words
 
 
 @pytest.fixture
-def triton() -> Iterator[TritonDouble]:
-    with serving(TritonDouble("grpc", live_model=two_words)) as running:
+def triton() -> Iterator[FakeTriton]:
+    with serving(FakeTriton("grpc", live_model=two_words)) as running:
         yield running
 
 
@@ -45,7 +45,7 @@ def two_words(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
     return {"PARTIAL": "" if is_last else text, "STABLE": 3 if number else 0, "FINALS": finals, "DURATION": number / 2}
 
 
-def stream(triton: TritonDouble, call: Caller, chunks: Iterable[Any], **named: Any) -> list[StreamResult]:
+def stream(triton: FakeTriton, call: Caller, chunks: Iterable[Any], **named: Any) -> list[StreamResult]:
     """All results, by either client."""
     client = named.pop("client", {})
     named = {"sampling_rate": RATE, **named}
@@ -65,7 +65,7 @@ def stream(triton: TritonDouble, call: Caller, chunks: Iterable[Any], **named: A
     return asyncio.run(ask())
 
 
-def test_partial_results_grow_and_end_in_a_final_one(triton: TritonDouble, call: Caller) -> None:
+def test_partial_results_grow_and_end_in_a_final_one(triton: FakeTriton, call: Caller) -> None:
     chunk = bytes(2 * RATE // 2)
     results = stream(triton, call, [chunk, chunk, chunk])
     assert [(result.text, result.stable, result.is_final) for result in results] == [
@@ -78,7 +78,7 @@ def test_partial_results_grow_and_end_in_a_final_one(triton: TritonDouble, call:
     assert [word.word for word in final.words] == ["one"]
 
 
-def test_nothing_is_lost_however_the_chunks_are_cut(triton: TritonDouble, call: Caller) -> None:
+def test_nothing_is_lost_however_the_chunks_are_cut(triton: FakeTriton, call: Caller) -> None:
     data = bytes(range(256)) * 250
     sizes = [1, 3, 700, 20_000, 5, 40_000]
     cuts = np.cumsum([0, *sizes]).tolist()
@@ -87,31 +87,31 @@ def test_nothing_is_lost_however_the_chunks_are_cut(triton: TritonDouble, call: 
     assert all(len(piece) >= 0.1 * 2 * RATE for piece in triton.live_pieces[:-1])
 
 
-def test_a_long_chunk_goes_in_pieces(triton: TritonDouble, call: Caller) -> None:
+def test_a_long_chunk_goes_in_pieces(triton: FakeTriton, call: Caller) -> None:
     stream(triton, call, [bytes(12 * 2 * RATE)])
     assert [len(piece) / 2 / RATE for piece in triton.live_pieces] == [5, 5, 2, 0]
 
 
-def test_arrays_tell_their_format(triton: TritonDouble, call: Caller) -> None:
+def test_arrays_tell_their_format(triton: FakeTriton, call: Caller) -> None:
     stream(triton, call, [np.zeros((RATE, 2), np.float32)] * 2)
     assert triton.seen[0].parameters == {"encoding": "pcm_f32le", "sample_rate": RATE, "channels": 2}
     with pytest.raises(InvalidAudio, match="a chunk of .*pcm_s16le.* in a stream of .*pcm_f32le"):
         stream(triton, call, [np.zeros(RATE, np.float32), np.zeros(RATE, np.int16)])
 
 
-def test_options_travel(triton: TritonDouble, call: Caller) -> None:
+def test_options_travel(triton: FakeTriton, call: Caller) -> None:
     stream(triton, call, [bytes(RATE)], encoding="pcm_f32le", channels=2, options=DecodeOptions(hotwords="acme"))
     expected = {"encoding": "pcm_f32le", "sample_rate": RATE, "channels": 2, "hotwords": "acme"}
     assert triton.seen[0].parameters == expected
     assert triton.seen[0].model == "asr_stream"
 
 
-def test_a_stream_without_samples_has_no_results(triton: TritonDouble, call: Caller) -> None:
+def test_a_stream_without_samples_has_no_results(triton: FakeTriton, call: Caller) -> None:
     assert stream(triton, call, []) == []
     assert triton.live_pieces == []
 
 
-def test_what_is_refused(triton: TritonDouble, call: Caller) -> None:
+def test_what_is_refused(triton: FakeTriton, call: Caller) -> None:
     with pytest.raises(InvalidAudio, match="a live stream needs raw samples"):
         stream(triton, call, [bytes(100)], encoding="file")
 
@@ -127,11 +127,11 @@ def test_what_is_refused(triton: TritonDouble, call: Caller) -> None:
 
 
 def test_http_has_no_streams(call: Caller) -> None:
-    with serving(TritonDouble("http")) as triton, pytest.raises(InvalidOption, match="live streams need protocol"):
+    with serving(FakeTriton("http")) as triton, pytest.raises(InvalidOption, match="live streams need protocol"):
         stream(triton, call, [bytes(RATE)], client={"protocol": "http"})
 
 
-def broken_off(triton: TritonDouble, call: Caller, chunks: Iterator[bytes]) -> str:
+def broken_off(triton: FakeTriton, call: Caller, chunks: Iterator[bytes]) -> str:
     """The text of the first result, after which the caller loses interest."""
     if not call.is_async:
         with Client(triton.url) as opened:
@@ -153,12 +153,12 @@ def broken_off(triton: TritonDouble, call: Caller, chunks: Iterator[bytes]) -> s
     return asyncio.run(ask())
 
 
-def test_a_stream_that_is_not_read_to_its_end_is_given_up(triton: TritonDouble, call: Caller) -> None:
+def test_a_stream_that_is_not_read_to_its_end_is_given_up(triton: FakeTriton, call: Caller) -> None:
     assert broken_off(triton, call, itertools.repeat(bytes(RATE))) == "one"
     assert triton.discarded == ["asr_stream"]
 
 
-def test_a_stream_whose_source_breaks_is_given_up(triton: TritonDouble, call: Caller) -> None:
+def test_a_stream_whose_source_breaks_is_given_up(triton: FakeTriton, call: Caller) -> None:
     def source() -> Iterator[bytes]:
         yield bytes(RATE)
         raise ConnectionError("the microphone is gone")
@@ -168,7 +168,7 @@ def test_a_stream_whose_source_breaks_is_given_up(triton: TritonDouble, call: Ca
     assert triton.discarded == ["asr_stream"]
 
 
-def test_a_stream_that_is_refused_is_given_up(triton: TritonDouble, call: Caller) -> None:
+def test_a_stream_that_is_refused_is_given_up(triton: FakeTriton, call: Caller) -> None:
     """Triton itself keeps the place of a sequence that was refused."""
 
     def refuse(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
@@ -180,13 +180,13 @@ def test_a_stream_that_is_refused_is_given_up(triton: TritonDouble, call: Caller
     assert triton.discarded == ["asr_stream"]
 
 
-def test_a_stream_that_ended_is_not_given_up(triton: TritonDouble, call: Caller) -> None:
+def test_a_stream_that_ended_is_not_given_up(triton: FakeTriton, call: Caller) -> None:
     stream(triton, call, [bytes(RATE)])
     stream(triton, call, [])
     assert triton.discarded == []
 
 
-def test_closing_the_client_gives_its_streams_up(triton: TritonDouble, call: Caller) -> None:
+def test_closing_the_client_gives_its_streams_up(triton: FakeTriton, call: Caller) -> None:
     if not call.is_async:
         with Client(triton.url) as opened:
             results = opened.stream(itertools.repeat(bytes(RATE)), sampling_rate=RATE)
@@ -207,7 +207,7 @@ def test_closing_the_client_gives_its_streams_up(triton: TritonDouble, call: Cal
     asyncio.run(ask())
 
 
-def test_closing_the_client_wakes_who_waits_for_a_result(triton: TritonDouble) -> None:
+def test_closing_the_client_wakes_who_waits_for_a_result(triton: FakeTriton) -> None:
     finish = threading.Event()
 
     def hang(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def test_closing_the_client_wakes_who_waits_for_a_result(triton: TritonDouble) -
         closing.join()
 
 
-def test_a_cancelled_task_gives_its_stream_up(triton: TritonDouble) -> None:
+def test_a_cancelled_task_gives_its_stream_up(triton: FakeTriton) -> None:
     """Even in the middle of an answer."""
     arrived = threading.Event()
 
@@ -264,7 +264,7 @@ def test_a_cancelled_task_gives_its_stream_up(triton: TritonDouble) -> None:
         "the start of a sequence",
     ],
 )
-def test_a_stream_that_the_server_has_forgotten(triton: TritonDouble, call: Caller, message: str) -> None:
+def test_a_stream_that_the_server_has_forgotten(triton: FakeTriton, call: Caller, message: str) -> None:
     def forget(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
         if number:
             raise Refusal("", message)
@@ -279,7 +279,7 @@ def test_a_stream_that_the_server_has_forgotten(triton: TritonDouble, call: Call
     assert message in str(caught.value.__cause__)
 
 
-def test_a_server_that_says_nothing(triton: TritonDouble, call: Caller) -> None:
+def test_a_server_that_says_nothing(triton: FakeTriton, call: Caller) -> None:
     def slow(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
         time.sleep(1)
         return two_words(piece, number, is_last)

@@ -14,17 +14,16 @@ from typing import Any, Literal
 import pytest
 from asr_client import AsyncClient, Client, DecodeOptions, InvalidOption, MessageTooLarge, Outcome, RetryPolicy
 from asr_client.testing import MockTransport
-
-from tests.client.triton_double import HELLO, TritonDouble, serving
+from fake_inference import HELLO, FakeTriton, serving
 
 Protocol = Literal["grpc", "http"]
 RIFF = b"RIFF1234"
 
 
 @pytest.fixture(params=["grpc", "http"])
-def triton(request: pytest.FixtureRequest) -> Iterator[TritonDouble]:
-    with serving(TritonDouble(request.param)) as double:
-        yield double
+def triton(request: pytest.FixtureRequest) -> Iterator[FakeTriton]:
+    with serving(FakeTriton(request.param)) as fake:
+        yield fake
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def said(url: str, protocol: Protocol, **environment: str) -> str:
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
-def test_no_proxy_is_asked_for_this_machine(triton: TritonDouble, variable: str) -> None:
+def test_no_proxy_is_asked_for_this_machine(triton: FakeTriton, variable: str) -> None:
     assert said(triton.url, triton.protocol, **{variable: "http://127.0.0.1:9"}) == HELLO.text
 
 
@@ -127,12 +126,12 @@ asyncio.run(client.aclose())
 
 
 # A process of its own: connections that a loop leaves open have aiohttp's warnings, which are for the caller to see.
-def test_an_async_client_goes_from_one_loop_to_the_next(triton: TritonDouble) -> None:
+def test_an_async_client_goes_from_one_loop_to_the_next(triton: FakeTriton) -> None:
     run = [sys.executable, "-c", LOOPS, triton.url, triton.protocol]
     assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == f"{', '.join([HELLO.text] * 3)}\n"
 
 
-def test_an_async_client_in_two_loops_at_once_is_refused(triton: TritonDouble) -> None:
+def test_an_async_client_in_two_loops_at_once_is_refused(triton: FakeTriton) -> None:
     opened, finished = threading.Event(), threading.Event()
 
     async def first(client: AsyncClient) -> None:
@@ -156,7 +155,7 @@ def test_an_async_client_in_two_loops_at_once_is_refused(triton: TritonDouble) -
         thread.join()
 
 
-def test_a_client_works_where_a_loop_is_running_as_in_a_notebook(triton: TritonDouble) -> None:
+def test_a_client_works_where_a_loop_is_running_as_in_a_notebook(triton: FakeTriton) -> None:
     async def cell() -> str:
         with Client(triton.url, protocol=triton.protocol, timeout_s=20) as client:
             return client.transcribe(RIFF).text
@@ -169,7 +168,7 @@ def _in_another_process(client: Client) -> str:
         return client.transcribe(RIFF).text
 
 
-def test_a_client_goes_to_another_process(triton: TritonDouble) -> None:
+def test_a_client_goes_to_another_process(triton: FakeTriton) -> None:
     with Client(triton.url, protocol=triton.protocol, headers={"x-trace": "7"}, timeout_s=60) as client:
         assert client.transcribe(RIFF).text == HELLO.text
         with multiprocessing.get_context("spawn").Pool(1) as pool:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from asr_client import Client
 from asr_server import TritonServer
-from audio_mutations import KINDS, mutant
 from fuzz_audio import fuzz, sources, stubs
+from fuzzing.mutations import KINDS, mutant
 
 pytestmark = pytest.mark.alone
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import triton_asr.main as command
-from stub_triton import Behaviour, running
+from fake_server import Behaviour, running
 
 pytestmark = pytest.mark.alone
 

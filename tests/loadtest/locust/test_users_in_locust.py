@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from asr_server.ports import Ports, reserve
-from stub_triton import Behaviour, running
+from fake_server import Behaviour, running
 
 ROOT = Path(__file__).parents[3]
 sys.path.append(str(ROOT / "tests" / "client"))
 
-from triton_double import TritonDouble, serving  # noqa: E402
+from fake_inference import FakeTriton, serving  # noqa: E402
 
 pytestmark = pytest.mark.alone
 
@@ -86,7 +86,7 @@ def server(protocol: str) -> Iterator[str]:
         with running(Behaviour()) as url:
             yield url
     else:
-        with serving(TritonDouble("http")) as fake:
+        with serving(FakeTriton("http")) as fake:
             yield fake.url
 
 

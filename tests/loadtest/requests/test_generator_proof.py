@@ -10,7 +10,7 @@ from asr_loadtest.requests.generator import Generator
 from asr_loadtest.requests.runner import RequestRunner
 from asr_loadtest.results import Arrivals, Slo, Step
 from asr_loadtest.steps.settings import Settings
-from stub_triton import Behaviour, running
+from fake_server import Behaviour, running
 
 pytestmark = pytest.mark.alone
 

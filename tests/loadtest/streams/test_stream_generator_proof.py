@@ -14,7 +14,7 @@ from asr_loadtest.steps.settings import Settings
 from asr_loadtest.streams.generator import StreamGenerator
 from asr_loadtest.streams.playback import PIECE_S, Pace, scripts
 from asr_loadtest.streams.runner import StreamRunner
-from stub_triton import AFTER_S, CHUNK_S, ENDPOINT_S, STREAM_RATE, Behaviour, running
+from fake_server import AFTER_S, CHUNK_S, ENDPOINT_S, STREAM_RATE, Behaviour, running
 
 pytestmark = pytest.mark.alone
 

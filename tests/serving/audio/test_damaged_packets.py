@@ -5,10 +5,10 @@ import struct
 import tempfile
 
 import av
-import ffmpeg_reader
 import numpy as np
 import pytest
 from asr_contract.errors import AudioError
+from asr_serving.audio import ffmpeg_reader
 from recordings import by_ffmpeg, decoded, loud, recording, speech
 
 # The decoder conceals a break: so long after it the samples may be other ones.

@@ -18,7 +18,7 @@ from asr_export.repository.model_folder import read_config
 from asr_export.repository.models import Deployment, write_models
 from filelock import FileLock
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "demo" / "checkpoint"
 _STORE = ROOT / "build" / "test-exports"
 _CODE = ("contract", "export", "model_repository", "serving")

@@ -15,7 +15,7 @@ from asr_export.networks.wav2vec2_bert import KaldiFeatures
 from reference import transformers_features
 from transformers import ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor
 
-SAMPLES = Path(__file__).parents[2] / "demo" / "samples"
+SAMPLES = Path(__file__).parents[3] / "demo" / "samples"
 # The telephone recording holds next to nothing above 4 kHz, which is where float32 is put to the test.
 RECORDINGS = ["quilter.wav", "radio.wav", "studio.flac", "stereo_opus.ogg", "telephone.wav"]
 # Around the steps of frames, of stacks of two and of eight, and of blocks of 512.

@@ -21,7 +21,7 @@ from transformers import AutoFeatureExtractor
 
 from benchmarks.parity import HEAD, PAGE
 
-DEMO = Path(__file__).parents[2] / "demo" / "checkpoint"
+DEMO = Path(__file__).parents[3] / "demo" / "checkpoint"
 # 16 kHz samples: from one frame's receptive field to eight seconds, no two alike.
 LENGTHS = [400, 131_072, 16_000, 719, 48_001, 25_600]
 

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from asr_client import AsyncClient, Client, ClientClosed, RetryPolicy, Transcription
-from triton_double import HELLO, Seen, TritonDouble, serving
+from fake_inference import HELLO, FakeTriton, Seen, serving
 
 
 def echo(seen: Seen) -> Transcription:
     return Transcription(seen.audio.decode(), 1.0, 1.0)
 
 
-def test_many_threads_share_a_client(triton: TritonDouble) -> None:
+def test_many_threads_share_a_client(triton: FakeTriton) -> None:
     triton.model = echo
     texts = [f"recording {number}" for number in range(60)]
     with Client(triton.url, protocol=triton.protocol) as client, ThreadPoolExecutor(12) as threads:
@@ -24,7 +24,7 @@ def test_many_threads_share_a_client(triton: TritonDouble) -> None:
     assert results == texts
 
 
-def test_many_tasks_share_an_async_client(triton: TritonDouble) -> None:
+def test_many_tasks_share_an_async_client(triton: FakeTriton) -> None:
     triton.model = echo
     texts = [f"recording {number}" for number in range(60)]
 
@@ -35,11 +35,11 @@ def test_many_tasks_share_an_async_client(triton: TritonDouble) -> None:
     assert [result.text for result in asyncio.run(run())] == texts
 
 
-def test_retries_meet_a_server_that_comes_back(triton: TritonDouble) -> None:
+def test_retries_meet_a_server_that_comes_back(triton: FakeTriton) -> None:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    late = TritonDouble(triton.protocol)
+    late = FakeTriton(triton.protocol)
     patient = RetryPolicy(max_attempts=100, first_backoff_s=0.05, max_backoff_s=0.1)
     client = Client(f"localhost:{port}", protocol=triton.protocol, retry=patient)
     with client, ThreadPoolExecutor(1) as thread:
@@ -49,7 +49,7 @@ def test_retries_meet_a_server_that_comes_back(triton: TritonDouble) -> None:
             assert result.result().text == "hello world"
 
 
-def test_closing_ends_requests_of_other_threads(triton: TritonDouble) -> None:
+def test_closing_ends_requests_of_other_threads(triton: FakeTriton) -> None:
     arrived, finish = threading.Event(), threading.Event()
 
     def hang(seen: Seen) -> Transcription:
@@ -68,7 +68,7 @@ def test_closing_ends_requests_of_other_threads(triton: TritonDouble) -> None:
     finish.set()
 
 
-def test_closing_ends_requests_of_other_tasks(triton: TritonDouble) -> None:
+def test_closing_ends_requests_of_other_tasks(triton: FakeTriton) -> None:
     finish = threading.Event()
 
     def hang(seen: Seen) -> Transcription:
@@ -89,7 +89,7 @@ def test_closing_ends_requests_of_other_tasks(triton: TritonDouble) -> None:
     finish.set()
 
 
-def test_closing_ends_the_pause_before_a_retry(grpc_triton: TritonDouble) -> None:
+def test_closing_ends_the_pause_before_a_retry(grpc_triton: FakeTriton) -> None:
     grpc_triton.queue_full(times=99)
     client = Client(grpc_triton.url, retry=RetryPolicy(first_backoff_s=30, max_backoff_s=30))
     with ThreadPoolExecutor(1) as thread:
@@ -100,7 +100,7 @@ def test_closing_ends_the_pause_before_a_retry(grpc_triton: TritonDouble) -> Non
             result.result(timeout=15)
 
 
-def test_closed_client_says_so(triton: TritonDouble) -> None:
+def test_closed_client_says_so(triton: FakeTriton) -> None:
     client = Client(triton.url, protocol=triton.protocol)
     client.transcribe(b"RIFF")
     client.close()
@@ -109,7 +109,7 @@ def test_closed_client_says_so(triton: TritonDouble) -> None:
         client.transcribe(b"RIFF")
 
 
-def test_closed_async_client_says_so(triton: TritonDouble) -> None:
+def test_closed_async_client_says_so(triton: FakeTriton) -> None:
     async def run() -> None:
         client = AsyncClient(triton.url, protocol=triton.protocol)
         await client.transcribe(b"RIFF")
@@ -127,7 +127,7 @@ def test_client_that_never_sent_anything_closes() -> None:
     assert "closed" in repr(client)
 
 
-def test_forgotten_client_leaves_no_thread(triton: TritonDouble) -> None:
+def test_forgotten_client_leaves_no_thread(triton: FakeTriton) -> None:
     client = Client(triton.url, protocol=triton.protocol)
     client.transcribe(b"RIFF")
     del client
@@ -135,7 +135,7 @@ def test_forgotten_client_leaves_no_thread(triton: TritonDouble) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "asr-client-http"]
 
 
-def test_cancelled_task_does_not_wait_for_its_answer(triton: TritonDouble) -> None:
+def test_cancelled_task_does_not_wait_for_its_answer(triton: FakeTriton) -> None:
     finish = threading.Event()
 
     def hang(seen: Seen) -> Transcription:

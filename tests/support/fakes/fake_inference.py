@@ -1,4 +1,4 @@
-"""A stand-in for Triton: its gRPC service and HTTP protocol on a local port, with a Python function for a model."""
+"""A fake Triton: its gRPC service and HTTP protocol on a local port, with a Python function for a model."""
 
 import json
 import struct
@@ -60,7 +60,7 @@ Model = Callable[[Seen], Transcription]
 
 
 @dataclass
-class TritonDouble:
+class FakeTriton:
     """What a test sets and sees."""
 
     protocol: Literal["grpc", "http"]
@@ -134,27 +134,27 @@ class Certificate:
 
 
 @contextmanager
-def serving(double: TritonDouble, certificate: Certificate | None = None, port: int = 0) -> Iterator[TritonDouble]:
-    """Run the double until the block ends."""
-    start = _serving_grpc if double.protocol == "grpc" else _serving_http
-    with start(double, certificate, port):
-        yield double
+def serving(fake: FakeTriton, certificate: Certificate | None = None, port: int = 0) -> Iterator[FakeTriton]:
+    """Run the fake until the block ends."""
+    start = _serving_grpc if fake.protocol == "grpc" else _serving_http
+    with start(fake, certificate, port):
+        yield fake
 
 
 @contextmanager
-def _serving_grpc(double: TritonDouble, certificate: Certificate | None, port: int) -> Iterator[None]:
+def _serving_grpc(fake: FakeTriton, certificate: Certificate | None, port: int) -> Iterator[None]:
     # Room for 1 MiB of audio, so that a test of the server's own limit stays small.
     options = [("grpc.max_receive_message_length", 2**20)]
     with ThreadPoolExecutor(16) as pool:
         server = grpc.server(pool, options=options)
-        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(double), server)
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(fake), server)
         address = f"localhost:{port}"
         if certificate:
             pair = (certificate.key.read_bytes(), certificate.cert.read_bytes())
             port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
         else:
             port = server.add_insecure_port(address)
-        double.url = f"localhost:{port}"
+        fake.url = f"localhost:{port}"
         server.start()
         try:
             yield
@@ -163,62 +163,62 @@ def _serving_grpc(double: TritonDouble, certificate: Certificate | None, port: i
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
-    def __init__(self, double: TritonDouble) -> None:
-        self._double = double
+    def __init__(self, fake: FakeTriton) -> None:
+        self._fake = fake
 
     def ServerReady(self, request, context):
-        return service_pb2.ServerReadyResponse(ready=self._double.is_ready)
+        return service_pb2.ServerReadyResponse(ready=self._fake.is_ready)
 
     def ModelReady(self, request, context):
-        return service_pb2.ModelReadyResponse(ready=self._double.is_ready)
+        return service_pb2.ModelReadyResponse(ready=self._fake.is_ready)
 
     def ModelMetadata(self, request, context):
         if request.name != "asr":
             context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.name}' is not found")
         return service_pb2.ModelMetadataResponse(
-            name=request.name, inputs=self._double.inputs, outputs=self._double.outputs
+            name=request.name, inputs=self._fake.inputs, outputs=self._fake.outputs
         )
 
     def ModelInfer(self, request, context):
         seen = _seen(request, context)
         try:
-            tensors = self._double.answer(seen)
+            tensors = self._fake.answer(seen)
         except Refusal as refusal:
             context.abort(grpc.StatusCode[refusal.status], str(refusal))
         return _response(request, tensors)
 
     def ModelStreamInfer(self, requests, context):
-        double, audio = self._double, b""
+        fake, audio = self._fake, b""
         for number, request in enumerate(requests):
             seen = _seen(request, context)
             if seen.parameters.get("discard"):
-                double.discarded.append(seen.model)
+                fake.discarded.append(seen.model)
                 yield _in_stream(_response(request, {}), is_final=True)
                 continue
             if seen.model == "asr_stream":
                 yield self._live(request, seen, number)
                 continue
-            double.pieces.append(len(seen.audio))
+            fake.pieces.append(len(seen.audio))
             audio += seen.audio
             try:
-                if double.long_model is None:
+                if fake.long_model is None:
                     raise Refusal("", f"Request for unknown model: '{seen.model}' is not found")
                 if request.parameters["sequence_end"].bool_param:
-                    double.seen.append(replace(seen, audio=audio))
-                    for segment in double.long_model(double.seen[-1]):
-                        yield _in_stream(_response(request, double.tensors(segment, seen)), is_final=False)
-                yield _in_stream(_response(request, double.tensors(NOTHING, seen)), is_final=True)
+                    fake.seen.append(replace(seen, audio=audio))
+                    for segment in fake.long_model(fake.seen[-1]):
+                        yield _in_stream(_response(request, fake.tensors(segment, seen)), is_final=False)
+                yield _in_stream(_response(request, fake.tensors(NOTHING, seen)), is_final=True)
             except Refusal as refusal:
                 yield service_pb2.ModelStreamInferResponse(error_message=str(refusal))
 
     def _live(self, request, seen, number):
-        double = self._double
+        fake = self._fake
         try:
-            if double.live_model is None:
+            if fake.live_model is None:
                 raise Refusal("", f"Request for unknown model: '{seen.model}' is not found")
-            double.seen.append(seen)
-            double.live_pieces.append(seen.audio)
-            heard = double.live_model(seen.audio, number, request.parameters["sequence_end"].bool_param)
+            fake.seen.append(seen)
+            fake.live_pieces.append(seen.audio)
+            heard = fake.live_model(seen.audio, number, request.parameters["sequence_end"].bool_param)
         except Refusal as refusal:
             return service_pb2.ModelStreamInferResponse(error_message=str(refusal))
         tensors = {
@@ -260,9 +260,9 @@ def _in_stream(response, is_final):
 
 
 @contextmanager
-def _serving_http(double: TritonDouble, certificate: Certificate | None, port: int) -> Iterator[None]:
+def _serving_http(fake: FakeTriton, certificate: Certificate | None, port: int) -> Iterator[None]:
     class Handler(_Handler):
-        triton = double
+        triton = fake
 
     class Server(ThreadingHTTPServer):
         request_queue_size = 256  # connections that may wait to be accepted; 5 by default
@@ -277,7 +277,7 @@ def _serving_http(double: TritonDouble, certificate: Certificate | None, port: i
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate.cert, certificate.key)
             server.socket = context.wrap_socket(server.socket, server_side=True)
-        double.url = f"localhost:{server.server_port}"
+        fake.url = f"localhost:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -289,7 +289,7 @@ def _serving_http(double: TritonDouble, certificate: Certificate | None, port: i
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    triton: TritonDouble
+    triton: FakeTriton
 
     def log_message(self, format, *args):
         pass

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 LOG: list[str] = []
-ROOT = Path(__file__).parents[2] / "model_repository"
+ROOT = Path(__file__).parents[3] / "model_repository"
 
 
 class TritonError(Exception):

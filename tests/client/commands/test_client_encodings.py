@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from asr_client import Transcription, Word, formats
 from asr_client.commands import output
-from triton_double import Seen, TritonDouble
+from fake_inference import FakeTriton, Seen
 
 NAMES = (b"caf\xe9.wav", "naïve 😀.wav".encode(), b"plain.wav")  # the first is no UTF-8
 SAID = "grüß 六 😀"
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(
-    folder: Path, triton: TritonDouble, encoding: str, *arguments: str | bytes, before: tuple[str, ...] = ()
+    folder: Path, triton: FakeTriton, encoding: str, *arguments: str | bytes, before: tuple[str, ...] = ()
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the command, in a process of its own."""
     triton.model = spoken
@@ -47,14 +47,14 @@ def shown(text: str, encoding: str) -> str:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_texts_and_names_on_standard_output(grpc_triton: TritonDouble, folder: Path, encoding: str) -> None:
+def test_texts_and_names_on_standard_output(grpc_triton: FakeTriton, folder: Path, encoding: str) -> None:
     code, out, err = run(folder, grpc_triton, encoding, "transcribe", *NAMES)
     lines = [f"{os.fsdecode(name)}\t{SAID}" for name in NAMES]
     assert (code, out.splitlines(), err) == (0, [shown(line, encoding) for line in lines], "")
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_json_stays_json(grpc_triton: TritonDouble, folder: Path, encoding: str) -> None:
+def test_json_stays_json(grpc_triton: FakeTriton, folder: Path, encoding: str) -> None:
     code, out, err = run(folder, grpc_triton, encoding, "transcribe", "-f", "json", *NAMES)
     assert (code, err) == (0, "")
     said = [json.loads(line) for line in out.splitlines()]
@@ -62,9 +62,7 @@ def test_json_stays_json(grpc_triton: TritonDouble, folder: Path, encoding: str)
 
 
 @pytest.mark.parametrize("format", formats.FORMATS)
-def test_every_format_is_written_for_every_name(
-    grpc_triton: TritonDouble, folder: Path, format: formats.Format
-) -> None:
+def test_every_format_is_written_for_every_name(grpc_triton: FakeTriton, folder: Path, format: formats.Format) -> None:
     code, out, err = run(folder, grpc_triton, "latin-1", "transcribe", "-f", format, "-o", "out", *NAMES)
     assert (code, out, err) == (0, "", "")
     expected = {name.removesuffix(b"wav") + format.encode() for name in NAMES}
@@ -72,7 +70,7 @@ def test_every_format_is_written_for_every_name(
     assert all("六" in path.read_text(encoding="utf-8") for path in (folder / "out").iterdir())
 
 
-def test_a_failure_names_the_file_and_stops_no_other(grpc_triton: TritonDouble, folder: Path) -> None:
+def test_a_failure_names_the_file_and_stops_no_other(grpc_triton: FakeTriton, folder: Path) -> None:
     missing = b"fehlt \xe9 \xf0\x9f\x98\x80.wav"
     code, out, err = run(folder, grpc_triton, "ascii", "transcribe", missing, *NAMES)
     assert code == 1
@@ -80,7 +78,7 @@ def test_a_failure_names_the_file_and_stops_no_other(grpc_triton: TritonDouble, 
     assert err == f"triton-asr: error: cannot read {shown(os.fsdecode(missing), 'ascii')}: No such file or directory\n"
 
 
-def test_a_name_too_long_for_its_output_stops_no_other(grpc_triton: TritonDouble, folder: Path) -> None:
+def test_a_name_too_long_for_its_output_stops_no_other(grpc_triton: FakeTriton, folder: Path) -> None:
     long = "x" * 251 + ".wav"  # 255 bytes, the most that a name may have; .json makes 256 of them
     (folder / long).write_bytes(b"RIFF")
     code, out, err = run(folder, grpc_triton, "utf-8", "transcribe", "-f", "json", "-o", "out", long, "plain.wav")
@@ -89,7 +87,7 @@ def test_a_name_too_long_for_its_output_stops_no_other(grpc_triton: TritonDouble
     assert err.startswith(f"triton-asr: error: {long}: cannot write out/{'x' * 251}.json: File name too long")
 
 
-def test_evaluate(grpc_triton: TritonDouble, folder: Path) -> None:
+def test_evaluate(grpc_triton: FakeTriton, folder: Path) -> None:
     entries = [{"audio": os.fsdecode(name), "text": "grüß dich"} for name in NAMES]
     (folder / "m.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     code, out, err = run(folder, grpc_triton, "latin-1", "evaluate", "m.jsonl", "--table", "--json", "r.json")
@@ -100,7 +98,7 @@ def test_evaluate(grpc_triton: TritonDouble, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["txt", "json"])
-def test_stream(grpc_triton: TritonDouble, folder: Path, format: str) -> None:
+def test_stream(grpc_triton: FakeTriton, folder: Path, format: str) -> None:
     final = {"text": SAID, "start": 0.0, "end": 0.5, "confidence": 0.75, "words": []}
     grpc_triton.live_model = lambda piece, number, is_last: {
         "PARTIAL": "" if is_last else SAID,
@@ -117,7 +115,7 @@ def test_stream(grpc_triton: TritonDouble, folder: Path, format: str) -> None:
     assert (json.loads(last)["text"] == SAID) if format == "json" else (last == shown(SAID, "ascii"))
 
 
-def test_a_disk_that_is_full_leaves_what_was_there(grpc_triton: TritonDouble, folder: Path) -> None:
+def test_a_disk_that_is_full_leaves_what_was_there(grpc_triton: FakeTriton, folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out/plain.txt").write_text("before")
     no_file_may_grow = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")

@@ -14,9 +14,9 @@ import triton_asr.main as command
 from asr_client import AsrError, Transcription, Word
 from asr_client.commands.transcribe import output_stems
 from command_line import Ran, Run
+from fake_inference import FakeTriton, Refusal, Seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from triton_double import Refusal, Seen, TritonDouble
 
 
 def spoken(seen: Seen) -> Transcription:
@@ -29,7 +29,7 @@ def spoken(seen: Seen) -> Transcription:
 
 
 @pytest.fixture
-def server(triton: TritonDouble) -> list[str]:
+def server(triton: FakeTriton) -> list[str]:
     """Arguments by which a command finds a server, over either protocol."""
     triton.model = spoken
     return ["-u", triton.url, "-i", triton.protocol]
@@ -74,7 +74,7 @@ def test_word_timestamps_in_json(run: Run, server: list[str], folder: Path) -> N
 
 
 def test_hotwords_come_from_the_command_line_and_a_file(
-    run: Run, server: list[str], triton: TritonDouble, folder: Path
+    run: Run, server: list[str], triton: FakeTriton, folder: Path
 ) -> None:
     (folder / "names.txt").write_text("# people\nQuilter^5\n\nNew York  # a place\n", encoding="utf-8")
     assert run("transcribe", *server, "--hotwords", "acme", "--hotwords-file", "names.txt", "a.wav").code == 0
@@ -126,12 +126,12 @@ def test_standard_input(run: Run, server: list[str], folder: Path, monkeypatch: 
     assert run("transcribe", *server, "-", "a.wav").out == "-\tfrom a pipe\na.wav\thello world\n"
 
 
-def test_raw_samples(run: Run, triton: TritonDouble, server: list[str], folder: Path) -> None:
+def test_raw_samples(run: Run, triton: FakeTriton, server: list[str], folder: Path) -> None:
     run("transcribe", *server, "--encoding", "pcm_s16le", "--sampling-rate", 8000, "a.wav")
     assert triton.seen[0].parameters["sample_rate"] == 8000
 
 
-def test_headers_and_model(run: Run, triton: TritonDouble, server: list[str], folder: Path) -> None:
+def test_headers_and_model(run: Run, triton: FakeTriton, server: list[str], folder: Path) -> None:
     run("transcribe", *server, "-H", "Authorization: Bearer: x", "a.wav")
     assert triton.seen[0].headers["authorization"] == "Bearer: x"
     assert "no such model" in run("transcribe", *server, "-m", "other", "a.wav").err
@@ -208,7 +208,7 @@ def test_evaluate_table(run: Run, server: list[str], manifest: Path) -> None:
     assert lines[-1] == "total WER 25.0 %  (4 words, 2 files)"
 
 
-def test_evaluate_writes_json(run: Run, triton: TritonDouble, server: list[str], manifest: Path) -> None:
+def test_evaluate_writes_json(run: Run, triton: FakeTriton, server: list[str], manifest: Path) -> None:
     triton.model = lambda seen: replace(spoken(seen), confidence=0.7654, duration=2.1)
     run("evaluate", *server, "--json", "report.json", manifest)
     report = json.loads(Path("report.json").read_text())

@@ -1,6 +1,6 @@
-"""A stand-in for Triton in a process of its own, over gRPC, which answers after a time that is known exactly.
+"""A fake Triton in a process of its own, over gRPC, which answers after a time that is known exactly.
 
-`python stub_triton.py '{"delay_s": 0.1, …}'` prints its port and serves until its standard input ends. The settings are
+`python fake_server.py '{"delay_s": 0.1, …}'` prints its port and serves until its standard input ends. The settings are
 those of `Behaviour`; the text of every answer is the MD5 sum of the audio, so that answers can be told apart. Of a live
 stream each piece is a request; it has a partial result for each chunk, and a final one at its end.
 """
@@ -21,7 +21,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How the stub answers."""
+    """How the fake answers."""
 
     delay_s: float = 0.0
     slow_delay_s: float = 0.0  # of every `slow_every`-th request
@@ -160,7 +160,7 @@ async def _serve(behaviour: Behaviour) -> None:
 
 @contextmanager
 def running(behaviour: Behaviour) -> Iterator[str]:
-    """The stub's HOST:PORT while the block runs."""
+    """The fake's HOST:PORT while the block runs."""
     command = [sys.executable, __file__, json.dumps(asdict(behaviour))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -26,7 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file, save_file
 from tritonclient.grpc import model_config_pb2
 
-DEMO = Path(__file__).parents[2] / "demo"
+DEMO = Path(__file__).parents[3] / "demo"
 MANIFEST = DEMO / "samples" / "manifest.tsv"
 
 

@@ -10,7 +10,7 @@ from asr_export import ExportOptions, export_checkpoint
 from asr_server import TritonServer, TritonServerError
 
 pytestmark = pytest.mark.e2e
-CHECKPOINT = Path(__file__).parents[2] / "demo" / "checkpoint"
+CHECKPOINT = Path(__file__).parents[3] / "demo" / "checkpoint"
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import soundfile
 from command_line import Run
+from fake_inference import FakeTriton
 from recordings import recording as spoken
-from triton_double import TritonDouble
 
 from tests.client.test_client_stream import FINAL, RATE, two_words
 
 
 @pytest.fixture
-def server(grpc_triton: TritonDouble) -> list[str]:
+def server(grpc_triton: FakeTriton) -> list[str]:
     grpc_triton.live_model = two_words
     return ["-u", grpc_triton.url]
 
@@ -37,7 +37,7 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
-def test_final_segments_are_lines(run: Run, server: list[str], recording: Path, grpc_triton: TritonDouble) -> None:
+def test_final_segments_are_lines(run: Run, server: list[str], recording: Path, grpc_triton: FakeTriton) -> None:
     ran = run("stream", *server, recording, "--hotwords", "acme")
     assert (ran.code, ran.out, ran.err) == (0, "one two\n", "")
     expected = {"encoding": "pcm_s16le", "sample_rate": RATE, "channels": 2, "hotwords": "acme"}
@@ -62,7 +62,7 @@ def test_a_terminal_is_redrawn(run: Run, server: list[str], recording: Path, mon
 
 
 def test_what_is_shown_stays_in_one_line(
-    run: Run, server: list[str], recording: Path, monkeypatch: pytest.MonkeyPatch, grpc_triton: TritonDouble
+    run: Run, server: list[str], recording: Path, monkeypatch: pytest.MonkeyPatch, grpc_triton: FakeTriton
 ) -> None:
     """Two columns for a character: more would wrap, and the line above would never be cleared."""
     grpc_triton.live_model = lambda *piece: {"PARTIAL": "六她们" * 10, "STABLE": 0, "FINALS": [], "DURATION": 1.0}
@@ -100,7 +100,7 @@ def unfinished(wav: bytes) -> bytes:
     ],
 )
 def test_all_that_is_there_is_played_once(
-    run: Run, server: list[str], tmp_path: Path, grpc_triton: TritonDouble, data: Callable[[], bytes], seconds: float
+    run: Run, server: list[str], tmp_path: Path, grpc_triton: FakeTriton, data: Callable[[], bytes], seconds: float
 ) -> None:
     path = tmp_path / "speech"
     path.write_bytes(data())
@@ -126,7 +126,7 @@ def test_what_reads_other_files_may_not_be_installed(
 
 
 def test_raw_samples_come_by_a_pipe(
-    run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: TritonDouble
+    run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: FakeTriton
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(bytes(5000))))
     assert run("stream", *server, "-", "--sampling-rate", 8000).out == "one two\n"
@@ -175,7 +175,7 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_the_microphone_is_heard_until_ctrl_c_and_to_the_end(
-    run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: TritonDouble
+    run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: FakeTriton
 ) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", Microphone())
     ran = run("stream", *server, "--mic")
@@ -186,7 +186,7 @@ def test_the_microphone_is_heard_until_ctrl_c_and_to_the_end(
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_ends_it_at_once(
-    run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: TritonDouble
+    run: Run, server: list[str], monkeypatch: pytest.MonkeyPatch, grpc_triton: FakeTriton
 ) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", Microphone(presses=2))
     assert "one two" not in run("stream", *server, "--mic").out

@@ -18,7 +18,7 @@ from whisper_reference import Reference
 
 pytestmark = pytest.mark.e2e
 RATE = 16_000
-DEMO = Path(__file__).parents[2] / "demo" / "checkpoint"
+DEMO = Path(__file__).parents[3] / "demo" / "checkpoint"
 SAMPLES = DEMO.parent / "samples"
 
 
