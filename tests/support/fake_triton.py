@@ -18,6 +18,7 @@ class TritonError(Exception):
     INVALID_ARG = 1
     INTERNAL = 2
     UNAVAILABLE = 3
+    CANCELLED = 4
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -46,9 +47,13 @@ class InferenceRequest:
     def __init__(self, inputs: dict[str, np.ndarray], **parameters: object) -> None:
         self.inputs, self._parameters = inputs, json.dumps(parameters)
         self.sent: list[tuple[InferenceResponse, object]] = []
+        self.is_gone = False
 
     def parameters(self) -> str:
         return self._parameters
+
+    def is_cancelled(self) -> bool:
+        return self.is_gone
 
     def get_response_sender(self) -> SimpleNamespace:
         return SimpleNamespace(send=lambda response, flags: self.sent.append((response, flags)))

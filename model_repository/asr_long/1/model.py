@@ -96,9 +96,14 @@ class TritonPythonModel:
         )
 
     def _transcribe(self, file: object, parameters: dict, sender: object, is_cancelled: Callable[[], bool]) -> None:
+        def is_given_up() -> bool:
+            return self.is_closing or is_cancelled()
+
         error = None
         try:
             with file:
+                if is_given_up():  # while it waited for its turn
+                    return
                 pcm = request_parameters.pcm_format(parameters)
                 models = transcription.Models(
                     acoustic=self._acoustic,
@@ -108,9 +113,9 @@ class TritonPythonModel:
                 )
                 self._check_options(parameters)
                 seconds = float(self.settings["window_seconds"])
-                for segment in transcription.transcribe(file, pcm, self.limits, seconds, self.labels, models):
-                    if self.is_closing or is_cancelled():
-                        break
+                for segment in transcription.transcribe(
+                    file, pcm, self.limits, seconds, self.labels, models, is_given_up
+                ):
                     sender.send(_response(segment))
         except (container.AudioError, request_parameters.ParameterError) as refused:
             error = steps.refusal(str(refused))

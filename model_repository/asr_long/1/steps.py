@@ -77,6 +77,11 @@ def failure(message: str) -> "pb_utils.InferenceResponse":
     return _error("INTERNAL", message, pb_utils.TritonError.INTERNAL)
 
 
+def cancelled() -> "pb_utils.InferenceResponse":
+    """Nobody waits for it."""
+    return _error("CANCELLED", "the caller has gone", pb_utils.TritonError.CANCELLED)
+
+
 def _error(status: str, message: str, code: int) -> "pb_utils.InferenceResponse":
     # In a stream Triton sends the text of an error alone: so its status is part of that.
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{status}: {message}", code))

@@ -52,7 +52,9 @@ class TritonPythonModel:
                 pb_utils.Logger.log_warn(f"a piece of a live stream could not be answered: {failed!r}")
 
     async def _send_answer(self, request: "pb_utils.InferenceRequest") -> None:
-        response = await self._answer(request)
+        response = steps.cancelled() if request.is_cancelled() else await self._answer(request)
+        if request.is_cancelled():  # meanwhile, perhaps: nobody will go on with the stream
+            self.streams.end(request.correlation_id())
         request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     async def _answer(self, request: "pb_utils.InferenceRequest") -> "pb_utils.InferenceResponse":

@@ -98,17 +98,22 @@ class Decoder:
         score = model.word_score if options.word_score is None else options.word_score
         return BeamOptions(options.beam_width, options.nbest, weight, score)
 
-    def decode(self, tasks: Sequence[Task]) -> list[Result]:
+    def decode(self, tasks: Sequence[Task], is_wanted: Callable[[int], bool] = lambda index: True) -> list[Result]:
         """What was heard, for each task.
 
         One whose log-probs hold NaN comes back with confidence NaN and no text; its neighbours are not touched.
+
+        Args:
+            tasks: the batch.
+            is_wanted: asked before each search, which takes long, with the index of its task: False leaves it out, and
+                the result is that of greedy decoding.
         """
         runs = greedy.best_paths([task.log_probs for task in tasks])
         paths: dict[int, NDArray[np.int64]] = {}  # of the tasks whose path is not the best one
         alternatives: dict[int, list[Alternative]] = {}
         for index, task in enumerate(tasks):
             searches = task.options.decoder == "beam" or task.tree is not None
-            if not searches or np.isnan(task.log_probs).any():
+            if not searches or np.isnan(task.log_probs).any() or not is_wanted(index):
                 continue
             if self._beam is not None and task.options.decoder == "beam":
                 alternatives[index] = self._beam.search(task.log_probs, self._beam_options(task.options))

@@ -31,9 +31,19 @@ class TritonPythonModel:
                 accepted.append((index, self._unpack(request)))
             except ValueError as refused:
                 responses[index] = _error(str(refused), pb_utils.TritonError.INVALID_ARG)
-        results = self.decoder.decode([task for _, task in accepted])
+        gone: set[int] = set()
+
+        def is_wanted(number: int) -> bool:
+            index, _ = accepted[number]
+            if requests[index].is_cancelled():
+                gone.add(index)
+            return index not in gone
+
+        results = self.decoder.decode([task for _, task in accepted], is_wanted)
         for (index, task), result in zip(accepted, results, strict=True):
             responses[index] = _response(result, task.options)
+        for index in gone:
+            responses[index] = _error("the caller has gone", pb_utils.TritonError.CANCELLED)
         return responses
 
     def _unpack(self, request: "pb_utils.InferenceRequest") -> decoding.Task:

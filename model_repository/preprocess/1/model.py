@@ -75,6 +75,9 @@ class TritonPythonModel:
         self.backlog.close()
 
     def _answer(self, request: "pb_utils.InferenceRequest") -> "pb_utils.InferenceResponse":
+        if request.is_cancelled():
+            error = pb_utils.TritonError("the caller has gone", pb_utils.TritonError.CANCELLED)
+            return pb_utils.InferenceResponse(error=error)
         try:
             elements = pb_utils.get_input_tensor_by_name(request, "AUDIO").as_numpy()
             if elements.shape != (1, 1):
