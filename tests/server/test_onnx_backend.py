@@ -29,18 +29,21 @@ class FakeTensor:
 
 class FakeError(Exception):
     INTERNAL = 1
+    CANCELLED = 2
 
     def __init__(self, message: str, code: int = 0) -> None:
         super().__init__(message)
+        self.code = code
 
 
 def response(output_tensors: Any = (), error: Any = None) -> Any:
     return SimpleNamespace(outputs={tensor.name(): tensor.as_numpy() for tensor in output_tensors}, error=error)
 
 
-def request(asked: list[str], **inputs: Any) -> Any:
+def request(asked: list[str], is_gone: bool = False, **inputs: Any) -> Any:
     sent: list[Any] = []
     return SimpleNamespace(
+        is_cancelled=lambda: is_gone,
         inputs=lambda: [FakeTensor(name, np.asarray(array, np.float32)) for name, array in inputs.items()],
         requested_output_names=lambda: asked,
         get_response_sender=lambda: SimpleNamespace(send=lambda answer, flags: sent.append((answer, flags))),
@@ -119,6 +122,30 @@ def test_a_failing_run_is_an_error_for_every_request_of_the_batch(backend: Modul
     assert all("onnx runtime error: " in str(answer.error) for answer in got)
     assert len(got) == 2
     assert got[0].error is not got[1].error  # Triton 24.10 crashes on an error that responses share
+
+
+def test_a_caller_who_has_gone_has_no_part_in_the_run(backend: ModuleType, tmp_path: Path) -> None:
+    model = load(backend, tmp_path, tiny_models.dense_double())
+    got = answers(
+        model,
+        [
+            request(["total"], x=[[1, 2]]),
+            request(["total"], is_gone=True, x=[[1, 2, 3]]),  # would fail the run
+            request(["total"], x=[[5, 6]]),
+        ],
+    )
+    assert [answer.outputs.get("total", np.array(None)).tolist() for answer in got] == [[[3]], None, [[11]]]
+    assert [answer.error and answer.error.code for answer in got] == [None, FakeError.CANCELLED, None]
+
+
+def test_where_all_callers_have_gone_nothing_runs(
+    backend: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(backend, tmp_path, tiny_models.dense_double())
+    monkeypatch.setattr(model, "_session", None)
+    one, two = answers(model, [request(["y"], is_gone=True, x=[[1, 2]]) for _ in range(2)])
+    assert [one.error.code, two.error.code] == [FakeError.CANCELLED] * 2
+    assert one.error is not two.error  # Triton 24.10 crashes on an error that responses share
 
 
 RAGGED = {

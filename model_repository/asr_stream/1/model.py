@@ -43,8 +43,11 @@ class TritonPythonModel:
 
     async def _answer(self, request: Any) -> None:
         try:
+            responses.refuse_cancelled(request)
             update = await self.streams.answer(incoming.piece(request))
             response = responses.response(service.outputs(update))
         except Exception as failed:  # noqa: BLE001 - raised from `execute`, it would fail the whole batch
             response = responses.error(failed)
+        if request.is_cancelled():  # meanwhile, perhaps: nobody will go on with the stream
+            self.streams.forget(request.correlation_id())
         responses.send(request.get_response_sender(), response)

@@ -29,4 +29,4 @@ class TritonPythonModel:
     def _unpack(self, request: Any) -> decoding.Task:
         options = parameters.read(incoming.parameters(request), "ctc")
         frames = int(incoming.row(request, "frames")[0])
-        return self.decoder.task(incoming.row(request, "log_probs"), frames, options)
+        return self.decoder.task(incoming.row(request, "log_probs"), frames, options, request.is_cancelled)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from asr_contract import tensors
-from asr_contract.errors import ModelFailed, ParameterError
+from asr_contract.errors import Cancelled, ModelFailed, ParameterError
 from asr_contract.labels import Labels
 from asr_contract.parameters import DecodeOptions
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Task:
     log_probs: NDArray[np.float32]  # float32 `[frames, vocab]`, without padding
     options: DecodeOptions
     tree: HotwordTree | None
+    is_cancelled: Callable[[], bool]  # whether nobody waits for it any more
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Result:
 
     best: Hypothesis
     alternatives: list[Alternative]  # the likeliest texts, best first, without hotwords; of beam search
+    is_cancelled: bool = False  # nobody waited for it: `best` is that of greedy decoding
 
 
 def outputs(task: Task, result: Result) -> dict[str, str | float]:
@@ -45,7 +47,10 @@ def outputs(task: Task, result: Result) -> dict[str, str | float]:
 
     Raises:
         ModelFailed: the log-probs hold NaN.
+        Cancelled: nobody waits for the recording any more.
     """
+    if result.is_cancelled:
+        raise Cancelled("the caller has gone")
     heard = result.best
     if math.isnan(heard.confidence):
         raise ModelFailed("the acoustic model returned NaN for this recording")
@@ -84,13 +89,20 @@ class Decoder:
             self._no_spot = str(error)
         self._tree = functools.lru_cache(_TREES)(self._grow)
 
-    def task(self, log_probs: NDArray[np.float32], frames: int, options: DecodeOptions) -> Task:
+    def task(
+        self,
+        log_probs: NDArray[np.float32],
+        frames: int,
+        options: DecodeOptions,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> Task:
         """Check a request.
 
         Args:
             log_probs: float32 `[width, vocab]`.
             frames: how many of them are real; the others are padding.
             options: how to decode them.
+            is_cancelled: whether nobody waits for it any more; asked before a search, which takes long.
 
         Raises:
             RequestError: shapes that do not fit.
@@ -113,7 +125,7 @@ class Decoder:
             raise ParameterError("word_score given, but this model has no language model of words (export --lm)")
         wished = hotwords.parse(options.hotword_text, options.hotword_weight)
         tree = self._tree(wished) if wished else None
-        return Task(log_probs[:frames], options, tree)
+        return Task(log_probs[:frames], options, tree, is_cancelled)
 
     def _grow(self, wished: tuple[Hotword, ...]) -> HotwordTree:
         return HotwordTree(wished, self._labels)
@@ -127,16 +139,21 @@ class Decoder:
         return BeamOptions(options.beam_width, options.nbest, weight, score)
 
     def decode(self, tasks: Sequence[Task]) -> list[Result]:
-        """What was heard, for each task.
+        """Return what was heard, for each task.
 
-        One whose log-probs hold NaN comes back with confidence NaN and no text; its neighbours are not touched.
+        One whose log-probs hold NaN comes back with confidence NaN and no text; its neighbours are not touched. One
+        that nobody waits for any more is not searched.
         """
         runs = greedy.best_paths([task.log_probs for task in tasks])
         paths: dict[int, NDArray[np.int64]] = {}  # of the tasks whose path is not the best one
         alternatives: dict[int, list[Alternative]] = {}
+        cancelled: set[int] = set()
         for index, task in enumerate(tasks):
             searches = task.options.decoder == "beam" or task.tree is not None
             if not searches or np.isnan(task.log_probs).any():
+                continue
+            if task.is_cancelled():
+                cancelled.add(index)
                 continue
             if self._beam is not None and task.options.decoder == "beam":
                 alternatives[index] = self._beam.search(task.log_probs, self._beam_options(task.options))
@@ -147,4 +164,7 @@ class Decoder:
                 paths[index] = apply(path, found, self._labels)
         for index, path in paths.items():
             runs[index] = runs_of(path, tasks[index].log_probs)
-        return [Result(hypothesis(run, self._labels), alternatives.get(index, [])) for index, run in enumerate(runs)]
+        return [
+            Result(hypothesis(run, self._labels), alternatives.get(index, []), index in cancelled)
+            for index, run in enumerate(runs)
+        ]

@@ -63,6 +63,10 @@ class LiveStreams:
             self._streams.end(piece.key)
         return update
 
+    def forget(self, key: object) -> None:
+        """Give up the place of a stream whose caller has gone."""
+        self._streams.end(key)
+
     async def _begin(self, key: object, parameters: Mapping[str, object]) -> None:
         stopping.check()
         pcm = pcm_format(parameters)

@@ -112,9 +112,14 @@ class LongRecordings:
         finish: Callable[[Exception | None], None],
         is_cancelled: Callable[[], bool],
     ) -> None:
+        def is_given_up() -> bool:
+            return self._is_closing or is_cancelled()
+
         failed: Exception | None = None
         try:
             with file:
+                if is_given_up():  # while it waited for its turn
+                    return
                 pcm = pcm_format(parameters)
                 contract.refuse_whole_only(parameters, "long recordings")
                 # The decode step looks at the options before an hour of work is done in vain.
@@ -125,10 +130,9 @@ class LongRecordings:
                     executor=self._windows,
                     windows=self._windows_each,
                 )
-                segments = transcribe(file, pcm, self._limits, self._window_seconds, self._labels, models)
-                for segment in segments:
-                    if self._is_closing or is_cancelled():
-                        break
+                for segment in transcribe(
+                    file, pcm, self._limits, self._window_seconds, self._labels, models, is_given_up
+                ):
                     tell(segment)
         except Exception as error:  # noqa: BLE001 - in a thread, it would be lost, and the caller would wait
             failed = error

@@ -55,7 +55,13 @@ class Models:
 
 
 def transcribe(
-    file: BinaryIO, pcm: PcmFormat | None, limits: Limits, window_seconds: float, labels: Labels, models: Models
+    file: BinaryIO,
+    pcm: PcmFormat | None,
+    limits: Limits,
+    window_seconds: float,
+    labels: Labels,
+    models: Models,
+    is_given_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[Segment]:
     """The segments of a recording, in order, as they are ready. Their texts one after the other are the transcript.
 
@@ -68,13 +74,15 @@ def transcribe(
         window_seconds: the longest window.
         labels: of the acoustic model.
         models: which turn windows into log-probs, and these into text.
+        is_given_up: asked before each window: whether nobody waits for the rest. Then there are no more segments.
 
     Raises:
         AudioError: the recording cannot be used; segments before the place where it breaks have been given.
     """
     space = "" if labels.delimiter is None and labels.word_start is None else " "
     has_spoken = False
-    for segment in _all_segments(file, pcm, limits, window_seconds, labels, models):
+    windows = _windows(_resampled(blocks(file, pcm), limits), limits, window_seconds, labels)
+    for segment in _all_segments(windows, limits, labels, models, is_given_up):
         if has_spoken and segment.heard.text:
             segment = replace(segment, heard=replace(segment.heard, text=space + segment.heard.text))
         has_spoken = has_spoken or bool(segment.heard.text)
@@ -82,17 +90,19 @@ def transcribe(
 
 
 def _all_segments(
-    file: BinaryIO, pcm: PcmFormat | None, limits: Limits, window_seconds: float, labels: Labels, models: Models
+    windows: Iterator[Window], limits: Limits, labels: Labels, models: Models, is_given_up: Callable[[], bool]
 ) -> Iterator[Segment]:
     stitcher = Stitcher(labels, PARAGRAPH_SECONDS)
     under_way: deque[tuple[Window, Future[NDArray[np.float32]]]] = deque()
     try:
-        for window in _windows(_resampled(blocks(file, pcm), limits), limits, window_seconds, labels):
+        for window in windows:
+            if is_given_up():
+                return
             padded = np.pad(window.samples, (0, max(0, limits.min_samples - len(window.samples))))
             under_way.append((window, models.executor.submit(models.acoustic, padded)))
             while len(under_way) >= models.windows or (under_way and under_way[0][1].done()):
                 yield from _segments(stitcher, *under_way.popleft(), labels, models)
-        while under_way:
+        while under_way and not is_given_up():
             yield from _segments(stitcher, *under_way.popleft(), labels, models)
     finally:
         for _, future in under_way:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from asr_contract import errors, tensors
+from asr_contract.errors import Cancelled
 from numpy.typing import NDArray
 
 Outputs = Mapping[str, "str | float | NDArray[Any]"]
@@ -57,6 +58,7 @@ def answer_batch(
     accepted: list[tuple[int, Task]] = []
     for index, request in enumerate(requests):
         try:
+            refuse_cancelled(request)
             accepted.append((index, unpack(request)))
         except Exception as refused:  # noqa: BLE001 - raised from `execute`, it would fail the whole batch
             responses[index] = error(refused)
@@ -66,6 +68,18 @@ def answer_batch(
         except Exception as failed:  # noqa: BLE001 - as above
             responses[index] = error(failed)
     return responses
+
+
+def refuse_cancelled(request: Any) -> None:
+    """Refuse to work for a caller who has gone.
+
+    Triton tells a step of an ensemble only of callers who went before its turn (docs/triton-24.10.md).
+
+    Raises:
+        Cancelled: the caller has gone.
+    """
+    if request.is_cancelled():
+        raise Cancelled("the caller has gone")
 
 
 def _run(run: Callable[[list[Task]], Sequence[Result | Exception]], tasks: list[Task]) -> Sequence[Result | Exception]:

@@ -115,3 +115,20 @@ def test_a_model_that_fails_ends_it(executor: ThreadPoolExecutor) -> None:
 
     with pytest.raises(RuntimeError, match="no memory"):
         list(run(speech(30).tobytes(), executor, models=Models(fail, decode, executor, windows=2)))
+
+
+@pytest.mark.parametrize("after", [0, 1, 5])
+def test_one_that_is_given_up_asks_the_models_nothing_more(executor: ThreadPoolExecutor, after: int) -> None:
+    heard: list[int] = []
+    asked = iter(range(1000))
+
+    def note(samples: np.ndarray) -> np.ndarray:
+        heard.append(len(samples))
+        return acoustic(samples)
+
+    models = Models(note, decode, executor, windows=2)
+    silence = np.zeros(600 * RATE, np.float32).tobytes()  # no segment, between which somebody might look
+    segments = transcribe(io.BytesIO(silence), PCM, LIMITS, 20.0, LABELS, models, lambda: next(asked) >= after)
+    assert list(segments) == []
+    executor.shutdown()
+    assert len(heard) <= after

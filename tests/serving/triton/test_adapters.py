@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fake_triton
@@ -54,6 +55,17 @@ def test_what_nobody_foresaw_is_the_failure_of_one_request(tmp_path: Path, monke
     bomb, good = answers(model, [audio_request(b"a bomb"), audio_request(TONE, **PCM)])
     assert bomb.error.code == TritonError.INTERNAL
     assert good.error is None
+
+
+def test_preprocess_decodes_nothing_for_a_caller_who_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fake_triton.load("preprocess", tmp_path, LIMITS)
+    decoded: list[bytes] = []
+    load = waveform.load
+    monkeypatch.setattr(waveform, "load", lambda data, *others: (decoded.append(data), load(data, *others))[1])
+    requests = [audio_request(TONE, **PCM), audio_request(b"gone"), audio_request(TONE, **PCM)]
+    requests[1].cancelled = True
+    assert [one.error and one.error.code for one in answers(model, requests)] == [None, TritonError.CANCELLED, None]
+    assert decoded == [TONE, TONE]
 
 
 def test_preprocess_refuses_new_requests_when_the_server_is_about_to_stop(
@@ -172,6 +184,20 @@ def test_beam_search_and_greedy_decoding_share_a_batch(ctc_decode: Any) -> None:
     assert len(alternatives) == 3
     assert [word["word"] for word in json.loads(many.outputs["WORDS"][0, 0])] == ["AB"]
     assert nan.error.code == TritonError.INTERNAL
+
+
+def test_nothing_is_searched_for_a_caller_who_has_gone(ctc_decode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = [frames_request(path(text), len(text), decoder="beam") for text in ("A", "B", "C")]
+    requests += [frames_request(path("A"), 1)]
+    requests[1].cancelled = True
+    ctc_decode.execute(requests[:1])  # makes the search
+    searched: list[int] = []
+    search = ctc_decode.decoder._beam.search
+    beam = SimpleNamespace(search=lambda found, options: (searched.append(found.argmax()), search(found, options))[1])
+    monkeypatch.setattr(ctc_decode.decoder, "_beam", beam)
+    responses = ctc_decode.execute(requests)
+    assert [one.error and one.error.code for one in responses] == [None, TritonError.CANCELLED, None, None]
+    assert searched == [LABELS.labels.index("A"), LABELS.labels.index("C")]
 
 
 def test_a_batch_of_bad_requests_alone(ctc_decode: Any) -> None:

@@ -75,6 +75,7 @@ class FakeTriton:
     live_pieces: list[bytes] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)  # models of sequences that were given up
     pieces: list[int] = field(default_factory=list)  # sizes of those that long recordings came in
+    was_left: threading.Event = field(default_factory=threading.Event)  # by a caller of gRPC, before the answer
 
     def answer(self, seen: Seen) -> dict[str, tuple[str, bytes]]:
         """Name -> Triton data type and raw tensor, of the outputs that were asked for: all where none was named."""
@@ -180,9 +181,11 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         )
 
     def ModelInfer(self, request, context):
-        seen = _seen(request, context)
+        seen, answers = _seen(request, context), []
+        context.add_callback(lambda: answers or self._fake.was_left.set())
         try:
             tensors = self._fake.answer(seen)
+            answers.append(tensors)
         except Refusal as refusal:
             context.abort(grpc.StatusCode[refusal.status], str(refusal))
         return _response(request, tensors)

@@ -52,6 +52,7 @@ class InferenceRequest:
         self._key, self._flags = key, flags
         self.cancelled = False
         self.sent: list[tuple[InferenceResponse, object]] = []
+        self.is_gone = False
 
     def parameters(self) -> str:
         return self._parameters

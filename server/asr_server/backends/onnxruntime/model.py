@@ -78,11 +78,14 @@ class TritonPythonModel:
             request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _answers(self, requests: list[Any]) -> list[Any]:
-        """The responses of one call of the graph."""
+        """The responses of one call of the graph, which those of callers who have gone have no part in."""
+        gone = [request.is_cancelled() for request in requests]
+        wanted = [request for request, is_gone in zip(requests, gone, strict=True) if not is_gone]
         try:
-            return self._run(requests)
+            answers = iter(self._run(wanted) if wanted else [])
         except Exception as error:  # noqa: BLE001  (whatever ONNX Runtime raises; Triton would drop the error's kind)
-            return [_failure(error) for _ in requests]
+            answers = iter([_failure(error) for _ in wanted])
+        return [_cancelled() if is_gone else next(answers) for is_gone in gone]
 
     def _run(self, requests: list[Any]) -> list[Any]:
         inputs = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
@@ -95,6 +98,11 @@ class TritonPythonModel:
             pb_utils.InferenceResponse([pb_utils.Tensor(name, part[name]) for name in names if name in wanted])
             for part, wanted in zip(parts, asked, strict=True)
         ]
+
+
+def _cancelled() -> Any:
+    error = pb_utils.TritonError("the caller has gone", pb_utils.TritonError.CANCELLED)
+    return pb_utils.InferenceResponse(error=error)
 
 
 def _failure(error: Exception) -> Any:
