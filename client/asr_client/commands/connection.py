@@ -76,7 +76,7 @@ class Connection:
         from asr_client import Tls
 
         with_tls = self.tls or any((self.tls_ca, self.tls_cert, self.tls_key))
-        return Tls(self.tls_ca, self.tls_cert, self.tls_key) if with_tls else False
+        return Tls(ca_file=self.tls_ca, cert_file=self.tls_cert, key_file=self.tls_key) if with_tls else False
 
     @property
     def header_fields(self) -> dict[str, str]:
