@@ -33,19 +33,19 @@ Headers = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Connection:
-    """Where the server is, as the command line has it."""
+    """Where the server is, as the command line has it: each field is an option (see `groups`)."""
 
-    url: str | None
-    protocol: _options.Protocol
-    model: str
-    timeout_s: float
-    tls: bool
-    tls_ca: Path | None
-    tls_cert: Path | None
-    tls_key: Path | None
-    headers: tuple[str, ...]
+    url: Url = None
+    protocol: Protocol = "grpc"
+    model: Model = _options.DEFAULT_MODEL
+    timeout_s: Timeout = _options.DEFAULT_TIMEOUT_S
+    tls: UseTls = False
+    tls_ca: TlsCa = None
+    tls_cert: TlsCert = None
+    tls_key: TlsKey = None
+    headers: Headers = None
 
     def client(self) -> "Client":
         """A client of it.
@@ -81,7 +81,7 @@ class Connection:
     @property
     def header_fields(self) -> dict[str, str]:
         """The headers by name."""
-        return dict(map(_header, self.headers))
+        return dict(map(_header, self.headers or ()))
 
     def _open(self, kind: "Callable[..., AnyClient]", **arguments: Any) -> "AnyClient":
         from asr_client import InvalidOption
@@ -98,6 +98,9 @@ class Connection:
             )
         except InvalidOption as error:
             raise typer.BadParameter(str(error)) from error
+
+
+DEFAULT = Connection()
 
 
 def _header(line: str) -> tuple[str, str]:
