@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from asr_client import _options
 from asr_client._errors import InvalidOption
 
-DEFAULT_ADDRESSES: dict[_options.Protocol, str] = {"grpc": "127.0.0.1:8001", "http": "127.0.0.1:8000"}
+DEFAULT_ADDRESSES: dict[_options.Protocol, str] = {
+    protocol: f"127.0.0.1:{facts.port}" for protocol, facts in _options.PROTOCOLS.items()
+}
 
 # gRPC's own names for what is more than a host and a port.
 _GRPC_NAME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):.")
@@ -40,7 +42,8 @@ def checked_address(url: str | None, protocol: _options.Protocol) -> str:
         raise InvalidOption(f"url is {url!r}; needs HOST:PORT without a scheme: {call}")
     if not url or any(character.isspace() for character in url):
         raise InvalidOption(f"url is {url!r}; needs HOST:PORT")
-    if protocol == "grpc" and _GRPC_NAME.match(url):
+    facts = _options.PROTOCOLS[protocol]
+    if facts.has_resolvers and _GRPC_NAME.match(url):
         return url
     parts = _PARTS.fullmatch(url)
     if parts is None:
@@ -48,8 +51,8 @@ def checked_address(url: str | None, protocol: _options.Protocol) -> str:
     port, path = parts["port"], parts["path"]
     if port is not None and not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
         raise InvalidOption(f"url is {url!r}; needs a port from 1 to 65535")
-    if protocol == "grpc" and path and path.strip("/"):
-        raise InvalidOption(f"url is {url!r}; needs HOST:PORT alone: a gRPC server is not found by a path")
+    if not facts.takes_paths and path and path.strip("/"):
+        raise InvalidOption(f"url is {url!r}; needs HOST:PORT alone: a {facts.name} server is not found by a path")
     return url.rstrip("/")
 
 

@@ -10,13 +10,16 @@ from asr_contract.parameters import DecodeParameters
 
 from asr_client import _batch
 from asr_client._audio import Audio, AudioSource, Encoding
-from asr_client._core import READY_TIMEOUT_S, Core, OnSegment, one_of_many, recording
+from asr_client._core import READY_TIMEOUT_S, Core, one_of_many, recording
 from asr_client._errors import AsrError, InvalidOption
 from asr_client._live import AnyChunks, Chunks, Live
+from asr_client._long import OnSegment
 from asr_client._options import DEFAULT_CONCURRENCY, DEFAULT_OPTIONS, DecodeOptions, decode_options
+from asr_client._protocol import Answer, Operation
 from asr_client._results import Outcome, StreamResult, Transcription
-from asr_client._steps import Pause, Read, Result, Step, Steps
-from asr_client._transports.base import AsyncTransport, Transport, open_async_transport, open_transport
+from asr_client._steps import END, Dialogue, Give, Hear, Next, Pause, Read, Result, Run, Send, Step, Steps
+from asr_client._transports.base import AsyncTransport, Transport
+from asr_client._transports.opening import open_async_transport, open_transport
 
 
 class Client(Core[Transport]):
@@ -180,15 +183,7 @@ class Client(Core[Transport]):
             AsrError: another branch of the error tree. Nothing is retried: what was said before is gone.
         """
         decode = decode_options("stream", options, decoding)
-        return self._stream(chunks, *self._live(sampling_rate, encoding, channels, decode, timeout_s))
-
-    def _stream(self, chunks: Chunks, live: Live, silence_s: float | None) -> Generator[StreamResult, None, None]:
-        with closing(self._opened().open_live(live, silence_s)) as call:
-            for chunk in chunks:
-                for piece in live.add(chunk):
-                    yield from live.results(call.ask(piece))
-            for piece in live.finish():
-                yield from live.results(call.ask(piece))
+        return self._given(self._live(iter(chunks), sampling_rate, encoding, channels, decode, timeout_s))
 
     def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
         """Whether the server takes requests; False, too, when nobody answers within `timeout_s` seconds."""
@@ -221,26 +216,51 @@ class Client(Core[Transport]):
 
     def _run(self, steps: Steps[Result]) -> Result:
         """Do the steps, one after the other, in this thread."""
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    value = self._do(step)
-                except AsrError as error:
-                    step = steps.throw(self._closed_error() if self._closing.is_set() else error)
+        with closing(Run(steps)) as run:
+            while run.step is not None:
+                self._proceed(run, run.step)
+            return run.result
+
+    def _given(self, live: Live) -> Generator[StreamResult, None, None]:
+        """Do the steps of a dialogue, and give what they give."""
+        with (
+            closing(self._opened().open_stream(live.silence_s)) as stream,
+            closing(Run(live.steps(stream))) as run,
+        ):
+            while (step := run.step) is not None:
+                if isinstance(step, Give):
+                    yield step.value
+                    run.succeed(None)
                 else:
-                    step = steps.send(value)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+                    self._proceed(run, step)
+
+    def _proceed(self, run: Run[Any], step: Step) -> None:
+        try:
+            value = self._do(step)
+        except AsrError as error:
+            run.fail(self._closed_error() if self._closing.is_set() else error)
+        else:
+            run.succeed(value)
 
     def _do(self, step: Step) -> Any:
-        if isinstance(step, Read):
-            return step.function()
-        if isinstance(step, Pause):
-            self._closing.wait(step.seconds)
-            return None
-        return self._opened().send(step.operation, step.timeout_s)
+        match step:
+            case Read(function):
+                return function()
+            case Pause(seconds):
+                self._closing.wait(seconds)
+                return None
+            case Hear(stream):
+                return stream.receive()
+            case Next(source):
+                return next(source, END)  # type: ignore[arg-type]
+            case Send(operation, timeout_s) if isinstance(operation, Dialogue):
+                del timeout_s  # a dialogue lasts as long as the server says something
+                with closing(self._opened().open_stream(operation.silence_s)) as stream:
+                    return self._run(operation.steps(stream))
+            case Send(operation, timeout_s):
+                return self._opened().send(operation, timeout_s)
+            case _:
+                raise TypeError(f"unknown step {step!r}")
 
     def _opened(self) -> Transport:
         with self._lock:
@@ -351,19 +371,8 @@ class AsyncClient(Core[AsyncTransport]):
     ) -> AsyncGenerator[StreamResult, None]:
         """See `Client.stream`; for `async for`, and of async iterables too. Leave it early by `aclose()`."""
         decode = decode_options("stream", options, decoding)
-        return self._stream(chunks, *self._live(sampling_rate, encoding, channels, decode, timeout_s))
-
-    async def _stream(
-        self, chunks: AnyChunks, live: Live, silence_s: float | None
-    ) -> AsyncGenerator[StreamResult, None]:
-        async with aclosing(self._opened().open_live(live, silence_s)) as call:
-            async for chunk in _batch.asynchronous(chunks):
-                for piece in live.add(chunk):
-                    for result in live.results(await call.ask(piece)):
-                        yield result
-            for piece in live.finish():
-                for result in live.results(await call.ask(piece)):
-                    yield result
+        source = _batch.asynchronous(chunks)
+        return self._given(self._live(source, sampling_rate, encoding, channels, decode, timeout_s))
 
     async def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
         """See `Client.server_ready`."""
@@ -386,26 +395,52 @@ class AsyncClient(Core[AsyncTransport]):
 
     async def _run(self, steps: Steps[Result]) -> Result:
         """Do the steps, one after the other, in this task."""
+        with closing(Run(steps)) as run:
+            while run.step is not None:
+                await self._proceed(run, run.step)
+            return run.result
+
+    async def _given(self, live: Live) -> AsyncGenerator[StreamResult, None]:
+        """Do the steps of a dialogue, and give what they give."""
+        async with aclosing(self._opened().open_stream(live.silence_s)) as stream:
+            with closing(Run(live.steps(stream))) as run:
+                while (step := run.step) is not None:
+                    if isinstance(step, Give):
+                        yield step.value
+                        run.succeed(None)
+                    else:
+                        await self._proceed(run, step)
+
+    async def _proceed(self, run: Run[Any], step: Step) -> None:
         try:
-            step = next(steps)
-            while True:
-                try:
-                    value = await self._do(step)
-                except AsrError as error:
-                    step = steps.throw(self._closed_error() if self._closing.is_set() else error)
-                else:
-                    step = steps.send(value)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+            value = await self._do(step)
+        except AsrError as error:
+            run.fail(self._closed_error() if self._closing.is_set() else error)
+        else:
+            run.succeed(value)
 
     async def _do(self, step: Step) -> Any:
-        if isinstance(step, Read):
-            return await asyncio.to_thread(step.function)
-        if isinstance(step, Pause):
-            return await asyncio.sleep(step.seconds)
+        match step:
+            case Read(function):
+                return await asyncio.to_thread(function)
+            case Pause(seconds):
+                return await asyncio.sleep(seconds)
+            case Hear(stream):
+                return await stream.receive()  # type: ignore[misc]
+            case Next(source):
+                return await anext(source, END)  # type: ignore[arg-type]
+            case Send(operation, timeout_s) if isinstance(operation, Dialogue):
+                del timeout_s  # a dialogue lasts as long as the server says something
+                async with aclosing(self._opened().open_stream(operation.silence_s)) as stream:
+                    return await self._run(operation.steps(stream))
+            case Send(operation, timeout_s):
+                return await self._send(operation, timeout_s)
+            case _:
+                raise TypeError(f"unknown step {step!r}")
+
+    async def _send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         try:
-            return await self._opened().send(step.operation, step.timeout_s)
+            return await self._opened().send(operation, timeout_s)
         except asyncio.CancelledError as error:
             # Closing a connection cancels what waits for it: that is not this task's own cancellation.
             if self._closing.is_set() and not _is_cancelled(asyncio.current_task()):

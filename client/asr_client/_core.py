@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from asr_client import _audio, _fork, _options, _protocol, _retry
@@ -22,14 +22,13 @@ from asr_client._errors import (
     ProcessForked,
     ServerUnavailable,
 )
-from asr_client._live import Live
+from asr_client._live import Chunk, Live
+from asr_client._long import LongRecording, OnSegment
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
 from asr_client._protocol import DescribeModel, ModelReady, Operation, ServerReady
 from asr_client._results import Outcome, Transcription
 from asr_client._steps import Read, Steps
 from asr_client._transports.base import AsyncTransport, Endpoint, Transport
-
-OnSegment = Callable[[Transcription], object]
 
 READY_TIMEOUT_S = 5.0  # a server that needs longer to say so is not ready
 DEFAULT_RETRY = RetryPolicy()
@@ -90,7 +89,6 @@ class Core(Generic[AnyTransport]):
         )
         self._model = model
         self._model_version = model_version
-        self._takes_long_ones = protocol == "grpc"  # HTTP has no streams that go both ways
         self._timeout_s = _seconds(timeout_s)
         self._retry = retry
         # Without a deadline of the whole, what bounds the retries is their number.
@@ -141,14 +139,14 @@ class Core(Generic[AnyTransport]):
             payload = yield Read(lambda: _audio.load(audio, self._endpoint.max_message_bytes))
         except MessageTooLarge as error:
             pieces = _audio.pieces(audio)
-            if pieces is None or not self._takes_long_ones:
+            if pieces is None or not self._opened().supports_streams:
                 raise
             return (yield from self._long(pieces, options, timeout_s, on_segment, error))
         request = _protocol.infer(self._model, self._model_version, payload, options)
         try:
             tensors = yield from self._ask(request, timeout_s)
         except (AudioTooLong, MessageTooLarge) as error:
-            if not self._takes_long_ones:
+            if not self._opened().supports_streams:
                 raise
             return (yield from self._long(payload.pieces(), options, timeout_s, on_segment, error))
         return _protocol.transcription(request, tensors)
@@ -163,25 +161,25 @@ class Core(Generic[AnyTransport]):
     ) -> Steps[Transcription]:
         """The transcript of a recording that was refused, with `error`, for its length."""
         silence_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
-        request = _protocol.infer_long(self._model, pieces, options, silence_s, on_segment)
+        room = self._endpoint.max_message_bytes - _audio.MESSAGE_OVERHEAD_BYTES
+        recording = LongRecording(self._model, pieces, options, silence_s, room, on_segment)
         try:
-            answers = yield from _retry.ask(request, self._long_retry, self._retry_state, math.inf)
+            segments = yield from _retry.ask(recording, self._long_retry, self._retry_state, math.inf)
         except ModelNotFound:
             raise error from None
-        return _protocol.joined([_protocol.transcription(request, tensors) for tensors in answers])
+        return _protocol.joined(segments)
 
     def _live(
         self,
+        chunks: Iterator[Chunk] | AsyncIterator[Chunk],
         sampling_rate: int,
         encoding: Encoding | None,
         channels: int | None,
         options: DecodeOptions,
         timeout_s: float | None,
-    ) -> tuple[Live, float | None]:
-        """A live stream, and how long the server may say nothing."""
+    ) -> Live:
         silence_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
-        live = Live(self._model, sampling_rate, encoding, channels, options)
-        return live, silence_s if math.isfinite(silence_s) else None
+        return Live(self._model, chunks, sampling_rate, encoding, channels, options, silence_s)
 
     def _outcome(self, index: int, audio: Audio, options: DecodeOptions, timeout_s: float | None) -> Steps[Outcome]:
         source = audio.name or f"item {index}"
@@ -214,6 +212,10 @@ class Core(Generic[AnyTransport]):
     def _ask(self, operation: Operation[_protocol.Answer], timeout_s: float | None) -> Steps[_protocol.Answer]:
         timeout_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
         return _retry.ask(operation, self._retry, self._retry_state, timeout_s)
+
+    def _opened(self) -> AnyTransport:
+        """The transport, opened when it is first needed."""
+        raise NotImplementedError
 
     def _closed_error(self) -> ClientClosed:
         return ClientClosed("the client is closed: make a new one, or stay inside its `with` block")

@@ -1,23 +1,26 @@
-"""Live streams without any network: samples of any size in, requests out; answers in, results out."""
+"""A live stream as a dialogue: samples of any size in, pieces out; answers in, results out."""
 
 import json
-import secrets
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Union
 
+from asr_contract.names import STREAM_SUFFIX
 from asr_contract.parameters import Value as ParameterValue
 
 from asr_client import _audio
 from asr_client._audio import Audio, Encoding, Payload
-from asr_client._errors import InvalidAudio, ServerError
+from asr_client._errors import InvalidAudio, ServerError, StreamLost
 from asr_client._options import DecodeOptions
+from asr_client._protocol import Piece, new_sequence
 from asr_client._results import StreamResult, Word
+from asr_client._steps import END, Dialogue, Give, Hear, Next, Steps
+from asr_client._transports.base import AsyncStream, Stream
 
 if TYPE_CHECKING:
     import numpy as np
 
-STREAM_SUFFIX = "_stream"  # of the model beside an ensemble that takes live streams
 OUTPUTS = ("PARTIAL", "STABLE", "FINALS", "DURATION")
 # Smaller pieces are sent together: each costs the server some time, however little it holds.
 SHORTEST_PIECE_S = 0.1
@@ -27,24 +30,18 @@ Chunks = Iterable[Chunk]
 AnyChunks = Iterable[Chunk] | AsyncIterable[Chunk]
 
 
-@dataclass(frozen=True)
-class Piece:
-    """One request of a stream."""
-
-    data: bytes
-    is_first: bool
-    is_last: bool
-
-
-class Live:
-    """One live stream, as its caller sees it.
+class Live(Dialogue[None]):
+    """What is being said in a live stream? It gives `StreamResult`s, and has no answer at its end.
 
     Args:
         model: the ensemble's name.
+        chunks: its samples.
         sampling_rate: Hz.
         encoding: of bytes, "pcm_s16le" or "pcm_f32le"; None for "pcm_s16le". Arrays tell theirs.
         channels: of bytes, interleaved; None for 1.
         options: how the server is to decode.
+        silence_s: how long the server may say nothing.
+        clock: seconds that only grow.
 
     Raises:
         InvalidAudio: a format that no stream has.
@@ -53,31 +50,49 @@ class Live:
     def __init__(
         self,
         model: str,
+        chunks: Iterator[Chunk] | AsyncIterator[Chunk],
         sampling_rate: int,
         encoding: Encoding | None,
         channels: int | None,
         options: DecodeOptions,
+        silence_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if encoding == "file":
             raise InvalidAudio("encoding is 'file'; a live stream needs raw samples: 'pcm_s16le' or 'pcm_f32le'")
-        self.model = model + STREAM_SUFFIX
-        self.sequence = secrets.randbelow(2**63 - 1) + 1  # 0 means none
+        self.silence_s = silence_s if math.isfinite(silence_s) else None
+        self._model = model + STREAM_SUFFIX
+        self._sequence = new_sequence()
+        self._chunks = chunks
         self._rate = sampling_rate
         self._encoding = encoding
         self._channels = channels
         self._options = options
+        self._clock = clock
         self._format: dict[str, ParameterValue] | None = None
         self._bytes_per_s = 0
         self._waiting = b""
         self._is_first = True
         self._partial: tuple[str, str] | None = None
 
-    @property
-    def parameters(self) -> dict[str, ParameterValue]:
-        """Of each request."""
-        return {**(self._format or {}), **self._options.parameters()}
+    def steps(self, stream: Stream | AsyncStream) -> Steps[None]:
+        """Send pieces as they come, and give what the server makes of each."""
+        last_s = self._clock()  # when something was sent
+        while True:
+            chunk = yield Next(self._chunks)
+            for piece in self._finish() if chunk is END else self._add(chunk):
+                idle_s, last_s = self._clock() - last_s, self._clock()
+                stream.send(piece)
+                try:
+                    said = yield Hear(stream)
+                except StreamLost as lost:
+                    raise _with_its_cause(lost, idle_s) from lost.__cause__
+                for result in self._results(said.tensors):
+                    yield Give(result)
+            if chunk is END:
+                return
 
-    def add(self, chunk: Chunk) -> Iterator[Piece]:
+    def _add(self, chunk: Chunk) -> Iterator[Piece]:
         """The pieces to send with a further chunk.
 
         Raises:
@@ -96,14 +111,15 @@ class Live:
             yield self._piece(self._waiting[:longest], is_last=False)
             self._waiting = self._waiting[longest:]
 
-    def finish(self) -> Iterator[Piece]:
+    def _finish(self) -> Iterator[Piece]:
         """What is left; nothing for a stream that has had no chunk."""
         if self._format is not None:
             yield self._piece(self._waiting, is_last=True)
 
-    def _piece(self, data: bytes, is_last: bool) -> Piece:
+    def _piece(self, audio: bytes, is_last: bool) -> Piece:
         is_first, self._is_first = self._is_first, False
-        return Piece(data, is_first, is_last)
+        parameters = {**(self._format or {}), **self._options.parameters()}
+        return Piece(self._model, self._sequence, audio, parameters, OUTPUTS, is_first, is_last)
 
     def _payload(self, chunk: Chunk) -> Payload:
         if isinstance(chunk, bytes | bytearray | memoryview):
@@ -111,7 +127,7 @@ class Live:
             return Payload(bytes(chunk), encoding, self._rate, self._channels or 1)
         return _audio.load(Audio(chunk, self._rate), 2**31)
 
-    def results(self, tensors: Mapping[str, Any]) -> Iterator[StreamResult]:
+    def _results(self, tensors: Mapping[str, Any]) -> Iterator[StreamResult]:
         """What an answer says: segments that are over, then what is being said, where that is news.
 
         Raises:
@@ -135,8 +151,14 @@ class Live:
                 self._partial = None
             text = values["PARTIAL"].decode()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ServerError(f"model {self.model!r} gave a malformed answer: {error!r}") from error
+            raise ServerError(f"model {self._model!r} gave a malformed answer: {error!r}") from error
         partial = (text, text[: int(values["STABLE"])])
         if partial != self._partial and (text or self._partial):
             yield StreamResult(text=text, is_final=False, stable=partial[1], seconds=seconds)
         self._partial = partial
+
+
+def _with_its_cause(error: StreamLost, idle_s: float) -> StreamLost:
+    return StreamLost(
+        f"{error}. Nothing was sent for {idle_s:.0f} s: begin a new stream, and send silence while nobody speaks"
+    )

@@ -12,7 +12,23 @@ from asr_contract.parameters import DecodeParameters
 from asr_client._errors import InvalidOption
 
 Protocol = Literal["grpc", "http"]
-PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http")
+
+
+@dataclass(frozen=True)
+class ProtocolFacts:
+    """What a person should know of a protocol."""
+
+    name: str  # as it is written
+    port: int  # Triton's default
+    heeds_proxies: bool  # those of environment variables
+    has_resolvers: bool  # an address may be a name for one of gRPC's, such as dns:host
+    takes_paths: bool  # an address may have one after the port
+
+
+PROTOCOLS: dict[Protocol, ProtocolFacts] = {
+    "grpc": ProtocolFacts("gRPC", 8001, heeds_proxies=True, has_resolvers=True, takes_paths=False),
+    "http": ProtocolFacts("HTTP", 8000, heeds_proxies=False, has_resolvers=False, takes_paths=True),
+}
 DEFAULT_MODEL = "asr"
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_CONCURRENCY = 8
@@ -52,7 +68,7 @@ def decode_options(method: str, options: DecodeOptions, keywords: DecodeParamete
     return replace(options, **keywords) if keywords else options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
     """When and how often a request is sent again, always within the one deadline of `timeout_s`.
 
@@ -96,7 +112,7 @@ class RetryPolicy:
         return min(self.max_backoff_s, self.first_backoff_s * 2.0 ** min(attempt - 1, 60))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tls:
     """Files (PEM) of an encrypted connection; `Tls()` trusts the system's certificate authorities."""
 

@@ -4,15 +4,16 @@ An `Operation` is one question to the server; a transport takes it there (`_tran
 """
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import mul
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from asr_contract.parameters import DISCARD
 from asr_contract.parameters import Value as ParameterValue
 
-from asr_client._audio import Payload, Pieces
+from asr_client._audio import Payload
 from asr_client._errors import ModelMismatch, ServerError
 from asr_client._options import DecodeOptions
 from asr_client._results import Alternative, Transcription, Word
@@ -26,8 +27,6 @@ WORDS = "WORDS"
 LANGUAGE = "LANGUAGE"  # of models that know several
 ALTERNATIVES = "ALTERNATIVES"  # of models that have a beam search
 OPTIONAL_OUTPUTS = frozenset((LANGUAGE, ALTERNATIVES))
-
-LONG_SUFFIX = "_long"  # of the model beside an ensemble that takes recordings of any length
 
 Answer = TypeVar("Answer")
 Tensors = Mapping[str, "np.ndarray[Any, Any] | None"]
@@ -78,16 +77,48 @@ class Infer(Operation[Tensors]):
 
 
 @dataclass(frozen=True)
-class InferLong(Operation[tuple[Tensors, ...]]):
-    """What is said in this recording, which goes to the server in pieces? One answer for each segment, in order."""
+class Piece(Operation["Said"]):
+    """What do you say to this piece of a sequence: of a live stream, or of a long recording?
+
+    It is asked within a stream of a transport, and may have several answers.
+    """
 
     model: str
-    version: str
-    pieces: Pieces
+    sequence: int
+    audio: bytes
     parameters: Mapping[str, ParameterValue]
     outputs: tuple[str, ...]
-    silence_s: float | None  # how long the server may say nothing; None: no limit
-    on_answer: Callable[[Tensors], None]
+    is_first: bool
+    is_last: bool
+
+    def farewell(self) -> "Piece":
+        """Return the piece after this one with which its caller gives the sequence up: the server forgets all of it."""
+        return replace(self, audio=b"", parameters={DISCARD: True}, is_first=False, is_last=True)
+
+
+@dataclass(frozen=True)
+class Said:
+    """One answer to a piece."""
+
+    tensors: Tensors
+    is_final: bool  # nothing more will come to this piece
+
+
+def new_sequence() -> int:
+    """Return an id for a sequence."""
+    return secrets.randbelow(2**63 - 1) + 1  # 0 means none
+
+
+class Asked(Protocol):
+    """What an answer belongs to."""
+
+    @property
+    def model(self) -> str:
+        """Who answers."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the tensors to read."""
 
 
 def infer(model: str, version: str, payload: Payload, options: DecodeOptions) -> Infer:
@@ -99,35 +130,7 @@ def infer(model: str, version: str, payload: Payload, options: DecodeOptions) ->
     return Infer(model, version, payload.data, parameters, (*outputs, LANGUAGE, *alternatives))
 
 
-def infer_long(
-    model: str,
-    pieces: Pieces,
-    options: DecodeOptions,
-    silence_s: float,
-    on_segment: Callable[[Transcription], object] | None,
-) -> InferLong:
-    """The request for the transcript of a long recording.
-
-    Args:
-        model: the ensemble's name.
-        pieces: the recording.
-        options: how the server is to decode.
-        silence_s: how long the server may say nothing.
-        on_segment: called with each segment when it is there.
-    """
-    outputs = tuple(name for name in OUTPUTS if name != WORDS or options.word_timestamps)
-    parameters = {**pieces.parameters, **options.parameters()}
-    limit_s = silence_s if math.isfinite(silence_s) else None
-
-    def tell(tensors: Tensors) -> None:
-        if on_segment is not None:
-            on_segment(transcription(request, tensors))
-
-    request = InferLong(model + LONG_SUFFIX, "", pieces, parameters, outputs, limit_s, tell)
-    return request
-
-
-def transcription(request: Infer | InferLong, tensors: Tensors) -> Transcription:
+def transcription(request: Asked, tensors: Tensors) -> Transcription:
     """The transcript in an answer.
 
     Args:

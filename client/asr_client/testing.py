@@ -1,42 +1,51 @@
 """A transport without a network, for the tests of what is built on this client."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import cast
 
 import numpy as np
+from asr_contract.names import STREAM_SUFFIX
 
-from asr_client._live import Live
+from asr_client._errors import InvalidOption
 from asr_client._protocol import (
     INPUTS,
     OUTPUTS,
     Answer,
     DescribeModel,
     Infer,
-    InferLong,
     ModelDescription,
     ModelReady,
     Operation,
+    Piece,
+    Said,
     ServerReady,
     Tensors,
 )
-from asr_client._results import Transcription
-from asr_client._transports.base import AsyncLiveCall, LiveCall, no_streams
+from asr_client._results import StreamResult, Transcription
+
+Handler = Callable[[Infer], Transcription]
+LiveHandler = Callable[[Piece], Iterable[StreamResult]]
+_FINAL = ("text", "start", "end", "confidence", "words")
 
 
 class MockTransport:
     """Answers every request by calling `handler`, which returns a Transcription or raises an AsrError.
 
-    A recording that is too long for one message, or for which the handler raises `InvalidRequest("audio is too long")`,
-    comes to the handler as a whole, for the model NAME_long; what it returns is the only segment.
+    A recording that is too long for one message, or for which the handler raises `AudioTooLong`, comes to the handler
+    as a whole, for the model NAME_long; what it returns is the only segment. The pieces of live streams go to `live`,
+    which returns what is news with each: at most one result that is not final.
 
     Serves `Client(transport=…)` and, wrapped by `asynchronous()`, `AsyncClient(transport=…)`. The server and its model
     are always ready.
     """
 
-    def __init__(self, handler: Callable[[Infer], Transcription]) -> None:
+    supports_streams = True
+
+    def __init__(self, handler: Handler, live: LiveHandler | None = None) -> None:
         self._handler = handler
+        self._live = live
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Call the handler; a timeout is the handler's own business."""
@@ -44,12 +53,6 @@ class MockTransport:
         match operation:
             case Infer():
                 return cast("Answer", _tensors(self._handler(operation)))
-            case InferLong(model, version, pieces, parameters, outputs, _, on_answer):
-                with pieces.open() as file:
-                    whole = Infer(model, version, file.read(), parameters, outputs)
-                tensors = _tensors(self._handler(whole))
-                on_answer(tensors)
-                return cast("Answer", (tensors,))
             case DescribeModel():
                 return cast("Answer", ModelDescription(INPUTS, OUTPUTS))
             case ServerReady() | ModelReady():
@@ -57,9 +60,10 @@ class MockTransport:
             case _:
                 raise TypeError(f"unknown operation {operation!r}")
 
-    def open_live(self, live: Live, silence_s: float | None) -> LiveCall:
-        """Refused."""
-        raise no_streams("MockTransport")
+    def open_stream(self, silence_s: float | None) -> "MockStream":
+        """Return a stream to the handlers, which take the time that they take."""
+        del silence_s
+        return MockStream(self._handler, self._live)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -69,8 +73,40 @@ class MockTransport:
         return AsyncMockTransport(self)
 
 
+class MockStream:
+    """A stream of a MockTransport, for either client."""
+
+    def __init__(self, handler: Handler, live: LiveHandler | None) -> None:
+        self._handler = handler
+        self._live = live
+        self._audio = b""
+        self._answers: list[Said] = []
+
+    def send(self, piece: Piece) -> None:
+        """Call the handler."""
+        if piece.model.endswith(STREAM_SUFFIX):
+            if self._live is None:
+                raise InvalidOption("a live stream needs a handler of its own: MockTransport(handler, live=…)")
+            self._answers = [Said(_live_tensors(list(self._live(piece))), is_final=True)]
+            return
+        self._audio += piece.audio
+        self._answers = [Said({}, is_final=True)]
+        if piece.is_last:
+            whole = Infer(piece.model, "", self._audio, piece.parameters, piece.outputs)
+            self._answers.insert(0, Said(_tensors(self._handler(whole)), is_final=False))
+
+    def receive(self) -> Said:
+        """Return the next answer."""
+        return self._answers.pop(0)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 class AsyncMockTransport:
     """A MockTransport for `AsyncClient`."""
+
+    supports_streams = True
 
     def __init__(self, transport: MockTransport) -> None:
         self._transport = transport
@@ -79,9 +115,27 @@ class AsyncMockTransport:
         """Call the handler."""
         return self._transport.send(operation, timeout_s)
 
-    def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
-        """Refused."""
-        raise no_streams("MockTransport")
+    def open_stream(self, silence_s: float | None) -> "AsyncMockStream":
+        """Return a stream to the handlers."""
+        return AsyncMockStream(self._transport.open_stream(silence_s))
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+class AsyncMockStream:
+    """A MockStream for `AsyncClient`."""
+
+    def __init__(self, stream: MockStream) -> None:
+        self._stream = stream
+
+    def send(self, piece: Piece) -> None:
+        """Call the handler."""
+        self._stream.send(piece)
+
+    async def receive(self) -> Said:
+        """Return the next answer."""
+        return self._stream.receive()
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -97,4 +151,19 @@ def _tensors(result: Transcription) -> Tensors:
         "WORDS": np.array([[words.encode()]], dtype=np.object_),
         "ALTERNATIVES": np.array([[alternatives.encode()]], dtype=np.object_),
         "LANGUAGE": None if result.language is None else np.array([[result.language.encode()]], dtype=np.object_),
+    }
+
+
+def _live_tensors(results: list[StreamResult]) -> Tensors:
+    partial = next((result for result in results if not result.is_final), None)
+    finals = [
+        {name: value for name, value in asdict(result).items() if name in _FINAL}
+        for result in results
+        if result.is_final
+    ]
+    return {
+        "PARTIAL": np.array([[partial.text.encode() if partial else b""]], dtype=np.object_),
+        "STABLE": np.array([[len(partial.stable) if partial else 0]], dtype=np.int32),
+        "FINALS": np.array([[json.dumps(finals).encode()]], dtype=np.object_),
+        "DURATION": np.array([[max((result.seconds for result in results), default=0.0)]], dtype=np.float32),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from asr_client.commands import connection
+from asr_client.commands import connection, groups
 
 from asr_loadtest import mix as mixes
 from asr_loadtest.arguments import Arguments, schedule_of_requests, schedule_of_streams
@@ -24,14 +24,12 @@ if TYPE_CHECKING:
 DEFAULT_ERROR_RATE = 0.001
 
 
+@groups.grouped
 def loadtest(
     source: Annotated[
         Path,
         typer.Argument(help="Folder of audio files, or a manifest, whose references give the WER under load."),
     ],
-    url: connection.Url = None,
-    protocol: connection.Protocol = "grpc",
-    model: connection.Model = "asr",
     rates: Annotated[
         str | None, typer.Option(metavar="R,R,…", help="Requests per second to offer: one step for each rate.")
     ] = None,
@@ -130,12 +128,7 @@ def loadtest(
     metrics_url: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Where the server gives its metrics, to read its GPUs.")
     ] = None,
-    timeout: connection.Timeout = 60.0,
-    tls: connection.UseTls = False,
-    tls_ca: connection.TlsCa = None,
-    tls_cert: connection.TlsCert = None,
-    tls_key: connection.TlsKey = None,
-    header: connection.Headers = None,
+    server: connection.Connection = connection.DEFAULT,
 ) -> None:
     """Put a server under load: requests arrive on a schedule, whether or not earlier ones were answered.
 
@@ -151,7 +144,7 @@ def loadtest(
             "--slo-changed-rate compares transcripts, and --no-check does not: leave out one of them"
         )
     arguments = Arguments(
-        rates, soak, rate, closed, streams, protocol, slo, duration, max_rate, tolerance, reserve, seed
+        rates, soak, rate, closed, streams, server.protocol, slo, duration, max_rate, tolerance, reserve, seed
     )
     schedule = schedule_of_streams(arguments) if streams is not None else schedule_of_requests(arguments)
 
@@ -160,7 +153,6 @@ def loadtest(
     from asr_loadtest.progress import TerminalProgress
     from asr_loadtest.steps.settings import Settings
 
-    server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
     load_test = LoadTest(
         connection=server,
         source=str(source),

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from asr_client import AsyncClient, RetryPolicy, StreamResult, Transcription
-from asr_client._live import STREAM_SUFFIX
 from asr_client.commands.connection import Connection
+from asr_contract.names import STREAM_SUFFIX
 
 from asr_loadtest import recordings, transcripts
 from asr_loadtest.capacity import CapacitySearch, Hold, Plan

@@ -1,5 +1,6 @@
 """What users may rely on, and what importing costs them."""
 
+import asyncio
 import inspect
 import pickle
 import subprocess
@@ -18,11 +19,12 @@ from asr_client import (
     InvalidOption,
     MessageTooLarge,
     RetryPolicy,
+    StreamResult,
     Tls,
     Transcription,
     _errors,
 )
-from asr_client._protocol import Infer, Operation
+from asr_client._protocol import Infer, Operation, Piece
 from asr_client.testing import MockTransport
 
 
@@ -190,6 +192,32 @@ def test_mock_transport_takes_long_recordings() -> None:
         assert client.transcribe(bytes(20_000)).text == "hi"  # too large for a message
     assert asked == [("asr", 200), ("asr_long", 200), ("asr_long", 20_000)]
     assert [segment.text for segment in segments] == ["hi"]
+
+
+def test_mock_transport_takes_live_streams() -> None:
+    def live(piece: Piece) -> list[StreamResult]:
+        seconds = len(piece.audio) / 2 / 16_000
+        final = StreamResult("hello", True, "hello", seconds, 0.0, 0.5, 0.75)
+        return [final] if piece.is_last else [StreamResult("hell", False, "", seconds)]
+
+    transport = MockTransport(lambda request: Transcription("hi", 0.5, 2.0), live)
+    with Client(transport=transport) as client:
+        results = list(client.stream([bytes(16_000)], sampling_rate=16_000))
+    assert [(result.text, result.is_final, result.end) for result in results] == [
+        ("hell", False, None),
+        ("hello", True, 0.5),
+    ]
+
+    async def ask() -> list[StreamResult]:
+        async with AsyncClient(transport=transport.asynchronous()) as client:
+            return [result async for result in client.stream([bytes(16_000)], sampling_rate=16_000)]
+
+    assert asyncio.run(ask()) == results
+    with (
+        Client(transport=MockTransport(lambda request: Transcription("hi", 0.5, 2.0))) as client,
+        pytest.raises(InvalidOption, match=r"MockTransport\(handler, live=…\)"),
+    ):
+        list(client.stream([bytes(16_000)], sampling_rate=16_000))
 
 
 def test_mock_transport_refuses_what_it_does_not_know() -> None:

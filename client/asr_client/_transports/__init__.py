@@ -1,1 +1,1 @@
-"""The seam to the network: one method, `send`, behind which gRPC, HTTP or a fake may be."""
+"""The seam to the network: `send` for one question, `open_stream` for a dialogue; gRPC, HTTP or a fake behind them."""

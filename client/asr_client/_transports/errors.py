@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from asr_contract.errors import ErrorCode, decode
 from tritonclient.utils import InferenceServerException
 
-from asr_client import _errors
+from asr_client import _errors, _options
 from asr_client._address import proxy_of
-from asr_client._transports.base import PROTOCOL_NAMES, Endpoint
+from asr_client._transports.base import Endpoint
 
 _CODE_OF_HTTP_STATUS = {
     400: "INVALID_ARGUMENT",
@@ -188,17 +188,16 @@ def _was_cut_off(message: str) -> bool:
 
 
 def _hint(endpoint: Endpoint) -> str:
-    port = "8001" if endpoint.protocol == "grpc" else "8000"
-    name = PROTOCOL_NAMES[endpoint.protocol]
-    proxy = proxy_of(endpoint.address) if endpoint.protocol == "grpc" else None
+    facts = _options.PROTOCOLS[endpoint.protocol]
+    proxy = proxy_of(endpoint.address) if facts.heeds_proxies else None
     way = f"; {proxy} is set, and gRPC goes through that proxy unless no_proxy names the host" if proxy else ""
-    return f" (is the server running, and is this its {name} port? Triton's default is {port}{way})"
+    return f" (is the server running, and is this its {facts.name} port? Triton's default is {facts.port}{way})"
 
 
 def _other_port(endpoint: Endpoint) -> str:
     """In place of the bytes of the other protocol."""
-    own = PROTOCOL_NAMES[endpoint.protocol]
-    ((other, name),) = ((key, name) for key, name in PROTOCOL_NAMES.items() if key != endpoint.protocol)
+    own = _options.PROTOCOLS[endpoint.protocol].name
+    ((other, name),) = ((key, it.name) for key, it in _options.PROTOCOLS.items() if key != endpoint.protocol)
     return (
         f"something answers at {endpoint.address}, but it does not speak {own}; it seems to be the {name} port: say "
         f"protocol={other!r} (--protocol {other}), or give the {own} port"

@@ -5,8 +5,8 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, closing, contextmanager
-from typing import Any, ClassVar, cast
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import grpc
 import tritonclient.grpc as triton_grpc
@@ -15,12 +15,13 @@ import tritonclient.grpc.aio as triton_grpc_aio
 from asr_client import _fork
 from asr_client._address import proxy_arguments
 from asr_client._errors import ProcessForked
-from asr_client._live import Live
-from asr_client._protocol import Answer, InferLong, Operation, Tensors
+from asr_client._protocol import Answer, Operation
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
-from asr_client._transports.grpc_streams import AsyncGrpcStream, AsyncLiveCall, GrpcStream, LiveCall
-from asr_client._transports.triton import Calls
+from asr_client._transports.grpc_streams import AsyncGrpcStream, GrpcStream
+from asr_client._transports.triton import Calls, Dialect
+
+_DIALECT = Dialect(triton_grpc, keeps_deadlines=True, metadata={"as_json": True})
 
 _OFF = frozenset(("0", "false", "f", "no", "n"))  # in gRPC's environment variables
 
@@ -101,10 +102,12 @@ class _Connection:
 class GrpcTransport(_Connection):
     """One HTTP/2 connection, shared by all threads."""
 
+    supports_streams = True
+
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
         self._endpoint = endpoint
-        self._calls = Calls(triton_grpc, endpoint)
+        self._calls = Calls(_DIALECT, endpoint)
         self._lock = threading.Lock()
         self._streams: set[GrpcStream] = set()
         self._calls_under_way = 0
@@ -113,8 +116,6 @@ class GrpcTransport(_Connection):
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """One attempt; gRPC itself keeps the deadline."""
-        if isinstance(operation, InferLong):
-            return cast("Answer", self._send_long(operation))
         with our_errors(self._endpoint, timeout_s), self._call_under_way():
             call = self._calls.call(operation, timeout_s)
             result = getattr(self._client, call.method)(**call.arguments)
@@ -133,15 +134,6 @@ class GrpcTransport(_Connection):
     def _in_use(self) -> bool:
         return bool(self._calls_under_way or self._streams)
 
-    def _send_long(self, operation: InferLong) -> tuple[Tensors, ...]:
-        upload = self._calls.upload(operation)
-        with closing(self.open_stream(operation.silence_s)) as stream:
-            for arguments in upload.requests():
-                stream.send(arguments)
-                while not upload.take(stream.receive()):
-                    pass
-        return tuple(upload.answers)
-
     def open_stream(self, silence_s: float | None) -> GrpcStream:
         """A stream of requests, on a connection of its own."""
         client = _client(triton_grpc.InferenceServerClient, self._endpoint)
@@ -149,10 +141,6 @@ class GrpcTransport(_Connection):
         with self._lock:
             self._streams.add(stream)
         return stream
-
-    def open_live(self, live: Live, silence_s: float | None) -> LiveCall:
-        """A live stream."""
-        return LiveCall(self.open_stream(silence_s), lambda piece: self._calls.piece(live, piece))
 
     def _forget(self, stream: GrpcStream) -> None:
         with self._lock:
@@ -172,42 +160,28 @@ class GrpcTransport(_Connection):
 class AsyncGrpcTransport(_Connection):
     """One HTTP/2 connection in the running event loop."""
 
+    supports_streams = True
+
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
         self._endpoint = endpoint
-        self._calls = Calls(triton_grpc, endpoint)
+        self._calls = Calls(_DIALECT, endpoint)
         self._streams: set[AsyncGrpcStream] = set()
         with our_errors(endpoint):
             self._client = _client(triton_grpc_aio.InferenceServerClient, endpoint)
 
     async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """One attempt; gRPC itself keeps the deadline."""
-        if isinstance(operation, InferLong):
-            return cast("Answer", await self._send_long(operation))
         with our_errors(self._endpoint, timeout_s):
             call = self._calls.call(operation, timeout_s)
             result = await getattr(self._client, call.method)(**call.arguments)
             return self._calls.answer(operation, result)
-
-    async def _send_long(self, operation: InferLong) -> tuple[Tensors, ...]:
-        upload = self._calls.upload(operation)
-        requests = upload.requests()
-        async with aclosing(self.open_stream(operation.silence_s)) as stream:
-            while (arguments := await asyncio.to_thread(next, requests, None)) is not None:
-                stream.send(arguments)
-                while not upload.take(await stream.receive()):
-                    pass
-        return tuple(upload.answers)
 
     def open_stream(self, silence_s: float | None) -> AsyncGrpcStream:
         """A stream of requests."""
         stream = AsyncGrpcStream(self._client, self._endpoint, self._calls, silence_s, self._streams.discard)
         self._streams.add(stream)
         return stream
-
-    def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
-        """A live stream."""
-        return AsyncLiveCall(self.open_stream(silence_s), lambda piece: self._calls.piece(live, piece))
 
     async def aclose(self) -> None:
         """Close the channel; requests under way are cancelled."""

@@ -19,12 +19,13 @@ import tritonclient.http.aio as triton_http_aio
 
 from asr_client import _fork
 from asr_client._errors import ClientClosed
-from asr_client._live import Live
 from asr_client._options import Tls
 from asr_client._protocol import Answer, Operation
-from asr_client._transports.base import AsyncLiveCall, Endpoint, LiveCall, no_streams
+from asr_client._transports.base import AsyncStream, Endpoint, Stream, no_streams
 from asr_client._transports.errors import our_errors
-from asr_client._transports.triton import Calls
+from asr_client._transports.triton import Calls, Dialect
+
+_DIALECT = Dialect(triton_http, keeps_deadlines=False, metadata={})
 
 
 def _ssl_context(tls: Tls) -> ssl.SSLContext:
@@ -45,9 +46,11 @@ class _StreamingClient(triton_http_aio.InferenceServerClient):  # type: ignore[m
 class AsyncHttpTransport:
     """A pool of connections in the running event loop."""
 
+    supports_streams = False
+
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._calls = Calls(triton_http, endpoint)
+        self._calls = Calls(_DIALECT, endpoint)
         with our_errors(endpoint):
             self._client = _StreamingClient(
                 endpoint.address,
@@ -70,7 +73,7 @@ class AsyncHttpTransport:
                 result = await getattr(self._client, call.method)(**call.arguments)
             return self._calls.answer(operation, result)
 
-    def open_live(self, live: Live, silence_s: float | None) -> AsyncLiveCall:
+    def open_stream(self, silence_s: float | None) -> AsyncStream:
         """Refused."""
         raise no_streams("HTTP")
 
@@ -81,6 +84,8 @@ class AsyncHttpTransport:
 
 class HttpTransport:
     """The same for any number of threads."""
+
+    supports_streams = False
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -116,7 +121,7 @@ class HttpTransport:
             future.cancel()
             raise
 
-    def open_live(self, live: Live, silence_s: float | None) -> LiveCall:
+    def open_stream(self, silence_s: float | None) -> Stream:
         """Refused."""
         raise no_streams("HTTP")
 

@@ -33,19 +33,19 @@ Headers = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Connection:
-    """Where the server is, as the command line has it."""
+    """Where the server is, as the command line has it: each field is an option (see `groups`)."""
 
-    url: str | None
-    protocol: _options.Protocol
-    model: str
-    timeout_s: float
-    tls: bool
-    tls_ca: Path | None
-    tls_cert: Path | None
-    tls_key: Path | None
-    headers: tuple[str, ...]
+    url: Url = None
+    protocol: Protocol = "grpc"
+    model: Model = _options.DEFAULT_MODEL
+    timeout_s: Timeout = _options.DEFAULT_TIMEOUT_S
+    tls: UseTls = False
+    tls_ca: TlsCa = None
+    tls_cert: TlsCert = None
+    tls_key: TlsKey = None
+    headers: Headers = None
 
     def client(self) -> "Client":
         """A client of it.
@@ -76,12 +76,12 @@ class Connection:
         from asr_client import Tls
 
         with_tls = self.tls or any((self.tls_ca, self.tls_cert, self.tls_key))
-        return Tls(self.tls_ca, self.tls_cert, self.tls_key) if with_tls else False
+        return Tls(ca_file=self.tls_ca, cert_file=self.tls_cert, key_file=self.tls_key) if with_tls else False
 
     @property
     def header_fields(self) -> dict[str, str]:
         """The headers by name."""
-        return dict(map(_header, self.headers))
+        return dict(map(_header, self.headers or ()))
 
     def _open(self, kind: "Callable[..., AnyClient]", **arguments: Any) -> "AnyClient":
         from asr_client import InvalidOption
@@ -98,6 +98,9 @@ class Connection:
             )
         except InvalidOption as error:
             raise typer.BadParameter(str(error)) from error
+
+
+DEFAULT = Connection()
 
 
 def _header(line: str) -> tuple[str, str]:

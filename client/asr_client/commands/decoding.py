@@ -1,9 +1,12 @@
 """The options of a command that say how a CTC model's log-probs become text."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from asr_client._options import DecodeOptions
 
 Decoder = Annotated[
     Literal["greedy", "beam"], typer.Option(help="beam: the likeliest text over all of its alignments; slower.")
@@ -40,3 +43,32 @@ def join_hotwords(words: str, file: Path | None) -> str:
     if broken := next((line for line in lines if "," in line), None):
         raise typer.BadParameter(f"{file} holds {broken!r}; needs one word a line", param_hint="--hotwords-file")
     return ",".join(filter(None, [words, *lines]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How a CTC model is to decode, as the command line has it: each field is an option (see `groups`)."""
+
+    decoder: Decoder = "greedy"
+    beam_width: BeamWidth = DecodeOptions.beam_width
+    lm_weight: LmWeight = None
+    word_score: WordScore = None
+    hotwords: Words = ""
+    hotwords_file: File = None
+
+    def options(self) -> DecodeOptions:
+        """Return them as the client takes them.
+
+        Raises:
+            typer.BadParameter: the file of hotwords cannot be read, or a line of it holds a comma.
+        """
+        return DecodeOptions(
+            decoder=self.decoder,
+            beam_width=self.beam_width,
+            lm_weight=self.lm_weight,
+            word_score=self.word_score,
+            hotwords=join_hotwords(self.hotwords, self.hotwords_file),
+        )
+
+
+DEFAULT = Decoding()

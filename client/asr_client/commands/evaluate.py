@@ -12,7 +12,7 @@ from asr_contract.manifest import Entry
 
 from asr_client import manifest as manifests
 from asr_client._options import DecodeOptions
-from asr_client.commands import connection, decoding, output
+from asr_client.commands import connection, decoding, groups, output
 from asr_client.commands.report import Item, Report
 from asr_client.commands.transcribe import progress_bar
 
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 TABLE_WIDTHS = (60, 160)  # characters, whatever the terminal says
 
 
+@groups.grouped
 def evaluate(
     manifest: Annotated[
         Path,
         typer.Argument(help="TSV with the header audio<TAB>text, or JSON lines with these keys; paths relative to it."),
     ],
-    url: connection.Url = None,
-    protocol: connection.Protocol = "grpc",
-    model: connection.Model = "asr",
     normalize: Annotated[
         bool,
         typer.Option(
@@ -42,19 +40,9 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write figures and all transcripts to this file.")
     ] = None,
-    decoder: decoding.Decoder = "greedy",
-    beam_width: decoding.BeamWidth = DecodeOptions.beam_width,
-    lm_weight: decoding.LmWeight = None,
-    word_score: decoding.WordScore = None,
-    hotwords: decoding.Words = "",
-    hotwords_file: decoding.File = None,
     concurrency: connection.Concurrency = 8,
-    timeout: connection.Timeout = 60.0,
-    tls: connection.UseTls = False,
-    tls_ca: connection.TlsCa = None,
-    tls_cert: connection.TlsCert = None,
-    tls_key: connection.TlsKey = None,
-    header: connection.Headers = None,
+    server: connection.Connection = connection.DEFAULT,
+    decode: decoding.Decoding = decoding.DEFAULT,
 ) -> None:
     """Transcribe the recordings of a manifest and measure the word and character error rate.
 
@@ -63,14 +51,7 @@ def evaluate(
     import jiwer  # noqa: F401 (missing? say so now, not after an hour of transcribing)
 
     entries = manifests.read(manifest)
-    options = DecodeOptions(
-        decoder=decoder,
-        beam_width=beam_width,
-        lm_weight=lm_weight,
-        word_score=word_score,
-        hotwords=decoding.join_hotwords(hotwords, hotwords_file),
-    )
-    server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
+    options = decode.options()
     with server.client() as client:
         client.check_model()
         report = _run(client, entries, concurrency, normalize, options)
@@ -78,7 +59,7 @@ def evaluate(
         typer.echo(connection.failure(item.audio, Exception(item.error)), err=True)
     _show(report, worst, table)
     if json_file is not None:
-        content = {"model": model, "normalized": normalize, **report.to_json()}
+        content = {"model": server.model, "normalized": normalize, **report.to_json()}
         output.write_file(json_file, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     if report.failed:
         raise typer.Exit(1)

@@ -13,8 +13,7 @@ import typer
 
 from asr_client import _columns, audio_files
 from asr_client._errors import InvalidAudio
-from asr_client._options import DecodeOptions
-from asr_client.commands import connection, decoding, microphone, output
+from asr_client.commands import connection, decoding, groups, microphone, output
 
 if TYPE_CHECKING:
     from asr_client import StreamResult
@@ -24,6 +23,7 @@ CHUNK_S = 0.1
 _CLEAR_LINE = "\r\033[K"
 
 
+@groups.grouped
 def stream(
     file: Annotated[
         str | None,
@@ -36,20 +36,8 @@ def stream(
     format: Annotated[
         Literal["txt", "json"], typer.Option("--format", "-f", help="json: every result, one a line.")
     ] = "txt",
-    url: connection.Url = None,
-    model: connection.Model = "asr",
-    decoder: decoding.Decoder = "greedy",
-    beam_width: decoding.BeamWidth = DecodeOptions.beam_width,
-    lm_weight: decoding.LmWeight = None,
-    word_score: decoding.WordScore = None,
-    hotwords: decoding.Words = "",
-    hotwords_file: decoding.File = None,
-    timeout: connection.Timeout = 60.0,
-    tls: connection.UseTls = False,
-    tls_ca: connection.TlsCa = None,
-    tls_cert: connection.TlsCert = None,
-    tls_key: connection.TlsKey = None,
-    header: connection.Headers = None,
+    server: Annotated[connection.Connection, groups.Without("protocol")] = connection.DEFAULT,
+    decode: decoding.Decoding = decoding.DEFAULT,
 ) -> None:
     """Transcribe live: from the microphone, from a pipe, or from a file as if it were live.
 
@@ -59,14 +47,7 @@ def stream(
         raise typer.BadParameter("needs a FILE, or --mic", param_hint="FILE")
     if (file == STDIN) == (sampling_rate is None):
         raise typer.BadParameter("raw samples on stdin (-) need it, others tell theirs", param_hint="--sampling-rate")
-    server = connection.Connection(url, "grpc", model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
-    options = DecodeOptions(
-        decoder=decoder,
-        beam_width=beam_width,
-        lm_weight=lm_weight,
-        word_score=word_score,
-        hotwords=decoding.join_hotwords(hotwords, hotwords_file),
-    )
+    options = decode.options()
     if mic:
         chunks, rate = microphone.listen(CHUNK_S), microphone.SAMPLING_RATE
     elif file == STDIN:

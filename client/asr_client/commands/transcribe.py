@@ -3,30 +3,28 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from asr_contract.parameters import Task
 
 from asr_client import formats
 from asr_client._audio import Encoding
 from asr_client._errors import AsrError
-from asr_client._options import DecodeOptions
 from asr_client._protocol import LANGUAGE
-from asr_client.commands import connection, decoding, output
+from asr_client.commands import connection, decoding, groups, output
 
 if TYPE_CHECKING:
     from asr_client import Audio, Transcription
 
 STDIN = "-"
-Task = Literal["transcribe", "translate"]
 
 
+@groups.grouped
 def transcribe(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Recordings; - is standard input.")],
-    url: connection.Url = None,
-    protocol: connection.Protocol = "grpc",
-    model: connection.Model = "asr",
     format: Annotated[
         formats.Format,
         typer.Option("--format", "-f", help="What to write; srt, vtt, tsv and ctm ask for times by themselves."),
@@ -38,15 +36,9 @@ def transcribe(
     word_timestamps: Annotated[
         bool, typer.Option("--word-timestamps", help="Ask when each word was said (shown by -f json).")
     ] = False,
-    decoder: decoding.Decoder = "greedy",
-    beam_width: decoding.BeamWidth = DecodeOptions.beam_width,
-    lm_weight: decoding.LmWeight = None,
-    word_score: decoding.WordScore = None,
     nbest: Annotated[
         int, typer.Option(min=1, metavar="N", help="Texts that beam search finds (shown by -f json).")
     ] = 1,
-    hotwords: decoding.Words = "",
-    hotwords_file: decoding.File = None,
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Whisper: ask when each segment was said (shown by -f json).")
     ] = False,
@@ -58,15 +50,11 @@ def transcribe(
         str, typer.Option(metavar="TEXT", help="Whisper: names and spellings, or what came before.")
     ] = "",
     concurrency: connection.Concurrency = 8,
-    timeout: connection.Timeout = 60.0,
     encoding: Annotated[Encoding, typer.Option(help="What the recordings hold: audio files, or raw samples.")] = "file",
     sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Of raw samples.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="Of raw samples, interleaved; 1 by default.")] = None,
-    tls: connection.UseTls = False,
-    tls_ca: connection.TlsCa = None,
-    tls_cert: connection.TlsCert = None,
-    tls_key: connection.TlsKey = None,
-    header: connection.Headers = None,
+    server: connection.Connection = connection.DEFAULT,
+    decode: decoding.Decoding = decoding.DEFAULT,
 ) -> None:
     """Transcribe recordings.
 
@@ -78,23 +66,18 @@ def transcribe(
     1 some failed, 2 wrong usage.
     """
     _check_usage(files, format, output_dir, encoding, sampling_rate, channels)
-    server = connection.Connection(url, protocol, model, timeout, tls, tls_ca, tls_cert, tls_key, tuple(header or ()))
     write = _writer(files, format, output_dir)
-    wished = decoding.join_hotwords(hotwords, hotwords_file)
+    chosen = decode.options()
     recordings = [_recording(file, encoding, sampling_rate, channels) for file in files]
     failed = 0
     with server.client() as client, progress_bar(len(files)) as bar:
         # A segment is no word: CTM is for models that tell the times of words.
         by_segments = LANGUAGE in client.check_model() and format != "ctm"
         timed = format in formats.TIMED_FORMATS
-        options = DecodeOptions(
+        options = replace(
+            chosen,
             word_timestamps=word_timestamps or (timed and not by_segments),
-            decoder=decoder,
-            beam_width=beam_width,
-            lm_weight=lm_weight,
-            word_score=word_score,
             nbest=nbest,
-            hotwords=wished,
             timestamps=timestamps or (timed and by_segments),
             language=language,
             task=task,

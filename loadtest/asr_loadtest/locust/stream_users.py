@@ -19,7 +19,7 @@ import gevent
 import tritonclient.grpc as triton
 from asr_client import AsrError
 from asr_client._address import proxy_arguments
-from asr_client._live import STREAM_SUFFIX
+from asr_contract.names import STREAM_SUFFIX
 from locust import constant, task
 
 from asr_loadtest.errors import LoadTestError, NotReady

@@ -233,5 +233,7 @@ def test_tls_refuses_a_certificate_that_nobody_vouches_for(
 ) -> None:
     with serving(FakeTriton(protocol), certificate) as triton:
         with pytest.raises(ServerUnavailable, match=r"(?i)certificate|ssl|handshake"):
-            call(triton.url, protocol, "transcribe", b"RIFF", client={"tls": True, "retry": RetryPolicy(1)})
+            call(
+                triton.url, protocol, "transcribe", b"RIFF", client={"tls": True, "retry": RetryPolicy(max_attempts=1)}
+            )
         assert not triton.seen

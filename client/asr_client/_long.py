@@ -1,0 +1,74 @@
+"""A recording of any length as a dialogue: its pieces go out one after the other, and its segments come back."""
+
+import math
+from collections.abc import Callable
+from typing import IO
+
+from asr_contract.names import LONG_SUFFIX
+
+from asr_client._audio import Pieces
+from asr_client._options import DecodeOptions
+from asr_client._protocol import OUTPUTS, WORDS, Piece, Tensors, new_sequence, transcription
+from asr_client._results import Transcription
+from asr_client._steps import Dialogue, Hear, Read, Steps
+from asr_client._transports.base import AsyncStream, Stream
+
+PIECE_BYTES = 2**20
+
+OnSegment = Callable[[Transcription], object]
+
+
+class LongRecording(Dialogue[list[Transcription]]):
+    """What is said in this recording? The answer is its segments, in order.
+
+    Args:
+        model: the ensemble's name.
+        pieces: the recording.
+        options: how the server is to decode.
+        silence_s: how long the server may say nothing.
+        piece_bytes: the largest piece.
+        on_segment: called with each segment when it is there.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        pieces: Pieces,
+        options: DecodeOptions,
+        silence_s: float,
+        piece_bytes: int,
+        on_segment: OnSegment | None,
+    ) -> None:
+        self.model = model + LONG_SUFFIX
+        self.outputs = tuple(name for name in OUTPUTS if name != WORDS or options.word_timestamps)
+        self.silence_s = silence_s if math.isfinite(silence_s) else None
+        self._pieces = pieces
+        self._parameters = {**pieces.parameters, **options.parameters()}
+        self._piece_bytes = min(PIECE_BYTES, piece_bytes)
+        self._on_segment = on_segment
+
+    def steps(self, stream: Stream | AsyncStream) -> Steps[list[Transcription]]:
+        """Send each piece when the one before is taken."""
+        sequence = new_sequence()
+        segments: list[Transcription] = []
+        with (yield Read(self._pieces.open)) as file:
+            audio: bytes = yield self._read(file)
+            is_first = True
+            while is_first or audio:
+                following: bytes = yield self._read(file)
+                stream.send(
+                    Piece(self.model, sequence, audio, self._parameters, self.outputs, is_first, is_last=not following)
+                )
+                while not (said := (yield Hear(stream))).is_final:
+                    segments.append(self._segment(said.tensors))
+                audio, is_first = following, False
+        return segments
+
+    def _read(self, file: IO[bytes]) -> Read:
+        return Read(lambda: file.read(self._piece_bytes))
+
+    def _segment(self, tensors: Tensors) -> Transcription:
+        segment = transcription(self, tensors)
+        if self._on_segment is not None:
+            self._on_segment(segment)
+        return segment
