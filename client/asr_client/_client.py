@@ -1,4 +1,4 @@
-"""The clients: the steps of `_core`, done by blocking or by awaiting."""
+"""The clients: the steps of `_calls.core`, done by blocking or by awaiting."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
@@ -8,16 +8,16 @@ from typing import Any, Unpack
 
 from asr_contract.parameters import DecodeParameters
 
-from asr_client import _batch
 from asr_client._audio import Audio, AudioSource, Encoding
-from asr_client._core import READY_TIMEOUT_S, Core, one_of_many, recording
+from asr_client._calls import batch as _batch
+from asr_client._calls.core import READY_TIMEOUT_S, Core, one_of_many, recording
+from asr_client._calls.live import AnyChunks, Chunks, Live
+from asr_client._calls.long import OnSegment
+from asr_client._calls.protocol import Answer, Operation
+from asr_client._calls.steps import END, Dialogue, Give, Hear, Next, Pause, Read, Result, Run, Send, Step, Steps
 from asr_client._errors import AsrError, InvalidOption
-from asr_client._live import AnyChunks, Chunks, Live
-from asr_client._long import OnSegment
 from asr_client._options import DEFAULT_CONCURRENCY, DEFAULT_OPTIONS, DecodeOptions, decode_options
-from asr_client._protocol import Answer, Operation
 from asr_client._results import Outcome, StreamResult, Transcription
-from asr_client._steps import END, Dialogue, Give, Hear, Next, Pause, Read, Result, Run, Send, Step, Steps
 from asr_client._transports.base import AsyncTransport, Transport
 from asr_client._transports.opening import open_async_transport, open_transport
 

@@ -8,8 +8,7 @@ from typing import cast
 import numpy as np
 from asr_contract.names import STREAM_SUFFIX
 
-from asr_client._errors import InvalidOption
-from asr_client._protocol import (
+from asr_client._calls.protocol import (
     INPUTS,
     OUTPUTS,
     Answer,
@@ -23,6 +22,7 @@ from asr_client._protocol import (
     ServerReady,
     Tensors,
 )
+from asr_client._errors import InvalidOption
 from asr_client._results import StreamResult, Transcription
 
 Handler = Callable[[Infer], Transcription]

@@ -24,7 +24,7 @@ from asr_client import (
     Transcription,
     _errors,
 )
-from asr_client._protocol import Infer, Operation, Piece
+from asr_client._calls.protocol import Infer, Operation, Piece
 from asr_client.testing import MockTransport
 
 

@@ -21,9 +21,9 @@ from asr_client import (
     InvalidRequest,
     Outcome,
     Transcription,
-    _batch,
 )
-from asr_client._protocol import Infer
+from asr_client._calls import batch
+from asr_client._calls.protocol import Infer
 from asr_client.testing import MockTransport
 
 Many = Callable[..., list[Outcome]]
@@ -155,7 +155,7 @@ def test_audio_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_a_slow_item_does_not_let_results_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_batch, "MAX_WAITING", 5)
+    monkeypatch.setattr(batch, "MAX_WAITING", 5)
     release = threading.Event()
     taken = []
 

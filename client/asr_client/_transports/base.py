@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from asr_client import _options
+from asr_client._calls.protocol import Answer, Operation, Piece, Said
 from asr_client._errors import InvalidOption
-from asr_client._protocol import Answer, Operation, Piece, Said
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import tritonclient.grpc.aio as triton_grpc_aio
 
 from asr_client import _fork
 from asr_client._address import proxy_arguments
+from asr_client._calls.protocol import Answer, Operation
 from asr_client._errors import ProcessForked
-from asr_client._protocol import Answer, Operation
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
 from asr_client._transports.grpc_streams import AsyncGrpcStream, GrpcStream

@@ -14,9 +14,9 @@ from typing import Any
 
 from tritonclient.utils import InferenceServerException
 
+from asr_client._calls.protocol import Piece, Said
 from asr_client._errors import AsrError, ClientClosed, DeadlineExceeded
 from asr_client._fork import Owner
-from asr_client._protocol import Piece, Said
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
 from asr_client._transports.triton import Calls

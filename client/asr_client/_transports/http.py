@@ -18,9 +18,9 @@ import tritonclient.http as triton_http
 import tritonclient.http.aio as triton_http_aio
 
 from asr_client import _fork
+from asr_client._calls.protocol import Answer, Operation
 from asr_client._errors import ClientClosed
 from asr_client._options import Tls
-from asr_client._protocol import Answer, Operation
 from asr_client._transports.base import AsyncStream, Endpoint, Stream, no_streams
 from asr_client._transports.errors import our_errors
 from asr_client._transports.triton import Calls, Dialect

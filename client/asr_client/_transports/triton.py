@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, cast
 
-from asr_client._protocol import (
+from asr_client._calls.protocol import (
     Answer,
     DescribeModel,
     Infer,

@@ -12,8 +12,8 @@ from asr_contract.parameters import Task
 
 from asr_client import formats
 from asr_client._audio import Encoding
+from asr_client._calls.protocol import LANGUAGE
 from asr_client._errors import AsrError
-from asr_client._protocol import LANGUAGE
 from asr_client.commands import connection, decoding, groups, output
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ import contextlib
 
 import pytest
 from asr_client import AsrError, QueueFull, RetryPolicy
-from asr_client._pace import DECREASE, Pace
-from asr_client._protocol import ServerReady
-from asr_client._retry import RetryState, ask
-from asr_client._steps import Pause, Send
+from asr_client._calls.pace import DECREASE, Pace
+from asr_client._calls.protocol import ServerReady
+from asr_client._calls.retry import RetryState, ask
+from asr_client._calls.steps import Pause, Send
 from hypothesis import given
 from hypothesis import strategies as st
 

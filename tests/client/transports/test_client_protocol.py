@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from asr_client import AsrError, ClientClosed, DeadlineExceeded, DecodeOptions, ServerError, ServerUnavailable
 from asr_client._audio import Payload
-from asr_client._protocol import infer, transcription
+from asr_client._calls.protocol import infer, transcription
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import translate
 

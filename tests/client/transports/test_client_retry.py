@@ -14,9 +14,9 @@ from asr_client import (
     RetryPolicy,
     ServerUnavailable,
 )
-from asr_client._protocol import ServerReady
-from asr_client._retry import RetryState, ask
-from asr_client._steps import Send
+from asr_client._calls.protocol import ServerReady
+from asr_client._calls.retry import RetryState, ask
+from asr_client._calls.steps import Send
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

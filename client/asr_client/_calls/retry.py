@@ -11,6 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from asr_client._calls.pace import Pace
+from asr_client._calls.protocol import Answer, Operation
+from asr_client._calls.steps import Pause, Send, Steps
 from asr_client._errors import (
     AsrError,
     ClientClosed,
@@ -20,9 +23,6 @@ from asr_client._errors import (
     ServerUnavailable,
 )
 from asr_client._options import RetryPolicy
-from asr_client._pace import Pace
-from asr_client._protocol import Answer, Operation
-from asr_client._steps import Pause, Send, Steps
 
 REFUND = 0.2  # retries that one success pays back
 ATTEMPTS_UNANSWERED = 5  # about a second, with the pauses of the default policy

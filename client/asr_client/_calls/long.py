@@ -7,10 +7,10 @@ from typing import IO
 from asr_contract.names import LONG_SUFFIX
 
 from asr_client._audio import Pieces
+from asr_client._calls.protocol import OUTPUTS, WORDS, Piece, Tensors, new_sequence, transcription
+from asr_client._calls.steps import Dialogue, Hear, Read, Steps
 from asr_client._options import DecodeOptions
-from asr_client._protocol import OUTPUTS, WORDS, Piece, Tensors, new_sequence, transcription
 from asr_client._results import Transcription
-from asr_client._steps import Dialogue, Hear, Read, Steps
 from asr_client._transports.base import AsyncStream, Stream
 
 PIECE_BYTES = 2**20

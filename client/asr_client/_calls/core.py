@@ -7,9 +7,15 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from asr_client import _audio, _fork, _options, _protocol, _retry
+from asr_client import _audio, _fork, _options
 from asr_client._address import checked_address, checked_headers
 from asr_client._audio import Audio, AudioSource, Encoding, Pieces
+from asr_client._calls import protocol as _protocol
+from asr_client._calls import retry as _retry
+from asr_client._calls.live import Chunk, Live
+from asr_client._calls.long import LongRecording, OnSegment
+from asr_client._calls.protocol import DescribeModel, ModelReady, Operation, ServerReady
+from asr_client._calls.steps import Read, Steps
 from asr_client._errors import (
     AsrError,
     AudioTooLong,
@@ -22,12 +28,8 @@ from asr_client._errors import (
     ProcessForked,
     ServerUnavailable,
 )
-from asr_client._live import Chunk, Live
-from asr_client._long import LongRecording, OnSegment
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
-from asr_client._protocol import DescribeModel, ModelReady, Operation, ServerReady
 from asr_client._results import Outcome, Transcription
-from asr_client._steps import Read, Steps
 from asr_client._transports.base import AsyncTransport, Endpoint, Transport
 
 READY_TIMEOUT_S = 5.0  # a server that needs longer to say so is not ready

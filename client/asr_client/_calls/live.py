@@ -11,11 +11,11 @@ from asr_contract.parameters import Value as ParameterValue
 
 from asr_client import _audio
 from asr_client._audio import Audio, Encoding, Payload
+from asr_client._calls.protocol import Piece, new_sequence
+from asr_client._calls.steps import END, Dialogue, Give, Hear, Next, Steps
 from asr_client._errors import InvalidAudio, ServerError, StreamLost
 from asr_client._options import DecodeOptions
-from asr_client._protocol import Piece, new_sequence
 from asr_client._results import StreamResult, Word
-from asr_client._steps import END, Dialogue, Give, Hear, Next, Steps
 from asr_client._transports.base import AsyncStream, Stream
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from asr_client._calls.protocol import Answer, Operation
 from asr_client._errors import AsrError
-from asr_client._protocol import Answer, Operation
 from asr_client._transports.base import AsyncStream, Stream
 
 Result = TypeVar("Result")
