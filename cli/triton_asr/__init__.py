@@ -1,1 +1,1 @@
-"""Triton ASR Kit."""
+"""Triton ASR Kit: the command `triton-asr`."""

@@ -1,4 +1,4 @@
-"""`python -m triton_asr`."""
+"""The command `triton-asr`, as `python -m triton_asr`."""
 
 from triton_asr.main import main
 

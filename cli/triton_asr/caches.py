@@ -1,4 +1,4 @@
-"""A cache folder for the libraries that a subcommand imports, where its user has none."""
+"""A cache folder for the libraries that a subcommand imports, for a user who has none."""
 
 import atexit
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 import typer
 from asr_server import caches
 
-# Subcommands whose libraries (huggingface_hub, librosa, numba, matplotlib) ask for one as they are imported.
+# Subcommands whose libraries (huggingface_hub, librosa, numba, matplotlib) need a cache folder at import.
 NEEDED_BY = frozenset(("export", "loadtest", "tune"))
 
 
 def provide() -> None:
-    """Let the user's cache folder be a temporary one for this process and its children, where there is no other.
+    """Make a temporary cache folder for this process and its children, if the user has no cache folder.
 
-    To be called before the libraries are imported.
+    Call it before the libraries are imported.
     """
     if caches.folder():
         return
@@ -31,5 +31,5 @@ def provide() -> None:
 
 
 def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # a fork of this process ends before it does
+    if os.getpid() == owner:  # a fork of this process ends earlier, and must leave the folder
         shutil.rmtree(folder, ignore_errors=True)

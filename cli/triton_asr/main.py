@@ -1,7 +1,7 @@
-"""The command `triton-asr`: its subcommands, and how their failures end.
+"""The command `triton-asr`: its subcommands, and how it reports their failures.
 
-Each subcommand lives in the package that does the work, in a module whose imports cost nothing: what an extra brings is
-imported when the subcommand runs.
+Each subcommand is in the package that does the work, in a module whose imports cost nothing: a subcommand imports the
+packages of its extra only when it runs.
 """
 
 import os
@@ -23,7 +23,7 @@ from triton_asr import caches
 
 DISTRIBUTION = "triton-asr-kit"
 DEBUG_VARIABLE = "TRITON_ASR_DEBUG"
-# Subcommand -> the extra that brings what it imports; None: the base installation does.
+# Subcommand -> the extra with the packages that it imports; None: the base installation has them.
 EXTRAS: dict[str, str | None] = {
     "export": "export",
     "inspect": "export",
@@ -42,7 +42,7 @@ app = typer.Typer(
     epilog=f"{DEBUG_VARIABLE}=1 shows the traceback of an error.",
     no_args_is_help=True,
     add_completion=False,
-    # Plain text: errors stay on one line, and pipes and logs can hold them.
+    # Plain text, so that an error stays on one line and suits pipes and logs.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -73,7 +73,7 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the console command. Exit code: 0 all good, 1 something failed, 2 wrong usage."""
+    """Run the console command. Exit code: 0 all good, 1 something failed, 2 wrong usage."""
     use_any_encoding()
     arguments = sys.argv[1:]
     if _subcommand(arguments) in caches.NEEDED_BY:
@@ -89,10 +89,10 @@ def main() -> None:
 
 
 def explain(error: Exception, arguments: list[str]) -> str | None:
-    """One line for a failure that the user can do something about; None for a bug, which needs its traceback."""
+    """Return one line for a failure that the user can mend; None for a bug, which needs its traceback."""
     if isinstance(error, ModuleNotFoundError):
         return _missing_extra(error, arguments)
-    # Every package has an error tree of its own, made for the user's eyes.
+    # The errors of every package's own tree have messages for the user.
     if any(cls.__module__.partition(".")[0] in OUR_PACKAGES for cls in type(error).__mro__):
         return str(error)
     return None
@@ -109,5 +109,5 @@ def _missing_extra(error: ModuleNotFoundError, arguments: list[str]) -> str | No
 
 
 def _subcommand(arguments: list[str]) -> str:
-    """Return the subcommand's name: the options before it take no values, so that it is the first word."""
+    """Return the subcommand: the first word that is no option, because the options before it take no values."""
     return next((argument for argument in arguments if not argument.startswith("-")), "")

@@ -1,4 +1,4 @@
-"""HuggingFace speech checkpoint, or a ready CTC graph -> checked ONNX graph -> Triton model repository."""
+"""Export of a HuggingFace speech checkpoint or a ready CTC graph: checked ONNX graph -> Triton model repository."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -51,8 +51,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> object:
-    # torch and transformers take seconds to load: the command line's other subcommands must not wait for them, nor
-    # need them installed.
+    # torch and transformers take seconds to load. The other subcommands of the command line must neither wait for them
+    # nor need them installed.
     if name in _LAZY:
         return getattr(import_module(f"asr_export.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

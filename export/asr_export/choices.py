@@ -1,4 +1,4 @@
-"""What an export can be asked for, where no library is needed to name it."""
+"""The choices of an export that can be named without loading a library."""
 
 from typing import Literal, get_args
 

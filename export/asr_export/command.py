@@ -21,66 +21,70 @@ def export(
         typer.Argument(help="A hub id (facebook/wav2vec2-base-960h), a checkpoint folder, or a ready graph (*.onnx)."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The Triton model repository to write into.")],
-    name: Annotated[str, typer.Option(help="What clients call the model.")] = "asr",
+    name: Annotated[str, typer.Option(help="Name of the model that clients call.")] = "asr",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
     language: Annotated[
-        str | None, typer.Option(help="Of a multi-lingual checkpoint (MMS), as its vocabulary names it: eng, por …")
+        str | None,
+        typer.Option(help="Language of a multi-lingual checkpoint (MMS), as its vocabulary names it: eng, por …"),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Of a ready graph: its labels, one a line, as text.")] = None,
-    sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="Of a ready graph: its audio's rate.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="For a ready graph: text file of labels, one a line.")] = None,
+    sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="For a ready graph: its audio's rate.")] = None,
     blank: Annotated[
-        str | None, typer.Option(help="Of a ready graph: label or column of the CTC blank, if it is not a usual one.")
+        str | None, typer.Option(help="For a ready graph: label or column of the CTC blank, if its name is unusual.")
     ] = None,
     delimiter: Annotated[
-        str | None, typer.Option(help="Of a ready graph: the label between words, if it is not a usual one.")
+        str | None, typer.Option(help="For a ready graph: the label between words, if its name is unusual.")
     ] = None,
     max_batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Recordings in one run of the model.")] = 16,
     max_queue: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Recordings that may wait for the model; one more is refused at once. Default: one batch.",
+            help="Recordings that may wait for the model; the server refuses one more at once. Default: one batch.",
             show_default=False,
         ),
     ] = None,
     max_streams: Annotated[
         int,
-        typer.Option(min=1, help="Live streams at a time; one more is refused."),
+        typer.Option(min=1, help="Live streams at a time; the server refuses one more."),
     ] = 64,
     max_audio_seconds: Annotated[
         float | None,
         typer.Option(
             min=0.1,
             max=3600,
-            help="Longest recording that is accepted, in seconds.",
+            help="Longest recording that the server accepts, in seconds.",
             show_default="40; 600 for Whisper",
         ),
     ] = None,
     platform: Annotated[
         Literal["onnxruntime", "tensorrt"],
-        typer.Option(help="What runs the acoustic model; a TensorRT engine is then built on the GPU host."),
+        typer.Option(help="Runtime of the acoustic model; a TensorRT engine is built later, on the GPU host."),
     ] = "onnxruntime",
     precision: Annotated[
         Precision | None,
-        typer.Option(help="Of the acoustic model: fp16 for GPUs, int8 for CPUs.", show_default="fp32; fp16 with --gpu"),
+        typer.Option(
+            help="Precision of the acoustic model: fp16 for GPUs, int8 for CPUs.", show_default="fp32; fp16 with --gpu"
+        ),
     ] = None,
     exporter: Annotated[
-        Exporter, typer.Option(help="Which of PyTorch's ONNX exporters traces the graph.")
+        Exporter, typer.Option(help="The one of PyTorch's ONNX exporters that traces the graph.")
     ] = "torchscript",
-    gpu: Annotated[bool, typer.Option("--gpu", help="The acoustic model runs on a GPU, and nowhere else.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Run the acoustic model on a GPU, and only there.")] = False,
     lm: Annotated[
         Path | None,
         typer.Option(help="An n-gram language model for beam search: an ARPA file, or KenLM's binary form of one."),
     ] = None,
     lexicon: Annotated[
-        Path | None, typer.Option(help="With --lm: the words that may come out, one a line. Default: all that it has.")
+        Path | None, typer.Option(help="With --lm: the words that it may write, one a line. Default: all its words.")
     ] = None,
     check_manifest: Annotated[
         Path | None,
-        typer.Option(help="Recordings and texts, as for `evaluate`: compare the graph's word errors with PyTorch's."),
+        typer.Option(help="Manifest of recordings and texts, as for `evaluate`: compare word errors with PyTorch's."),
     ] = None,
     max_wer_loss: Annotated[
-        float, typer.Option(min=0, help="Percentage points that the graph may lose on that manifest.")
+        float,
+        typer.Option(min=0, help="Percentage points of word error rate that the graph may lose on that manifest."),
     ] = 0.5,
 ) -> None:
     """Turn a HuggingFace CTC or Whisper checkpoint, or a ready CTC graph, into a Triton repository, and check it."""
@@ -90,7 +94,7 @@ def export(
     def tell(step: str) -> None:
         typer.echo(f"{step} …", err=True)
 
-    # The libraries underneath print to stdout, which is for the result.
+    # The libraries that the export uses print to stdout, which is for the result.
     with contextlib.redirect_stdout(sys.stderr):
         from asr_export import ExportOptions, GraphOptions, export_checkpoint, export_graph
 
@@ -138,7 +142,7 @@ def export(
 
 
 def _check_kind(source: str, is_graph: bool, needed: dict[str, object], others: tuple[str | None, ...]) -> None:
-    """A ready graph says nothing of its labels and rate; a checkpoint says it all."""
+    """Raise where a ready graph lacks the options that describe it, or where a checkpoint is given them."""
     missing = [name for name, value in needed.items() if value is None]
     if is_graph and missing:
         raise typer.BadParameter(f"{source} is a ready graph, which needs {' and '.join(missing)}, too")
@@ -167,7 +171,7 @@ def _about_language_model(found: "LanguageModel") -> str:
 def inspect(
     path: Annotated[Path, typer.Argument(help="A repository that `triton-asr export` wrote, or an ONNX file.")],
 ) -> None:
-    """Tell what exported models, or an ONNX graph, are made of."""
+    """Show the facts of exported models or of an ONNX graph: platform, limits, labels, inputs, outputs, weights."""
     from asr_export.repository.inspection import inspect_graph, inspect_repository
 
     if not path.is_dir():

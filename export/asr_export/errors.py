@@ -1,12 +1,12 @@
-"""What can go wrong in an export.
+"""The errors of an export.
 
 ExportError
 ├── CheckpointError      the checkpoint cannot be found, read or trusted
-│   └── UnsupportedCheckpoint    it is sound, but of a kind that the kit does not export
-├── GraphError           a ready ONNX graph, or its file of labels, does not fit
-├── LanguageModelError   a language model, or its lexicon, cannot be read or does not fit
-├── GateError            the exported graph is not what the checkpoint means
-└── OutputError      the output folder cannot take the models
+│   └── UnsupportedCheckpoint    the checkpoint is sound, but the kit does not export its kind
+├── GraphError           a ready ONNX graph or its file of labels does not fit
+├── LanguageModelError   a language model or its lexicon cannot be read or does not fit
+├── GateError            the exported graph does not compute what the checkpoint computes
+└── OutputError          the output folder cannot take the models
 """
 
 
@@ -19,15 +19,15 @@ class CheckpointError(ExportError):
 
 
 class UnsupportedCheckpoint(CheckpointError):
-    """The checkpoint is of a kind that the kit does not export; the message names those that it does."""
+    """The kit does not export this kind of checkpoint; the message names the kinds that it exports."""
 
 
 class GraphError(ExportError):
-    """A ready ONNX graph, or its file of labels, is not what the kit can wrap; the message says what does not fit."""
+    """The kit cannot wrap a ready ONNX graph or use its file of labels; the message says what does not fit."""
 
 
 class LanguageModelError(ExportError):
-    """A language model or its lexicon cannot be read, or does not go with the labels of the acoustic model."""
+    """A language model or its lexicon cannot be read, or does not fit the labels of the acoustic model."""
 
 
 class GateError(ExportError):

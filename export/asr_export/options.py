@@ -1,4 +1,4 @@
-"""What an export can be asked for, and what it answers."""
+"""The options of an export, and its result."""
 
 import platform
 from dataclasses import dataclass
@@ -18,56 +18,56 @@ from asr_export.repository.language_model import LanguageModel, read
 PLATFORMS = ("onnxruntime", "tensorrt")
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
 
-# A CTC model takes a recording in one piece, so that its length bounds memory.
+# A CTC model takes a recording in one piece, so the limit on its length limits memory.
 DEFAULT_SECONDS = 40.0
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How an export is to be served."""
+    """The options of an export: what to read, how to convert it and how to serve it."""
 
     name: str = DEFAULT_NAME  # of the model that clients call
     revision: str | None = None  # branch, tag or commit of a hub id
     language: str | None = None  # of a multi-lingual checkpoint (MMS), as its vocabulary names it
     max_batch_size: int = 16  # recordings in one run of the acoustic model
-    # The longest recording; bounds memory together with max_batch_size. None for what suits the kind of model.
+    # The longest recording; it limits memory together with max_batch_size. None: the default of the kind of model.
     max_audio_seconds: float | None = None
-    platform: str = "onnxruntime"  # one of PLATFORMS: what runs the acoustic model
+    platform: str = "onnxruntime"  # one of PLATFORMS, which runs the acoustic model
     precision: Precision | None = None  # of the acoustic model; None: fp16 on a GPU, fp32 elsewhere
     exporter: Exporter = "torchscript"
-    gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
-    check_manifest: str | None = None  # recordings and texts, on which word error rates are compared
+    gpu: bool = False  # the acoustic model runs only on a GPU
+    check_manifest: str | None = None  # recordings and texts on which the export compares word error rates
     max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
-    max_queue: int | None = None  # recordings that may wait for the acoustic model; None for one batch
+    max_queue: int | None = None  # recordings that may wait for the acoustic model; None: one batch
     # An n-gram language model for beam search: an ARPA file, or KenLM's binary form of one. None: the checkpoint's own.
     lm: str | None = None
-    lexicon: str | None = None  # the words that may come out with it, one a line; None: all that it has
+    lexicon: str | None = None  # the words that it may write, one a line; None: all words of the language model
     max_streams: int = 64  # live streams at a time
 
     def seconds(self, default: float) -> float:
-        """The longest recording, where a kind of model takes `default` seconds unless told otherwise."""
+        """Return the longest recording in seconds: the option, or `default` where it is not set."""
         return default if self.max_audio_seconds is None else self.max_audio_seconds
 
     @property
     def queue(self) -> int:
-        """Recordings that may wait for the acoustic model; one more is refused at once."""
+        """Number of recordings that may wait for the acoustic model; the server refuses one more at once."""
         return self.max_batch_size if self.max_queue is None else self.max_queue
 
     def language_model(self, labels: Labels) -> LanguageModel | None:
-        """The language model, looked at; None where none is asked for.
+        """Read and return the language model; None where the options name none.
 
         Raises:
-            LanguageModelError: it cannot be used with these labels.
+            LanguageModelError: the language model cannot be used with these labels.
         """
         if self.lm is None:
             return None
         return read(Path(self.lm), Path(self.lexicon) if self.lexicon else None, labels)
 
     def refuse(self, kind: str, names: tuple[str, ...]) -> None:
-        """Refuse options that a kind of model has no use for, rather than let them pass unheard.
+        """Refuse options that do not apply to a kind of model, so that none is ignored silently.
 
         Raises:
-            ExportError: the first of `names` that is set.
+            ExportError: one of `names` is set; the message names the first.
         """
         defaults = ExportOptions()
         for name in names:
@@ -77,22 +77,22 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What an export wrote."""
+    """The result of an export: what it wrote and what its checks measured."""
 
     output: Path
     models: ModelNames | WhisperNames
-    labels: Labels | None  # None for a Whisper, which has a tokenizer instead
+    labels: Labels | None  # None for Whisper, which has a tokenizer instead
     parity: Parity  # of the graph that was written, in its precision
-    padding_safe: bool = True  # False: padding leaks in this graph, so that a batch holds equal lengths alone
+    padding_safe: bool = True  # False: padding changes the outputs of this graph, so a batch holds equal lengths only
     word_errors: WordErrors | None = None  # on `check_manifest`
     language_model: LanguageModel | None = None
 
 
 def check_options(options: ExportOptions) -> None:
-    """Refuse limits and choices that nothing can be served with.
+    """Refuse invalid limits, choices and combinations of options.
 
     Raises:
-        ExportError: which one, and what it needs.
+        ExportError: an option is invalid; the message names it and what it needs.
     """
     if options.platform not in PLATFORMS:
         raise ExportError(f"platform is {options.platform!r}; needs one of {', '.join(PLATFORMS)}")
@@ -121,6 +121,6 @@ def check_options(options: ExportOptions) -> None:
 
 
 def library_versions(*others: str) -> dict[str, str]:
-    """The versions of all that has a part in an export."""
+    """Return the versions of Python and of the libraries that take part in an export, by name."""
     names = (*_VERSIONS_OF, *others)
     return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -42,12 +42,12 @@ def export_checkpoint(
     Args:
         checkpoint: a hub id or a folder in HuggingFace format.
         output: the repository; other models in it stay as they are.
-        options: how it is to be served.
-        on_step: told what is going on, one line a step.
+        options: how to convert and serve it.
+        on_step: called with one line of text at the start of each step.
 
     Raises:
         CheckpointError, UnsupportedCheckpoint: the checkpoint cannot be used.
-        GateError: the graph is not what the checkpoint means; nothing was written.
+        GateError: the graph does not compute what the checkpoint computes; nothing was written.
         OutputError: the output cannot take the models.
     """
     output = Path(output)
@@ -126,7 +126,10 @@ def _export_ctc(
 def _language_model(
     source: checkpoints.Source, labels: Labels, options: ExportOptions, on_step: Callable[[str], None]
 ) -> LanguageModel | None:
-    """The one that was asked for, or else the checkpoint's own; one of these that cannot be used fails no export."""
+    """Return the language model of the options, or else the checkpoint's own.
+
+    If the checkpoint's own cannot be used, the export goes on without it.
+    """
     if options.lm is not None:
         return options.language_model(labels)
     try:
@@ -142,8 +145,9 @@ def _language_model(
 def _precision_report(precision: Precision, fp32: Parity, converted: Converted | None) -> dict[str, Any]:
     report: dict[str, Any] = {
         "precision": precision,
-        "padding_safe": True,  # masks: no value of an item enters another, whatever the precision
-        # fp32 batches were held to 1e-4 of solo runs. With fewer bits, differences far below that can turn a rounding.
+        "padding_safe": True,  # thanks to masks, no value of an item enters another, in any precision
+        # The gate holds fp32 batches to 1e-4 of solo runs. With fewer bits, a much smaller difference can change how
+        # a value is rounded.
         "batch_exact": converted is None,
         "parity": asdict(converted.parity if converted else fp32),
     }

@@ -1,4 +1,4 @@
-"""Starts a Triton server: the pip-installed one with a stand-in ONNX Runtime backend, or a full one."""
+"""Start of a Triton server: the pip-installed one with a stand-in ONNX Runtime backend, or a full one."""
 
 from asr_server.errors import (
     OptionError,

@@ -1,6 +1,7 @@
 """The folder of backends for the pip-installed Triton: its Python backend with our Python's stub, and the stand-in.
 
-Made once in the user's cache folder. Copies, not links: Triton may chmod the stub, and must not do that to the package.
+The folder is made once, in the user's cache folder. It holds copies and no links, because Triton may chmod the stub,
+and must not do that to the package.
 """
 
 import hashlib
@@ -17,10 +18,10 @@ _STAND_IN_FILES = ("model.py", "onnx_batch.py", "onnx_runs.py")
 
 
 def prepare(*, python_backend: Path, stub: Path, scratch: Path) -> Path:
-    """Return the folder for --backend-directory; made in `scratch` when the cache folder cannot hold it.
+    """Return the folder for --backend-directory; make it if needed, in `scratch` if the cache folder cannot hold it.
 
-    Its name carries the versions and a hash of the contents, so that an upgrade makes a new one, and a running server
-    keeps the one that it started with.
+    Its name holds the versions and a hash of the contents. So an upgrade makes a new folder, and a running server keeps
+    the one with which it started.
     """
     sources = _sources(python_backend, stub)
     name = _name(sources, stub.parent.name)
@@ -32,13 +33,13 @@ def prepare(*, python_backend: Path, stub: Path, scratch: Path) -> Path:
                 _make(folder, sources)
         except OSError:
             continue  # e.g. a full disk
-        if _is_complete(folder, sources):  # false on a file system mounted noexec
+        if _is_complete(folder, sources):  # it is not on a file system mounted noexec
             return folder
     raise OSError(f"neither {cache or 'a home'} nor {scratch} can hold Triton's backends (read-only, full, or noexec)")
 
 
 def _sources(python_backend: Path, stub: Path) -> dict[Path, Path]:
-    """Return what the folder consists of: path within it -> file to copy."""
+    """Return the contents of the folder: path inside it -> file to copy."""
     python = {Path("python") / name: python_backend / name for name in _PYTHON_FILES}
     stand_in = {Path("onnxruntime") / name: _STAND_IN / name for name in _STAND_IN_FILES}
     return {**python, Path("python") / stub.name: stub, **stand_in}
@@ -55,7 +56,7 @@ def _name(sources: dict[Path, Path], python_version: str) -> str:
 
 
 def _is_complete(folder: Path, sources: dict[Path, Path]) -> bool:
-    """True when every file is there in full size, and executable where its source is (tidiers remove single files)."""
+    """Return whether every file is there in full size, and executable if its source is (clean-up jobs remove files)."""
     for relative, source in sources.items():
         copy = folder / relative
         if not copy.is_file() or copy.stat().st_size != source.stat().st_size:
@@ -66,7 +67,7 @@ def _is_complete(folder: Path, sources: dict[Path, Path]) -> bool:
 
 
 def _make(folder: Path, sources: dict[Path, Path]) -> None:
-    """Fill a folder beside it and rename that, so that another process sees all of it or nothing."""
+    """Fill a temporary folder and rename it to `folder`, so that another process sees all of it or nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
         for relative, source in sources.items():
@@ -78,5 +79,5 @@ def _make(folder: Path, sources: dict[Path, Path]) -> None:
         try:
             (Path(new) / "backends").rename(folder)
         except OSError:
-            if not _is_complete(folder, sources):  # else another process was faster, with the same contents
+            if not _is_complete(folder, sources):  # if it is, another process was faster, with the same contents
                 raise

@@ -1,4 +1,4 @@
-"""Where this package and the libraries underneath keep what can be made again."""
+"""The cache folder of this package and of the libraries that it uses."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ VARIABLE = "XDG_CACHE_HOME"
 
 
 def folder() -> Path | None:
-    """Return the user's cache folder, or None where there is no such place or it cannot be written.
+    """Return the user's cache folder, or None if there is no such folder or it is not writable.
 
     A container that runs under an arbitrary uid often has neither HOME nor an entry in /etc/passwd, or HOME is "/".
     """
@@ -15,14 +15,15 @@ def folder() -> Path | None:
         found = Path(os.environ.get(VARIABLE) or Path("~/.cache").expanduser()).absolute()
     except RuntimeError:  # there is no home
         return None
-    # os.path, because Path.exists raises where a parent may not be searched.
+    # os.path, because Path.exists raises if this process may not search a parent.
     there = next(parent for parent in (found, *found.parents) if os.path.exists(parent))  # noqa: PTH110
     return found if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else None
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """Return what to lay over a process's environment so that its libraries have a cache folder: `scratch` at need.
+    """Return the variables to add to a process's environment, so that its libraries have a cache folder.
 
-    Without one, numba and librosa fail or write into a folder called "~".
+    The folder is `scratch` if the user has none. Without a cache folder, numba and librosa fail or write into a folder
+    called "~".
     """
     return {} if folder() else {VARIABLE: str(scratch)}

@@ -20,7 +20,7 @@ EXPOSED = (
 
 
 class _Stop(BaseException):
-    """SIGTERM or SIGINT has arrived; like KeyboardInterrupt, no `except Exception` may swallow it."""
+    """The arrival of SIGTERM or SIGINT; as with KeyboardInterrupt, no `except Exception` may swallow it."""
 
 
 def serve(
@@ -29,7 +29,7 @@ def serve(
     ],
     extra_args: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- OPTIONS]", help="Further options, passed on to tritonserver.", show_default=False),
+        typer.Argument(metavar="[-- OPTIONS]", help="Further options for tritonserver.", show_default=False),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines connect, without any login.")
@@ -48,8 +48,8 @@ def serve(
 ) -> None:
     """Serve a model repository until Ctrl-C or SIGTERM.
 
-    One line on standard output says when all models are ready, and where. Triton's log goes to standard error. A second
-    Ctrl-C does not wait for running requests.
+    When all models are ready, one line on standard output shows their addresses. Triton's log goes to standard error. A
+    second Ctrl-C does not wait for running requests.
     """
     from asr_server import installation, ports
     from asr_server.server import TritonServer
@@ -79,7 +79,7 @@ def serve(
 
 
 def ready_line(server: "TritonServer") -> str:
-    """Return the one line for standard output."""
+    """Return the line for standard output that says that the server is ready."""
     addresses = f"grpc {server.grpc_url}  http {server.http_url}  metrics {server.metrics_url}"
     return f"ready: {addresses}  (models: {', '.join(server.models) or 'none'})"
 

@@ -1,13 +1,18 @@
-"""What to do when a model that needs a TensorRT engine does not load; Triton's own words name neither."""
+"""Advice for models that need a TensorRT engine and do not load; Triton's own message names no cure."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-SCRIPT = "build_engine.sh"  # `triton-asr export --platform tensorrt` leaves it in such a model's folder
+SCRIPT = "build_engine.sh"  # `triton-asr export --platform tensorrt` writes it into such a model's folder
 
 
 def advice(repository: Path, failures: Mapping[str, str]) -> list[str]:
-    """Return one line for each such model among those that failed, by name with Triton's reason."""
+    """Return lines of advice for the failed models that need an engine.
+
+    Args:
+        repository: the model repository.
+        failures: Triton's reason for each model that failed, by the model's name.
+    """
     lines = []
     for model, reason in failures.items():
         script = repository / model / SCRIPT

@@ -1,22 +1,22 @@
-"""Every error that this package raises on purpose.
+"""The errors of this package.
 
 TritonServerError
- ├─ TritonNotFoundError     no tritonserver to run, or the given one cannot be run
+ ├─ TritonNotFoundError     there is no tritonserver, or the given one cannot run
  ├─ UnsupportedError        this machine or Python environment cannot run the pip-installed Triton
- ├─ PortInUseError          an address that was asked for is taken
- ├─ OptionError             an extra tritonserver option that would bypass this package
- ├─ RepositoryError         the model repository is missing, empty, or a model in it does not load
+ ├─ PortInUseError          a requested address is in use
+ ├─ OptionError             an extra tritonserver option would bypass this package
+ ├─ RepositoryError         the model repository is missing or empty, or a model in it does not load
  ├─ StartTimeoutError       the models were not ready in time
- └─ ServerDiedError         tritonserver ended by itself
+ └─ ServerDiedError         tritonserver ended without being told to
 """
 
 
 class TritonServerError(Exception):
-    """Base of all errors of this package; its text is meant for the person who started the server."""
+    """Base of all errors of this package; its text is for the person who started the server."""
 
 
 class TritonNotFoundError(TritonServerError):
-    """There is no tritonserver to run, or the given one cannot be run."""
+    """There is no tritonserver, or the given one cannot run."""
 
 
 class UnsupportedError(TritonServerError):
@@ -24,15 +24,15 @@ class UnsupportedError(TritonServerError):
 
 
 class PortInUseError(TritonServerError):
-    """An address that was asked for is taken."""
+    """A requested address is in use."""
 
 
 class OptionError(TritonServerError):
-    """An extra tritonserver option that would bypass what this package sets."""
+    """An extra tritonserver option would bypass the options that this package sets."""
 
 
 class RepositoryError(TritonServerError):
-    """The model repository is missing, empty, or a model in it does not load."""
+    """The model repository is missing or empty, or a model in it does not load."""
 
 
 class StartTimeoutError(TritonServerError):
@@ -40,4 +40,4 @@ class StartTimeoutError(TritonServerError):
 
 
 class ServerDiedError(TritonServerError):
-    """tritonserver ended by itself."""
+    """tritonserver ended without being told to."""

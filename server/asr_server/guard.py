@@ -1,14 +1,14 @@
-"""The process between us and tritonserver: it makes sure that nothing outlives the one who started it.
+"""The guard: the process between the starter and tritonserver, which lets no process outlive the starter.
 
-Started as `python -I -S guard.py CONTROL_FD JSON`, in a session of its own. It runs tritonserver as its child and stops
-it when the other end of the control socket closes, which also happens when the starter is killed by SIGKILL and can
-clean up nothing itself. Then it ends what tritonserver left behind (the Python backend runs every model in a process of
-its own), removes the shared memory, and exits with tritonserver's status. Standard library only: it must start in
-milliseconds.
+The starter runs it as `python -I -S guard.py CONTROL_FD JSON`, in a session of its own. The guard runs tritonserver as
+its child. It stops tritonserver when the other end of the control socket closes; this also happens when SIGKILL ends
+the starter, which can then clean up nothing itself. Then the guard ends the processes that tritonserver left behind
+(the Python backend runs every model in a process of its own), removes the shared memory, and exits with tritonserver's
+status. It uses only the standard library, because it must start in milliseconds.
 
-Once the server was ready, it also starts tritonserver anew when it has crashed, or when a model's process has died.
-Triton 24.10 never starts such a process again: every request that meets the dead instance fails, for ever, while the
-server and the model call themselves ready; and unloading such a model never ends (docs/faults.md).
+After the server was ready once, the guard also starts tritonserver anew if it crashes, or if a model's process dies.
+Triton 24.10 never restarts such a process: every request to the dead instance fails for ever, while the server and the
+model report that they are ready; and unloading such a model never ends (docs/faults.md).
 """
 
 import contextlib
@@ -26,24 +26,24 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _SHARED_MEMORY = Path("/dev/shm")
-# Bytes on the control socket. STOP lets running requests finish, as does the end of the socket; KILL does not. READY
-# says that all models are loaded: from then on a crash is an accident, and no fault of the repository.
+# Bytes on the control socket. STOP and the end of the socket let running requests finish; KILL does not. READY says
+# that all models are loaded: a crash after that is an accident, and not a fault of the repository.
 STOP, KILL, READY = b"S", b"K", b"R"
 _CRASHES = {128 + number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)}
-_STUB = "triton_python_b"  # triton_python_backend_stub, as far as the kernel keeps a process's name
-# Set for the models: a file that is there when the server is about to stop (model_repository/preprocess).
+_STUB = "triton_python_b"  # triton_python_backend_stub; the kernel keeps only this much of a process's name
+# Variable for the models: path of a file that exists when the server is about to stop (model_repository/preprocess).
 _STOPPING = "TRITON_ASR_STOPPING"
-_TIMEOUTS = ("drain_timeout_s", "stop_timeout_s")  # until tritonserver is asked to stop; from then until it is killed
-_BUSY_CORES = 0.05  # processor seconds per second; below it nothing is under way
-_CHECK_S = 0.5  # between two looks at the processes of models; what is dead in two of them was not being unloaded
-# A model that dies with each start must not keep the machine busy; after ten minutes a death is a new story.
+_TIMEOUTS = ("drain_timeout_s", "stop_timeout_s")  # until the guard asks tritonserver to stop; from then until it kills
+_BUSY_CORES = 0.05  # processor seconds per second; below it, no request is running
+_CHECK_S = 0.5  # between two looks at the processes of models; a process dead in two looks was not being unloaded
+# A model that dies at each start must not keep the machine busy; deaths more than ten minutes ago do not count.
 _FIRST_RESTART_S, _LAST_RESTART_S, _MEMORY_S = 0.0, 30.0, 600.0
 
 
 def main(control: socket.socket, settings: dict[str, object]) -> int:
-    """Run `settings["command"]` until it ends or must end; return its exit status (128 + N when signal N ended it)."""
+    """Run `settings["command"]` until it ends or must end; return its exit status (128 + N if signal N ended it)."""
     libc = ctypes.CDLL(None)
-    # Orphans of tritonserver become our children, so that we can see them, end them and wait for them.
+    # Orphans of tritonserver become children of this process, so that it can see them, end them and wait for them.
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wakeup = _wake_on_signals()
     command = [str(word) for word in settings["command"]]  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ def main(control: socket.socket, settings: dict[str, object]) -> int:
     try:
         while status is None:
             child = _spawn(command, libc)
-            with contextlib.suppress(ConnectionError):  # the starter is gone already, which `orders` will notice
+            with contextlib.suppress(ConnectionError):  # the starter is already gone; `orders` will notice it
                 control.sendall(f"{child}\n".encode())
             try:
                 status = _supervise(child, orders, stopping, *(float(str(settings[key])) for key in _TIMEOUTS))
@@ -70,24 +70,24 @@ def main(control: socket.socket, settings: dict[str, object]) -> int:
 
 
 class _Orders:
-    """What reaches this process while it waits: the starter's words, signals, and the end of children."""
+    """The events for which this process waits: orders of the starter, signals, and the end of children."""
 
     def __init__(self, control: socket.socket, wakeup: socket.socket) -> None:
         self._control = control
         self._wakeup = wakeup
         self._starter = os.getppid()
-        self.are_to_keep_up = False  # the server was ready: from now on it is started anew
+        self.are_to_keep_up = False  # True once the server was ready: from then on the guard starts it anew
         self._poller = select.poll()
         self._poller.register(control, select.POLLIN)
         self._poller.register(wakeup, select.POLLIN)
 
     def wait(self, timeout_s: float) -> bytes | None:
-        """Return STOP, KILL, or None when nothing was ordered within the time or a child has ended."""
+        """Return STOP or KILL; None if no order came within the time or a child has ended."""
         ready = {fd for fd, _ in self._poller.poll(1000 * timeout_s)}
         told = self._control.fileno() in ready and _read(self._control)
         asked = self._wakeup.fileno() in ready and set(self._wakeup.recv(64)) - {signal.SIGCHLD}
         if told == b"":
-            self._poller.unregister(self._control)  # at its end it would be readable for ever
+            self._poller.unregister(self._control)  # a closed socket would be readable for ever
         if told == KILL:
             return KILL
         self.are_to_keep_up |= told == READY
@@ -95,7 +95,7 @@ class _Orders:
         return STOP if told in (b"", STOP) or asked or os.getppid() != self._starter else None
 
     def within(self, seconds: float) -> bool:
-        """Whether the end was ordered within the time."""
+        """Return whether an order to end came within the time."""
         until = time.monotonic() + seconds
         while not (ordered := self.wait(max(0.0, until - time.monotonic()))) and time.monotonic() < until:
             pass
@@ -103,7 +103,7 @@ class _Orders:
 
 
 def _restart_delay(deaths: list[float]) -> float:
-    """Seconds to wait before a restart, from the times of the deaths before, to which this one is added."""
+    """Add this death to the times of the earlier ones, and return the seconds to wait before a restart."""
     now = time.monotonic()
     deaths[:] = [at for at in deaths if now - at < _MEMORY_S] + [now]
     return _FIRST_RESTART_S if len(deaths) == 1 else min(_LAST_RESTART_S, 2.0 ** (len(deaths) - 2))
@@ -121,7 +121,7 @@ def _wake_on_signals() -> socket.socket:
 
 
 def _spawn(command: list[str], libc: ctypes.CDLL) -> int:
-    """Start the command, bound to die with this process; return its process id."""
+    """Start the command, so that it dies with this process; return its process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -140,13 +140,13 @@ def _spawn(command: list[str], libc: ctypes.CDLL) -> int:
 def _supervise(
     child: int, orders: _Orders, stopping: Path, drain_timeout_s: float, stop_timeout_s: float
 ) -> int | None:
-    """Wait for the end of the child; ask it to stop when told to, and kill it when it does not stop in time.
+    """Wait for the end of the child; on an order ask it to stop, and kill it if it does not stop in time.
 
-    Once it was ready, it is asked when it has nothing under way, or when the time for that is up: on its own, Triton
-    lets a model finish its batch, but fails a request of an ensemble at its next step.
+    If the child was ready before, the guard asks it to stop only when no request is running, or when the time for that
+    is up. Triton itself lets a model finish its batch, but fails a request of an ensemble at its next step.
 
     Returns:
-        Its exit status; None when it is to be started anew: it has crashed, or a process of its models has died.
+        The exit status; None if the guard must start the child anew: it has crashed, or a process of its models died.
     """
     stop_by = kill_at = float("inf")
     stubs, load = _Stubs(child), _Load(child)
@@ -158,7 +158,7 @@ def _supervise(
             kill_at = 0.0
         elif ordered == STOP and stop_by == float("inf"):
             stop_by = time.monotonic() + (drain_timeout_s if orders.are_to_keep_up else 0.0)
-            with contextlib.suppress(OSError):  # a full disk: then no request is refused early
+            with contextlib.suppress(OSError):  # on a full disk, the models refuse no request early
                 stopping.touch()
         load.look()
         if kill_at == float("inf") and stop_by < float("inf") and (time.monotonic() >= stop_by or load.is_idle()):
@@ -174,7 +174,7 @@ def _supervise(
 
 
 class _Load:
-    """Whether tritonserver and the processes of its models are at work, by the processor's time that they take."""
+    """The activity of tritonserver and of its models' processes, judged by their processor time."""
 
     def __init__(self, tritonserver: int) -> None:
         self._tritonserver = tritonserver
@@ -182,7 +182,7 @@ class _Load:
         self._idle_spells = 0
 
     def look(self) -> None:
-        """Take in what they did since the last look, if that was long enough ago."""
+        """Measure their processor time since the last look, if that was long enough ago."""
         now = time.monotonic()
         if now - self._seen_at >= _CHECK_S / 2:
             ticks = sum(map(_ticks, [self._tritonserver, *_children(self._tritonserver)]))
@@ -191,16 +191,17 @@ class _Load:
             self._seen_at, self._ticks = now, ticks
 
     def is_idle(self) -> bool:
-        """Return whether they did next to nothing in the last two spells, and none of their threads wants to run.
+        """Return whether they used almost no time in the last two spells, and none of their threads wants to run.
 
-        Where others take the processor, or the whole machine stands still, a busy server gets no time either.
+        The second condition is needed because a busy server also gets no time if other processes take the processor, or
+        if the whole machine stands still.
         """
         pids = [self._tritonserver, *_children(self._tritonserver)]
         return self._idle_spells >= 2 and not any(map(_wants_to_run, pids))
 
 
 def _ticks(pid: int) -> int:
-    """Return the clock ticks that a process has spent, its threads included; 0 when it is gone."""
+    """Return the clock ticks that a process and its threads have spent; 0 if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -209,7 +210,7 @@ def _ticks(pid: int) -> int:
 
 
 def _wants_to_run(pid: int) -> bool:
-    """Return whether a thread of a process runs, waits for a processor, or for the disk."""
+    """Return whether a thread of a process runs, or waits for a processor or the disk."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -228,7 +229,7 @@ class _Stubs:
         self._look_at = 0.0
 
     def dead(self) -> str | None:
-        """Return the name of an instance whose process was dead at the last look, too."""
+        """Return the name of an instance whose process is dead now and was at the last look; None if there is none."""
         if time.monotonic() < self._look_at:
             return None
         self._look_at = time.monotonic() + _CHECK_S
@@ -245,7 +246,7 @@ class _Stubs:
 
 
 def _name_and_state(pid: int) -> tuple[str, str]:
-    """Return a process's name and state letter; empty when it is gone."""
+    """Return a process's name and state letter; both are empty if it is gone."""
     try:
         before, _, after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except (FileNotFoundError, ProcessLookupError):
@@ -254,7 +255,7 @@ def _name_and_state(pid: int) -> tuple[str, str]:
 
 
 def _instance(pid: int) -> str:
-    """Return "model MODEL" for the stub of its instance "MODEL_0_1", which is its last argument but one."""
+    """Return "model MODEL" for a stub of the instance "MODEL_0_1"; the instance is its last argument but one."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").rstrip("\0").split("\0")
     except (FileNotFoundError, ProcessLookupError):
@@ -263,7 +264,7 @@ def _instance(pid: int) -> str:
 
 
 def _read(control: socket.socket) -> bytes:
-    """Return one byte from the starter; empty when the starter is gone."""
+    """Return one byte from the starter; empty if the starter is gone."""
     try:
         return control.recv(1)
     except ConnectionError:
@@ -287,7 +288,7 @@ def _reap(child: int) -> int | None:
 
 
 def _end_all(group: int) -> None:
-    """Kill and collect children until none is left; those of a killed child become ours and get their turn."""
+    """Kill and collect children until none is left; the children of a killed child become ours, and come next."""
     while True:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
@@ -300,7 +301,7 @@ def _end_all(group: int) -> None:
 
 
 def _children(parent: int) -> list[int]:
-    """Return all children, also those that left their parent's process group; empty where the kernel does not tell."""
+    """Return all children, also those that left their parent's process group; none if the kernel does not list them."""
     pids: list[int] = []
     for children in Path(f"/proc/{parent}/task").glob("*/children"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # that thread has just ended
@@ -315,5 +316,5 @@ def _remove_shared_memory(prefix: str) -> None:
 
 if __name__ == "__main__":
     _control = socket.socket(fileno=int(sys.argv[1]))
-    _control.set_inheritable(False)  # it was passed on to us alone
+    _control.set_inheritable(False)  # it is only for this process, not for its children
     sys.exit(main(_control, json.loads(sys.argv[2])))

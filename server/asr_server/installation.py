@@ -1,7 +1,8 @@
-"""Finding a tritonserver, and what it needs to run: its environment and its options.
+"""The search for a tritonserver, with the environment and the options that it needs.
 
-Two kinds. A full server (the one of the Triton container image, or the one given) is run as it is, with its own
-backends. Otherwise the tritonserver inside the `nvidia-pytriton` package is used, which must be told where things are.
+There are two kinds. A full server (from the Triton container image, or the given one) runs as it is, with its own
+backends. Otherwise this package runs the tritonserver inside the `nvidia-pytriton` package, and tells it where its
+backends and libraries are.
 """
 
 import os
@@ -25,21 +26,22 @@ _INSTALL = "pip install 'triton-asr-kit[server]'"
 
 @dataclass(frozen=True)
 class Installation:
-    """A tritonserver that can be run."""
+    """A tritonserver that can run."""
 
     binary: Path
-    options: tuple[str, ...] = ()  # where its backends are, when that is not where it looks by itself
-    environment: Mapping[str, str] = field(default_factory=dict)  # laid over the environment of this process
+    options: tuple[str, ...] = ()  # the folders of its backends and caches, if they are not where it looks by default
+    environment: Mapping[str, str] = field(default_factory=dict)  # added to the environment of this process
 
 
 def find(tritonserver: str | os.PathLike[str] | None, scratch: Path) -> Installation:
     """Return the given tritonserver, else one on PATH, else the pip-installed one.
 
     Args:
-        scratch: a private folder for what cannot go into the cache folder.
+        tritonserver: the program to run; None: search.
+        scratch: a private folder for files that cannot go into the cache folder.
 
     Raises:
-        TritonNotFoundError: the given one cannot be run, or there is none at all.
+        TritonNotFoundError: the given one cannot run, or there is none at all.
         UnsupportedError: the pip-installed one cannot run on this machine.
     """
     if tritonserver is not None:
@@ -70,15 +72,15 @@ def _pip_installed(scratch: Path) -> Installation:
     triton, libraries = _pip_folders()
     stub = _stub(triton)
     libpython = find_libpython()
-    programs = Path(sys.executable).parent  # not resolved: the link in a virtual environment is what makes it one
+    programs = Path(sys.executable).parent  # not resolved, because the link selects the virtual environment
     check_interpreter(programs / "python3")
     if shutil.which("bash") is None:
         raise UnsupportedError(
             "bash is missing: Triton starts Python models with it. Debian and Ubuntu: apt-get install bash"
         )
     backends = backend_folder.prepare(python_backend=triton / "backends" / "python", stub=stub, scratch=scratch)
-    # The stub embeds Python and takes the environment of the first `python3` on PATH, so ours must be the first. Copied
-    # out of its package, it finds its libraries only by LD_LIBRARY_PATH.
+    # The stub embeds Python and takes the environment of the first `python3` on PATH, so ours must be the first. It is
+    # copied out of its package, so it finds its libraries only by LD_LIBRARY_PATH.
     environment = {
         "PATH": _joined(programs, os.environ.get("PATH")),
         "LD_LIBRARY_PATH": _joined(libraries, libpython.parent, os.environ.get("LD_LIBRARY_PATH")),
@@ -88,7 +90,7 @@ def _pip_installed(scratch: Path) -> Installation:
 
 
 def _libc() -> tuple[str, tuple[int, ...]]:
-    """Return the C library's name and version, e.g. ("glibc", (2, 36)); musl gives ("", ())."""
+    """Return the name and the version of the C library, e.g. ("glibc", (2, 36)); for musl ("", ())."""
     name, version = platform.libc_ver()
     return name, tuple(int(part) for part in version.split(".") if part.isdigit())
 
@@ -107,7 +109,7 @@ def check_platform(system: str, machine: str, libc: tuple[str, tuple[int, ...]])
 
 
 def _pip_folders() -> tuple[Path, Path]:
-    """Return the folders of tritonserver and of its libraries. pytriton itself is never imported: it patches a lot."""
+    """Return the folders of tritonserver and of its libraries, without importing pytriton, which patches a lot."""
     spec = util.find_spec("pytriton")
     if spec is None or not spec.submodule_search_locations:
         raise TritonNotFoundError(
@@ -123,7 +125,7 @@ def _pip_folders() -> tuple[Path, Path]:
 
 
 def _stub(triton: Path) -> Path:
-    """Return the program that hosts the Python models, which exists once for each minor version of Python."""
+    """Return the program that hosts the Python models; there is one for each minor version of Python."""
     stubs = triton / "python_backend_stubs"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = stubs / version / "triton_python_backend_stub"
@@ -137,7 +139,7 @@ def find_libpython(config: Mapping[str, object] | None = None) -> Path:
     """Return the shared library of the running Python, which the stub loads.
 
     Raises:
-        UnsupportedError: this Python was built without one, and none is installed beside it.
+        UnsupportedError: this Python was built without a shared library, and none is installed beside it.
     """
     config = sysconfig.get_config_vars() if config is None else config
     name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
@@ -172,11 +174,11 @@ print(sys.version_info.major, sys.version_info.minor, numpy)
 def check_interpreter(python: Path) -> None:
     """Raise UnsupportedError unless the Python that will host the models has our version and numpy 1.
 
-    With numpy 2 every numeric output of a Python model arrives with 0 bytes and without any error, so that this must
-    never get as far as a request.
+    With numpy 2, every numeric output of a Python model arrives with 0 bytes and without any error, so the server must
+    not start.
     """
     try:
-        # Isolated (-I), as the stub is: packages that only PYTHONPATH or the user's folder provide do not count.
+        # Isolated (-I) like the stub, so that packages from PYTHONPATH or the user's folder do not count.
         probe = subprocess.run(
             [python, "-I", "-c", _PROBE],
             capture_output=True,

@@ -1,4 +1,4 @@
-"""tritonserver's log: read without ever blocking the server, passed on without noise, searched when a start fails."""
+"""tritonserver's log: read without blocking the server, passed on without noise, searched after a failed start."""
 
 import queue
 import re
@@ -10,10 +10,10 @@ from typing import IO
 
 LogHook = Callable[[str], None]
 
-_KEPT_LINES = 2000  # enough for the tables of a large repository; a bound, because a server runs for months
+_KEPT_LINES = 2000  # enough for the tables of a large repository; limited, because a server runs for months
 _WAITING_LINES = 10_000
 
-# What Triton prints on every machine without a GPU (or without DCGM); none of it says that something is wrong.
+# Messages that Triton prints on every machine without a GPU (or without DCGM); none of them shows a fault.
 _HARMLESS = re.compile(
     r"Unable to allocate pinned system memory|failed to allocate pinned system memory"
     r"|unable to create stream for \S+: CUDA driver version is insufficient"
@@ -25,7 +25,7 @@ _HARMLESS = re.compile(
 )
 # E1123 05:35:48.465869 8070 model_lifecycle.cc:642] "failed to load 'x' version 1: Internal: …"
 _PREFIX = re.compile(r'^(?P<severity>[IWEF])\d{4} [\d:.]+ \d+ \S+\] *"?(?P<text>.*?)"?$')
-_STUCK = "Failed to preinitialize Python stub"  # Triton then waits for ever for the answer of a process that has ended
+_STUCK = "Failed to preinitialize Python stub"  # after it, Triton waits for ever for a process that has ended
 _MODEL_FAILURES = [
     re.compile(pattern, re.DOTALL)
     for pattern in (
@@ -45,16 +45,16 @@ _ERROR = re.compile(r"[EF]\d{4} |error: |.*: unrecognized option ")
 
 
 def to_stderr(line: str) -> None:
-    """The default hook. `sys.stderr` is looked up at each call because tests and notebooks replace it."""
+    """Write a line to `sys.stderr`, which is looked up each time, since tests and notebooks replace it."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
 
 class LogReader:
-    """Reads a pipe to its end in one thread and hands the lines to a hook in another.
+    """A reader that reads a pipe to its end in one thread and hands the lines to a hook in another.
 
-    Two threads, because a hook can block (a terminal stopped with Ctrl-S) and a full pipe would then stop the server.
-    When the hook lags by 10,000 lines, further lines are counted instead of kept.
+    It has two threads, because a hook can block (a terminal stopped with Ctrl-S), and a full pipe would then stop the
+    server. When the hook is 10,000 lines behind, the reader counts further lines instead of keeping them.
     """
 
     def __init__(self, pipe: IO[bytes], hook: LogHook, *, show_harmless: bool) -> None:
@@ -71,16 +71,16 @@ class LogReader:
 
     @property
     def is_stuck(self) -> bool:
-        """True when the log says that Triton waits for something that cannot come."""
+        """Whether the log says that Triton waits for a process that has ended."""
         return self._stuck
 
     @property
     def lines(self) -> list[str]:
-        """The latest lines, the harmless ones included."""
+        """The latest lines, including the harmless ones."""
         return list(self._lines)
 
     def join(self, timeout_s: float) -> None:
-        """Wait until the pipe has ended and its lines are passed on, or until the time is up."""
+        """Wait until the pipe has ended and the hook has its lines, or until the time is up."""
         for thread in self._threads:
             thread.join(timeout_s)
 
@@ -112,7 +112,7 @@ class LogReader:
 
 
 def model_failures(lines: list[str]) -> dict[str, str]:
-    """Return the reason for each model that did not load, by model name, in Triton's words without the traceback."""
+    """Return the reason of each model that did not load, by model name, in Triton's words without the traceback."""
     failures: dict[str, str] = {}
     parse_error = ""
     for line in lines:
@@ -128,19 +128,19 @@ def model_failures(lines: list[str]) -> dict[str, str]:
 
 
 def _without_repetition(reason: str, failures: dict[str, str]) -> str:
-    """An ensemble's reason without that of its member, which has a line of its own."""
+    """Return an ensemble's reason without that of its member, which has a line of its own."""
     match = _MEMBER_FAILURE.match(reason)
     return match["short"] if match and match["member"] in failures else reason
 
 
 def errors(lines: list[str], limit: int = 5) -> list[str]:
-    """Return the last lines that report an error, or simply the last lines when none does."""
+    """Return the last lines that report an error; if there are none, return the last lines."""
     found = [_text(line) for line in lines if _ERROR.match(line) and not _HARMLESS.search(line)]
     return (found or [line for line in lines if line.strip()])[-limit:]
 
 
 def says_port_taken(lines: list[str]) -> bool:
-    """True when the server gave up because it could not bind an address."""
+    """Return whether the server gave up because it could not bind an address."""
     return any("already in use" in line for line in lines if _ERROR.match(line))
 
 

@@ -1,4 +1,4 @@
-"""Choosing and checking the three ports before tritonserver starts: its own message names neither flag nor cure."""
+"""Choice and check of the three ports before tritonserver starts; its own message names neither flag nor cure."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ _FLAGS = {"http": "--http-port", "grpc": "--grpc-port", "metrics": "--metrics-po
 
 @dataclass(frozen=True)
 class Ports:
-    """The three ports of a server; 0 means: any free one."""
+    """The three ports of a server; 0 means any free port."""
 
     http: int
     grpc: int
@@ -21,25 +21,25 @@ class Ports:
 
     @property
     def has_free_choice(self) -> bool:
-        """True when another attempt may find other ports."""
+        """Whether another attempt may find other ports."""
         return 0 in (self.http, self.grpc, self.metrics)
 
 
 def reserve(host: str, wanted: Ports) -> Ports:
     """Return `wanted` with each 0 replaced by a free port, after checking that all three can be bound.
 
-    The ports are free again on return, since only tritonserver can bind them for itself; a caller that asked for 0 must
-    be ready to try again.
+    The ports are free again on return, because tritonserver must bind them itself. So a caller that asked for 0 must be
+    ready to try again.
 
     Raises:
-        PortInUseError: a port is taken, or given twice.
+        PortInUseError: a port is in use, or given twice.
         TritonServerError: a port is out of range, or the host is not an address of this machine.
     """
     chosen: dict[str, int] = {}
-    with contextlib.ExitStack() as held:  # all three are held at once, else the system could hand out one of them twice
+    with contextlib.ExitStack() as held:  # hold all three at once, or the system could give one of them twice
         for name, flag in _FLAGS.items():
             port = getattr(wanted, name)
-            if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
+            if not 0 <= port <= 65535:  # getaddrinfo would take the number modulo 65536
                 raise TritonServerError(f"{port} is not a port ({flag}); valid: 1 to 65535, or 0 for a free one")
             if port and port in chosen.values():
                 raise PortInUseError(f"port {port} is given twice; choose another one with {flag}")
@@ -49,7 +49,7 @@ def reserve(host: str, wanted: Ports) -> Ports:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches the address. A name that has none counts: nothing can listen there."""
+    """Return whether only this machine reaches the address; True for an unknown name, where nothing can listen."""
     try:
         found = socket.getaddrinfo(host.removeprefix("[").removesuffix("]"), 0, type=socket.SOCK_STREAM)
     except OSError:
@@ -63,7 +63,7 @@ def _bind(host: str, port: int, flag: str) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise TritonServerError(f"cannot listen on {host}:{port} ({flag}): {error}") from error
-    # As tritonserver does: connections of an earlier server that linger in TIME_WAIT do not count as "in use".
+    # tritonserver does the same: connections of an earlier server that are in TIME_WAIT do not count as "in use".
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

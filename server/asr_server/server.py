@@ -30,11 +30,11 @@ from asr_server.log import LogHook, LogReader, errors, model_failures, says_port
 from asr_server.ports import Ports, reserve
 
 _BIND_ATTEMPTS = 5
-# Unless the caller's environment has it otherwise. glibc gives threads heaps of their own, up to eight for each core,
-# and what an overload has left in them does not come back.
+# Defaults; the caller's environment takes precedence. glibc gives threads heaps of their own, up to eight for each
+# core, and the memory that an overload leaves in them does not return to the system.
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
-_UNLOAD_TIMEOUT_S = 10.0  # what Triton may take after it has given up waiting for requests, before it is killed
-# Options of tritonserver that this package sets; setting them a second time would leave our attributes wrong.
+_UNLOAD_TIMEOUT_S = 10.0  # time for Triton to end after it stops waiting for requests; then the guard kills it
+# Options of tritonserver that this package sets; a second value would make the attributes of TritonServer wrong.
 _OURS = {
     "--model-repository": "repository",
     "--model-store": "repository",
@@ -46,7 +46,7 @@ _OURS = {
     "--metrics-port": "metrics_port",
     "--exit-timeout-secs": "drain_timeout_s",
 }
-# The same in `triton-asr serve`; what is missing here can be set in Python alone.
+# The same options in `triton-asr serve`; the others can be set only in Python.
 _IN_THE_COMMAND = {
     "repository": "DIR",
     "host": "--host",
@@ -54,7 +54,8 @@ _IN_THE_COMMAND = {
     "grpc_port": "--grpc-port",
     "metrics_port": "--metrics-port",
 }
-# Always on: without HTTP or metrics, over which readiness is read, a start would hang; and all three have a URL here.
+# These services are always on: the start reads readiness over HTTP and metrics and would hang without them, and
+# TritonServer has a URL for all three.
 _ALWAYS_ON = ("--allow-http", "--allow-grpc", "--allow-metrics")
 
 
@@ -66,20 +67,20 @@ class TritonServer:
 
     Args:
         repository: the folder that holds the model folders.
-        host: the address to listen on; the default is reachable from this machine only.
-        http_port, grpc_port, metrics_port: 0 chooses a free one.
+        host: the address to listen on; only this machine can reach the default.
+        http_port, grpc_port, metrics_port: 0 chooses a free port.
         tritonserver: the program to run; default: one on PATH, else the pip-installed one.
         verbose: pass on all of Triton's log, at its verbose level.
         extra_args: further options for tritonserver.
-        ready_timeout_s: how long all models together may take to load.
-        drain_timeout_s: how long running requests may take to finish when the server stops. New ones are refused
-            meanwhile, by the kit's own models.
+        ready_timeout_s: the longest time that all models together may take to load.
+        drain_timeout_s: the longest time that running requests may take to finish when the server stops. Meanwhile the
+            kit's own models refuse new requests.
         log: called with each line of Triton's log, from another thread; default: write to stderr.
 
     Attributes (valid inside the `with` block):
         grpc_url, http_url, metrics_url: "HOST:PORT", as tritonclient takes them.
         models: the names of the models that are ready.
-        pid: the process id of tritonserver; another one after it was started anew because a model's process died.
+        pid: the process id of tritonserver; it changes when a model's process dies and tritonserver is started anew.
 
     Raises (on entering): the errors of `asr_server.errors`.
     """
@@ -141,21 +142,21 @@ class TritonServer:
                     raise
 
     def stop(self) -> None:
-        """Let running requests finish, end the server, and return when nothing of it is left."""
+        """Let running requests finish, end the server, and return when none of its processes is left."""
         if self._guard is None:
             return
         self._tell(guard.STOP)
         try:
-            # Once to become idle, once more for Triton's own wait.
+            # The time counts twice: once until the server is idle, once for Triton's own wait.
             self._guard.wait(2 * self._drain_timeout_s + _UNLOAD_TIMEOUT_S + 5)
-        except subprocess.TimeoutExpired:  # tritonserver is bound to die with its guard
+        except subprocess.TimeoutExpired:  # tritonserver dies with its guard
             self._guard.kill()
             self._guard.wait()
         finally:
             self._control.close()
             self._guard = None
             self._log.join(timeout_s=2)
-            shutil.rmtree(self._scratch, ignore_errors=True)  # the guard has done so, unless it was killed
+            shutil.rmtree(self._scratch, ignore_errors=True)  # the guard has removed it, unless it was killed
 
     def kill(self) -> None:
         """End the server at once, without waiting for running requests."""
@@ -163,7 +164,7 @@ class TritonServer:
             self._tell(guard.KILL)
 
     def wait(self) -> None:
-        """Return never, or with a ServerDiedError: when tritonserver has ended by itself."""
+        """Wait for tritonserver to end, and raise a ServerDiedError then; this never returns."""
         if self._guard is None:
             raise TritonServerError("this server is not started")
         status = self._guard.wait()
@@ -172,8 +173,8 @@ class TritonServer:
 
     @property
     def pid(self) -> int:
-        """See the class."""
-        with contextlib.suppress(OSError, ValueError):  # the socket is closed: the server is stopped
+        """Process id of tritonserver; see the class."""
+        with contextlib.suppress(OSError, ValueError):  # the socket is closed if the server is stopped
             while select.select([self._control], [], [], 0)[0] and (told := self._control.recv(4096)):
                 self._pid = int(told.split()[-1])
         return self._pid
@@ -193,7 +194,7 @@ class TritonServer:
             self.models = self._list_models(ports)
             self._tell(guard.READY)
         except BaseException:
-            self.kill()  # there are no requests to wait for, and Triton would first finish loading
+            self.kill()  # no requests are running, and with stop Triton would first finish loading
             self.stop()
             shutil.rmtree(scratch, ignore_errors=True)
             raise
@@ -218,7 +219,7 @@ class TritonServer:
             *(["--log-verbose=1"] if self._verbose else []),
             *self._extra_args,
         ]
-        # The first step of an ensemble asks how much waits behind it (model_repository/preprocess).
+        # The first step of an ensemble asks how many requests wait for the next one (model_repository/preprocess).
         metrics = _host_and_port(*self._address(ports.metrics))
         environment = {
             **_ENVIRONMENT,
@@ -247,12 +248,12 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C in the terminal reaches us alone, and we stop the server in order
+                start_new_session=True,  # Ctrl-C in the terminal reaches only this process, which stops the server
             )
         assert self._guard.stdout is not None
         self._log = LogReader(self._guard.stdout, self._log_hook, show_harmless=self._verbose)
         self._control.settimeout(30)
-        with contextlib.suppress(OSError, ValueError):  # a guard that cannot start is seen by _wait_until_ready
+        with contextlib.suppress(OSError, ValueError):  # _wait_until_ready notices a guard that cannot start
             self._pid = int(self._control.recv(32))
 
     def _wait_until_ready(self, ports: Ports) -> None:
@@ -271,7 +272,7 @@ class TritonServer:
         raise StartTimeoutError(f"the models were not ready after {self._ready_timeout_s:g} s; the log says:\n{detail}")
 
     def _is_ready(self, ports: Ports) -> bool:
-        # HTTP starts after gRPC and before metrics, so that these two stand for all three.
+        # HTTP starts after gRPC and before metrics, so HTTP and metrics together show that all three are ready.
         return _answers(self._address(ports.http), "/v2/health/ready") and _answers(
             self._address(ports.metrics), "/metrics"
         )
@@ -285,7 +286,7 @@ class TritonServer:
             raise ServerDiedError(f"tritonserver was ready, then stopped answering ({error!r}):\n{detail}") from error
 
     def _address(self, port: int) -> tuple[str, int]:
-        """Return where a client on this machine reaches the port: "all addresses" is none to connect to."""
+        """Return the address of the port for a client on this machine, which cannot connect to "all addresses"."""
         return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host), port
 
     def _set_urls(self, ports: Ports) -> None:
@@ -295,7 +296,7 @@ class TritonServer:
 
 
 def _bind_address(service: str, host: str) -> str:
-    """Return the host as the service takes it: each has a spelling of its own for an IPv6 address."""
+    """Return the host as the service spells it: gRPC and HTTP write an IPv6 address differently."""
     if ":" not in host:
         return host
     return f"[{host}]" if service == "grpc" else f"ipv6:{host}"
@@ -306,7 +307,7 @@ def _host_and_port(host: str, port: int) -> str:
 
 
 def check_repository(repository: Path) -> None:
-    """Raise RepositoryError unless this is a folder of model folders."""
+    """Raise a RepositoryError unless this is a folder of model folders."""
     if not repository.is_dir():
         problem = "is a file" if repository.exists() else "does not exist"
         raise RepositoryError(f"the model repository {repository} {problem}; `triton-asr export` makes one")
@@ -318,9 +319,9 @@ def check_repository(repository: Path) -> None:
 
 
 def check_options(extra_args: Sequence[str]) -> None:
-    """Raise OptionError for an extra option that this package sets itself, or that turns one of the three services off.
+    """Raise an OptionError for an extra option that this package sets itself, or that turns a service off.
 
-    By the name alone: the value may be in the same word or in the next one, and has many spellings.
+    Only the name counts: the value may be in the same word or in the next one, and has many spellings.
     """
     for argument in extra_args:
         name = argument.split("=")[0]
@@ -337,7 +338,7 @@ def check_options(extra_args: Sequence[str]) -> None:
 
 
 def _meant(name: str, options: Iterable[str]) -> str | None:
-    """Return the one of the options that tritonserver would take `name` for: it accepts abbreviations (--http-p)."""
+    """Return the option that `name` means to tritonserver, which accepts abbreviations (--http-p); None for another."""
     if not name.startswith("--") or name == "--":
         return None
     return next((option for option in options if option.startswith(name)), None)
@@ -355,12 +356,12 @@ def start_failure(status: int, lines: list[str], repository: Path) -> TritonServ
 
 
 def _reasons(lines: list[str]) -> list[str]:
-    """Return what went wrong with each model, else the last errors in the log."""
+    """Return the reason of each failed model; if there is none, return the last errors of the log."""
     return [f"{model}: {_with_cure(reason)}" for model, reason in model_failures(lines).items()] or errors(lines)
 
 
 def _with_cure(reason: str) -> str:
-    """Triton asks for a version where the folder of a model has none, as that of a template without its graph."""
+    """Return a reason, with advice if Triton misses a version: the model is then a template without its graph."""
     if "at least one version must be available" not in reason:
         return reason
     return f"{reason}; the model is a configuration without a graph: `triton-asr export` makes whole models"
@@ -371,9 +372,9 @@ def _indented(lines: list[str]) -> str:
 
 
 def _shell_safe(folder: Path, link: Path) -> Path:
-    """Return the folder, or a link to it when its path is not plain.
+    """Return the folder, or a link to it if its path holds special characters.
 
-    Triton starts the processes of Python models with an unquoted shell command: a space in the path ends the server.
+    Triton starts the processes of Python models with an unquoted shell command, so a space in the path ends the server.
     """
     if re.fullmatch(r"[\w@%+=:,./-]+", str(folder), re.ASCII):
         return folder

@@ -1,4 +1,4 @@
-"""The CTC families that the kit exports, one table entry each."""
+"""The CTC families that the kit exports: one table entry each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from asr_export.networks.parts.geometry import Geometry
 
 @dataclass(frozen=True)
 class Family:
-    """Where a family of checkpoints differs from the others."""
+    """The properties that distinguish a family of checkpoints."""
 
     architecture: str  # transformers' class, as config.json names it
     network: Callable[[Any, Any], Network]  # (model, feature_extractor) -> its part of the graph
-    geometry: Callable[[Any, Any], Geometry]  # (config, feature_extractor) -> how its frames lie in time
+    geometry: Callable[[Any, Any], Geometry]  # (config, feature_extractor) -> the position of its frames in time
     feature_extractor: str  # transformers' class
-    inputs: Callable[[Any], dict[str, Any]]  # what the extractor returns -> what transformers' own model is given
+    inputs: Callable[[Any], dict[str, Any]]  # the extractor's results -> the inputs of transformers' own model
     head: str = "lm_head"  # attribute of the model whose weight has a row for each label
-    # False where the feature extractor divides by a deviation, which in digital silence is its own rounding noise.
+    # False if the feature extractor divides by a deviation, which is only its own rounding noise in digital silence.
     defined_in_silence: bool = True
 
     def model_class(self) -> Any:
-        """The class in transformers."""
+        """Return the class in transformers."""
         return getattr(transformers, self.architecture)
 
 

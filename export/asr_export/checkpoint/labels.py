@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer -> `labels.json`, which tells the decode step what the columns of the log-probs mean."""
+"""A checkpoint's tokenizer -> the labels, which give the columns of the log-probs their meaning in the decode step."""
 
 from asr_contract.labels import WORD_START, Labels
 from transformers import PreTrainedTokenizerFast, Wav2Vec2PhonemeCTCTokenizer
@@ -8,10 +8,11 @@ from asr_export.errors import UnsupportedCheckpoint
 
 
 def read_labels(checkpoint: Checkpoint) -> Labels:
-    """Labels, blank and word delimiter of a checkpoint.
+    """Return the labels, the blank and the word delimiter of a checkpoint.
 
     Raises:
-        UnsupportedCheckpoint: the tokenizer has no blank, or a vocabulary that the model's head has no columns for.
+        UnsupportedCheckpoint: the tokenizer has no blank, or its vocabulary does not fit the columns of the model's
+            head.
     """
     tokenizer, geometry = checkpoint.tokenizer, checkpoint.geometry
     name = checkpoint.source.name
@@ -34,12 +35,12 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
         raise UnsupportedCheckpoint(f"{name}: the tokenizer has {len(own)} labels, the model only {size} columns")
     delimiter_token = getattr(tokenizer, "word_delimiter_token", None) or "|"
     by_token = {token: column for column, token in columns.items() if column < size}
-    # transformers writes a column that the tokenizer does not know as its unknown token.
+    # transformers writes the unknown token for a column that the tokenizer does not know.
     labels = [columns.get(column, tokenizer.unk_token or "") for column in range(size)]
     phonemes = isinstance(tokenizer, Wav2Vec2PhonemeCTCTokenizer)
-    if phonemes:  # each is written like a word, and what would separate words is not written
+    if phonemes:  # the tokenizer writes each phoneme like a word, and does not write the word delimiter
         labels = ["" if label == tokenizer.word_delimiter_token else WORD_START + label for label in labels]
-    # A tokenizer of pieces marks the beginnings of words instead of separating them.
+    # A tokenizer of word pieces marks the beginnings of words; it has no delimiter.
     pieces = isinstance(tokenizer, PreTrainedTokenizerFast) and any(WORD_START in token for token in by_token)
     return Labels(
         labels=labels,

@@ -1,4 +1,4 @@
-"""Multi-lingual checkpoints (MMS): one model, an adapter and a vocabulary for each language."""
+"""Multi-lingual checkpoints (MMS): one model, with an adapter and a vocabulary for each language."""
 
 import json
 from pathlib import Path
@@ -12,10 +12,10 @@ _SHOWN = 20
 
 
 def check_language(folder: Path, config: Any, language: str | None) -> None:
-    """Refuse a language that the checkpoint does not have, one too many, or none where one is needed.
+    """Refuse a language that the checkpoint does not have, and a missing one where the checkpoint needs it.
 
     Raises:
-        CheckpointError: with the languages to choose from.
+        CheckpointError: the language is unknown, missing, or of no use here; the message lists the valid languages.
     """
     known = languages(folder)
     if language is None:
@@ -29,18 +29,18 @@ def check_language(folder: Path, config: Any, language: str | None) -> None:
 
 
 def languages(folder: Path) -> list[str]:
-    """The languages of a nested vocabulary; none for a checkpoint of one language."""
+    """Return the languages of a nested vocabulary; none for a checkpoint of one language."""
     try:
         vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return []  # no or another vocabulary; the tokenizer tells what is wrong with it
+        return []  # no vocabulary, or one of another form; loading the tokenizer reports what is wrong
     if not isinstance(vocabulary, dict):
         return []
     return sorted(name for name, labels in vocabulary.items() if isinstance(labels, dict))
 
 
 def load_adapter(folder: Path, model: Any, language: str) -> None:
-    """Put the weights of a language into the model, its head included.
+    """Load the weights of a language into the model, also those of its head.
 
     Raises:
         CheckpointError: the adapter's file is missing or broken, or does not fit the model.

@@ -1,4 +1,4 @@
-"""A hub id or a folder -> a checked CTC checkpoint in memory, from safetensors alone."""
+"""A hub id or a folder -> a checked CTC checkpoint in memory, from safetensors only."""
 
 import hashlib
 import json
@@ -26,11 +26,11 @@ from asr_export.checkpoint.families import FAMILIES, Family
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 from asr_export.networks.parts.geometry import Geometry
 
-# Everything that an export reads. Pickled weights (*.bin, *.pt) are not even downloaded: they are code, not data.
+# All files that an export reads. It does not even download pickled weights (*.bin, *.pt): they are code, not data.
 _FILES = ["*.json", "merges.txt", "model*.safetensors"]
 _PHONEME_TOKENIZER = "Wav2Vec2PhonemeCTCTokenizer"
 _LFS_POINTER = b"version https://git-lfs"
-# Of a Wav2Vec2ProcessorWithLM; here *.bin is KenLM's.
+# The language model of a Wav2Vec2ProcessorWithLM; in this folder, *.bin is a file of KenLM.
 LANGUAGE_MODEL = "language_model"
 LANGUAGE_MODEL_SUFFIXES = (".arpa", ".bin", ".binary")
 _FILES += [f"{LANGUAGE_MODEL}/{name}" for name in ("attrs.json", "unigrams.txt")]
@@ -40,7 +40,7 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint came from and the files that were read."""
+    """The origin of a checkpoint, and its files."""
 
     name: str  # as the user wrote it: a hub id or a folder
     revision: str | None  # the commit that was downloaded; None for a folder
@@ -48,7 +48,7 @@ class Source:
     patterns: list[str]  # of the files that an export reads
 
     def file_hashes(self) -> dict[str, str]:
-        """SHA-256 of every file that an export reads, by name."""
+        """Return the SHA-256 of every file that an export reads, by name."""
         files = sorted({path for pattern in self.patterns for path in self.folder.glob(pattern)})
         return {path.relative_to(self.folder).as_posix(): sha256(path) for path in files}
 
@@ -65,16 +65,18 @@ class Checkpoint:
 
     @property
     def geometry(self) -> Geometry:
-        """How the model's frames lie in a recording."""
+        """The position of the model's frames in a recording."""
         return self.family.geometry(self.model.config, self.feature_extractor)
 
 
 def locate(checkpoint: str, revision: str | None = None, language: str | None = None) -> Source:
-    """Find a checkpoint folder, or download a hub id; of a multi-lingual one the adapter of one language alone.
+    """Find a checkpoint folder, or download a hub id.
+
+    Of a multi-lingual checkpoint it downloads only the adapter of one language.
 
     Raises:
         CheckpointError: no such folder, no such repository or revision, no access, or no network.
-        UnsupportedCheckpoint: an adapter of PEFT.
+        UnsupportedCheckpoint: it is an adapter of PEFT.
     """
     try:
         folder = Path(checkpoint).expanduser()
@@ -113,7 +115,7 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
 
 
 def _refuse_pointers(source: Source) -> None:
-    """Say of files that `git clone` left as pointers what they are: every reader has words of its own for them."""
+    """Refuse files that `git clone` left as pointers with a clear message; the readers' own messages are unclear."""
     for path in sorted({path for pattern in source.patterns for path in source.folder.glob(pattern) if path.is_file()}):
         with path.open("rb") as file:
             if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
@@ -129,7 +131,7 @@ def _files(language: str | None) -> list[str]:
 
 
 def model_type(source: Source) -> str:
-    """What config.json calls the kind of model.
+    """Return the `model_type` of config.json.
 
     Raises:
         CheckpointError: config.json is missing or broken.
@@ -142,7 +144,7 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
 
     Raises:
         CheckpointError: a file is missing or broken.
-        UnsupportedCheckpoint: not CTC, or an architecture that the kit does not know.
+        UnsupportedCheckpoint: it is not CTC, or the kit does not know its architecture.
     """
     folder = source.folder
     config = read(AutoConfig, folder, "config.json", "the model's shape")
@@ -161,7 +163,7 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
     adapters.check_language(folder, config, language)
     chosen: dict[str, Any] = {"target_lang": language} if language else {}
     if _tokenizer_class(folder) == _PHONEME_TOKENIZER:
-        chosen["do_phonemize"] = False  # of texts, which takes a package more, and of which an export has none
+        chosen["do_phonemize"] = False  # it is for texts and needs one more package; an export has no texts
     tokenizer = read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary", **chosen)
     model = load_model(source, config, family.model_class())
     if language:
@@ -173,7 +175,7 @@ def _tokenizer_class(folder: Path) -> str | None:
     try:
         name = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["tokenizer_class"]
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # its reader tells what is wrong with it
+        return None  # loading the tokenizer reports what is wrong
     return name if isinstance(name, str) else None
 
 
@@ -195,10 +197,10 @@ def _family(config: Any, name: str) -> Family:
 
 
 def read(loader: Any, folder: Path, file: str, purpose: str, **options: Any) -> Any:
-    """One part of a checkpoint, by transformers' Auto class `loader`, after a look at the JSON `file` that it needs.
+    """Load one part of a checkpoint by transformers' Auto class `loader`, after checking the JSON `file` that it needs.
 
     Raises:
-        CheckpointError: the file is missing or broken; the message says that it tells `purpose`.
+        CheckpointError: the file is missing or broken; the message names its `purpose`.
     """
     path = folder / file
     if not path.is_file():
@@ -211,16 +213,16 @@ def read(loader: Any, folder: Path, file: str, purpose: str, **options: Any) -> 
 
 
 def load_model(source: Source, config: Any, model_class: Any, **options: Any) -> Any:
-    """The model in eval mode, float32, from safetensors alone; `options` are for its class.
+    """Load the model in eval mode, float32, from safetensors only; `options` go to its class.
 
     Raises:
-        CheckpointError: there are none, or they do not fill the model.
-        UnsupportedCheckpoint: they are quantised.
+        CheckpointError: there are no safetensors, or they do not fill the model.
+        UnsupportedCheckpoint: the weights are quantised.
     """
     _require_safetensors(source)
     _refuse_quantised(source, config)
     try:
-        # "eager" attention: the fused kinds leave operators in the graph that neither runtime takes with a mask.
+        # "eager" attention: the fused kinds leave operators in the graph which neither runtime takes with a mask.
         model, report = model_class.from_pretrained(
             source.folder,
             config=config,
@@ -233,7 +235,7 @@ def load_model(source: Source, config: Any, model_class: Any, **options: Any) ->
         )
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(f"cannot load the weights of {source.name}: {error}") from error
-    # `masked_spec_embed` is SpecAugment's, used in training alone: checkpoints without it are whole.
+    # SpecAugment uses `masked_spec_embed` only in training: a checkpoint without it is complete.
     missing = sorted(key for key in report["missing_keys"] if "masked_spec_embed" not in key)
     if missing or report["mismatched_keys"]:
         shown = ", ".join(missing[:5]) or str(report["mismatched_keys"][0])

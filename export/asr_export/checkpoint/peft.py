@@ -1,4 +1,4 @@
-"""PEFT adapters (LoRA and others): they are no checkpoints, and are refused with the way to make one of them."""
+"""PEFT adapters (LoRA and others): the export refuses them, and says how to make a checkpoint of one."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,12 @@ def refuse(folder: Path, name: str) -> None:
     """Refuse a folder that holds an adapter.
 
     Args:
-        folder: where the files are.
+        folder: the folder of the files.
         name: of the checkpoint, for the message.
 
     Raises:
-        UnsupportedCheckpoint: it is one; the message names its base model and says how to merge both.
-        CheckpointError: the file that says so is broken.
+        UnsupportedCheckpoint: the folder holds an adapter; the message names its base model and says how to merge both.
+        CheckpointError: the configuration file of the adapter is broken.
     """
     path = folder / FILE
     if not path.is_file():

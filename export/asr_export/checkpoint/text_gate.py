@@ -1,7 +1,7 @@
-"""The text gate: what the decode step makes of labels is what the checkpoint's own tokenizer makes of them.
+"""The text gate: the decode step and the checkpoint's own tokenizer must turn labels into the same text.
 
 Tokenizers differ in how they join labels: phonemes by spaces, pieces by marks of several kinds, bytes into characters.
-`labels.json` knows some of these ways; a tokenizer with another one must not come out as gibberish.
+`labels.json` supports some of these ways. The gate refuses a tokenizer with another one, whose texts would be garbage.
 """
 
 import numpy as np
@@ -14,13 +14,13 @@ _TEXTS, _LABELS = 100, 24
 
 
 def check_text(checkpoint: Checkpoint, labels: Labels) -> None:
-    """Compare the text of random labels with what the tokenizer writes.
+    """Compare the decode step's text of random labels with the tokenizer's.
 
     Raises:
-        UnsupportedCheckpoint: they differ.
+        UnsupportedCheckpoint: the texts differ.
     """
     tokenizer = checkpoint.tokenizer
-    # A column that the tokenizer does not know is one that training never rewarded.
+    # Training never rewarded a column that the tokenizer does not know, so it is left out.
     spoken = sorted(set(tokenizer.get_vocab().values()) & set(range(len(labels.labels))) - {labels.blank})
     # A tokenizer made for CTC merges equal neighbours; a blank between them keeps them apart.
     is_for_ctc = not tokenizer.decode([labels.blank]).strip()

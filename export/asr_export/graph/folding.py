@@ -1,4 +1,7 @@
-"""What a graph computes from constants alone becomes a constant: TensorRT would do it at each build, or stumble."""
+"""Constant folding: nodes that depend only on constants become constants.
+
+Otherwise TensorRT computes them at each build, or fails on them.
+"""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +15,7 @@ from asr_export.graph.trace import save_graph
 
 
 def foldable(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes that depend on constants only, in order."""
+    """Return the nodes that depend only on constants, in the graph's order."""
     constant = {weight.name for weight in graph.initializer}
     found = []
     for node in graph.node:
@@ -25,7 +28,7 @@ def foldable(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def fold_constants(path: Path) -> None:
-    """Replace those nodes in a file, and drop what is then unused."""
+    """Replace the foldable nodes of a file by constants, and drop the constants and weights that are then unused."""
     model = onnx.load(path)
     _skip_identities(model.graph)
     _compute(model)
@@ -34,7 +37,7 @@ def fold_constants(path: Path) -> None:
 
 
 def _skip_identities(graph: onnx.GraphProto) -> None:
-    """The tracer shares equal weights through Identity: let the nodes read the weight itself, rather than a copy."""
+    """Let the nodes read a shared weight itself: the tracer shares equal weights through Identity nodes."""
     outputs = {value.name for value in graph.output}
     source: dict[str, str] = {}
     for node in foldable(graph):
@@ -47,7 +50,7 @@ def _skip_identities(graph: onnx.GraphProto) -> None:
 
 
 def _compute(model: onnx.ModelProto) -> None:
-    """Run the nodes that depend on constants once, all together, in ONNX Runtime."""
+    """Run all nodes that depend only on constants in one ONNX Runtime session, and store their results."""
     graph = model.graph
     made = {name for node in foldable(graph) for name in node.output if name}
     if not made:

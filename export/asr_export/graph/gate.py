@@ -1,4 +1,4 @@
-"""The checks that an exported graph must pass before anything is written."""
+"""The checks that an exported graph must pass before the export writes anything."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from asr_export.networks.parts.batch import BLOCK
 
 # Float32 waveforms `[samples]` -> the inputs of a graph of some kind.
 Feed = Callable[[Sequence[NDArray[np.float32]]], dict[str, NDArray[Any]]]
-# Frames whose two best labels are this many nats apart count as decided. Rounding may turn over those that are not, of
-# which a checkpoint with random weights has many.
+# A frame counts as decided if its two best labels are at least this many nats apart. Rounding may change the best label
+# of an undecided frame; a checkpoint with random weights has many of these.
 DECIDED = 0.5
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What a graph may differ by."""
+    """The difference that a graph may have from its source."""
 
     absolute: float  # of log-probs
     relative: float  # for checkpoints that are very sure: a log-prob of -60 carries more noise
     agreement: float  # least share of frames with the same best label
-    decided_agreement: float  # the same of the decided frames
+    decided_agreement: float  # least share of the decided frames with the same best label
 
 
 EXACT = Tolerance(absolute=1e-4, relative=1e-5, agreement=0.0, decided_agreement=1.0)
@@ -39,7 +39,7 @@ EXACT = Tolerance(absolute=1e-4, relative=1e-5, agreement=0.0, decided_agreement
 
 @dataclass(frozen=True)
 class Probe:
-    """Recordings on which the graph is compared, and what each one alone should give."""
+    """Recordings for the comparison, and the expected log-probs of each recording alone."""
 
     batches: list[list[NDArray[np.float32]]]  # float32 waveforms `[samples]`, batches of mixed lengths
     references: list[list[NDArray[np.float32]]]  # float32 log-probs `[frames, vocab]`, one per waveform
@@ -48,25 +48,25 @@ class Probe:
 
 @dataclass(frozen=True)
 class Parity:
-    """How close the graph is to what it was made from."""
+    """The measured differences between the graph and its source."""
 
-    shapes: int  # batches compared
+    shapes: int  # number of batches
     recordings: int
-    # Of log-probs (Whisper: of encoder outputs and logits): ONNX in a batch against PyTorch, or the graph as it came,
-    # alone.
+    # Largest difference of log-probs (Whisper: of encoder outputs and logits) between the graph, run on a batch, and
+    # its source, run on each recording alone. The source is PyTorch or the graph as it came.
     max_abs_difference: float
-    max_abs_batch_difference: float  # of the same: ONNX in a batch against ONNX alone
-    argmax_agreement: float  # share of frames, 0 to 1
-    mean_abs_difference: float  # of log-probs, as the first
-    decided_frames: int  # of all recordings together, those whose two best labels are `DECIDED` apart in PyTorch
-    decided_agreement: float  # share of the decided frames, 0 to 1
-    batch_agreement: float  # share of frames, 0 to 1: the best label in a batch against that alone
+    max_abs_batch_difference: float  # the same between the graph run on a batch and on each recording alone
+    argmax_agreement: float  # share of frames with the same best label as the source, 0 to 1
+    mean_abs_difference: float  # the mean to `max_abs_difference`
+    decided_frames: int  # in all recordings together: the two best labels of the source are `DECIDED` nats apart
+    decided_agreement: float  # share of the decided frames with the same best label as the source, 0 to 1
+    batch_agreement: float  # share of frames with the same best label in a batch and alone, 0 to 1
 
 
 def make_probe(checkpoint: Checkpoint) -> Probe:
-    """Seeded waveforms from the receptive field up to 20 seconds, and PyTorch's own solo answers to them.
+    """Make seeded waveforms from the receptive field up to 20 seconds, and ask PyTorch about each alone.
 
-    Must run before the model is wrapped: the wrapper changes modules of the model in place.
+    Call it before the model is wrapped: the wrapper changes modules of the model in place.
     """
     quietest = 0.0 if checkpoint.family.defined_in_silence else 1e-3  # a quiet room, 60 dB below full scale
     batches = probe_batches(checkpoint.feature_extractor.sampling_rate, checkpoint.geometry.shortest, quietest)
@@ -74,9 +74,9 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
 
 
 def probe_batches(rate: int, shortest: int, quietest: float = 0.0) -> list[list[NDArray[np.float32]]]:
-    """Seeded waveforms in batches of mixed lengths, from `shortest` up to 20 seconds at `rate` Hz.
+    """Return batches of seeded waveforms of mixed lengths, from `shortest` samples up to 20 seconds at `rate` Hz.
 
-    The last one holds silence among speech; `quietest` is the deviation of its noise.
+    The last batch holds silence beside speech; `quietest` is the deviation of its noise.
     """
     second = max(rate, 2 * shortest)
     lengths = [
@@ -85,7 +85,7 @@ def probe_batches(rate: int, shortest: int, quietest: float = 0.0) -> list[list[
         [second // 2, 2 * second + 1],
         [3 * second - 7, shortest, second + 160, second // 3 + shortest],
         [shortest + 1, 2 * second, 2 * second],
-        [20 * second],  # long sums are where float32 goes astray
+        [20 * second],  # float32 loses precision in long sums
     ]
     random = np.random.default_rng(0)
     batches = [[synthetic_speech(random, length, rate) for length in batch] for batch in lengths]
@@ -95,10 +95,10 @@ def probe_batches(rate: int, shortest: int, quietest: float = 0.0) -> list[list[
 
 
 def check_graph(path: Path, operators: frozenset[str] = TENSORRT_OPERATORS) -> None:
-    """`check_format`, operator allow-list, finite weights.
+    """Check the format of a graph (`check_format`), its operators against an allow-list, and that weights are finite.
 
     Raises:
-        GateError: what does not pass, by name.
+        GateError: a check fails; the message names the operators or the weight.
     """
     check_format(path)
     model = onnx.load(path)
@@ -112,10 +112,10 @@ def check_graph(path: Path, operators: frozenset[str] = TENSORRT_OPERATORS) -> N
 
 
 def check_format(path: Path) -> None:
-    """Checker, opset and IR limits.
+    """Run the ONNX checker, and check the opset and the IR version against the limits of Triton 24.10.
 
     Raises:
-        GateError: what does not pass, by name.
+        GateError: a check fails; the message says which.
     """
     try:
         onnx.checker.check_model(path, full_check=True)
@@ -131,14 +131,14 @@ def check_format(path: Path) -> None:
 
 
 def ragged_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-    """The inputs of a ragged graph for float32 waveforms `[samples]`."""
+    """Return the inputs of a ragged graph for float32 waveforms `[samples]`."""
     return {"audio": np.concatenate(batch), "audio_shape": np.array([[len(wave)] for wave in batch], dtype=np.int32)}
 
 
 def dense_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-    """The same of a dense graph, with NaN beyond the end of each waveform, and a block more than is needed.
+    """Return the inputs of a dense graph, with NaN beyond the end of each waveform and one block more than needed.
 
-    A waveform alone gets neither: it ends in zeros, in its own last block.
+    A waveform alone has neither: zeros fill its own last block.
     """
     alone = len(batch) == 1
     blocks = -(-max(map(len, batch)) // BLOCK) + (0 if alone else 1)
@@ -149,7 +149,7 @@ def dense_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
 
 
 def equal_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-    """The same of a graph that takes waveforms of one length, `[n, samples]`."""
+    """Return the inputs of a graph that takes waveforms of one length, `[n, samples]`."""
     return {"audio": np.stack(batch)}
 
 
@@ -158,9 +158,9 @@ def check_parity(path: Path, probe: Probe, tolerance: Tolerance = EXACT, feed: F
 
     Args:
         path: the graph.
-        probe: recordings and what each alone should give.
-        tolerance: what the graph may differ by.
-        feed: how a graph of its kind takes a batch: `ragged_feed`, `dense_feed` or `equal_feed`.
+        probe: recordings and the expected log-probs of each alone.
+        tolerance: the difference that the graph may have.
+        feed: makes the graph's inputs from a batch: `ragged_feed`, `dense_feed` or `equal_feed`.
 
     Raises:
         GateError: NaN or Inf, a wrong number of frames, or a difference beyond the tolerance.
@@ -201,25 +201,26 @@ def check_parity(path: Path, probe: Probe, tolerance: Tolerance = EXACT, feed: F
 
 
 def open_session(path: Path) -> Any:
-    """A graph on the CPU. That it cannot fold a constant of float16 there is no news to anyone."""
+    """Open a graph in ONNX Runtime on the CPU."""
     options = onnxruntime.SessionOptions()
+    # Errors only: the warning that it cannot fold a float16 constant on the CPU helps nobody.
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def run_ragged(session: Any, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """As `run_graph`, for a ragged graph."""
+    """Return the log-probs of a ragged graph for each waveform, as `run_graph` does."""
     return run_graph(session, batch, ragged_feed)
 
 
 def run_graph(session: Any, batch: Sequence[NDArray[np.float32]], feed: Feed) -> list[NDArray[np.float32]]:
-    """Log-probs `[frames, vocab]` of each waveform, from one run over the batch."""
+    """Run a graph once over a batch, and return the log-probs `[frames, vocab]` of each waveform."""
     log_probs, frames = session.run(["log_probs", "frames"], feed(batch))
     return [row[:count] for row, count in zip(log_probs, frames[:, 0], strict=True)]
 
 
 def synthetic_speech(random: np.random.Generator, length: int, rate: int) -> NDArray[np.float32]:
-    """float32 `[length]`: a voiced-like sweep in noise at speech level.
+    """Return a tone like a voice in noise, at the level of speech: float32 `[length]`.
 
     Noise alone drives some encoders into saturation.
     """
@@ -228,16 +229,16 @@ def synthetic_speech(random: np.random.Generator, length: int, rate: int) -> NDA
     tone = sum(np.sin(2 * np.pi * pitch * k * time + random.uniform(0, 6)) / k for k in range(1, 12))
     envelope = 0.5 + 0.5 * np.sin(2 * np.pi * random.uniform(2, 5) * time)
     noise = random.normal(size=length)
-    # The offset is what a cheap sound card adds, and what the normalisation has to remove.
+    # A cheap sound card adds such an offset, and the normalisation has to remove it.
     wave: NDArray[np.float32] = (0.05 * envelope * tone + 0.02 * noise + 0.01).astype(np.float32)
     return wave
 
 
 def ask_pytorch(checkpoint: Checkpoint, wave: NDArray[np.float32]) -> NDArray[np.float32]:
-    """PyTorch's log-probs `[frames, vocab]` of a waveform `[samples]` alone.
+    """Return PyTorch's log-probs `[frames, vocab]` of a waveform `[samples]` alone.
 
     Raises:
-        GateError: NaN or Inf.
+        GateError: the log-probs hold NaN or Inf.
     """
     extractor = checkpoint.feature_extractor
     features = extractor(wave, sampling_rate=extractor.sampling_rate, return_tensors="pt")
@@ -249,8 +250,8 @@ def ask_pytorch(checkpoint: Checkpoint, wave: NDArray[np.float32]) -> NDArray[np
 
 
 def require_finite(values: NDArray[np.float32], what: str) -> None:
-    """Raise GateError, which names `what`, where a value is NaN or Inf."""
-    # Explicitly: Python's max() and most comparisons let NaN pass.
+    """Raise a GateError that names `what` if a value is NaN or Inf."""
+    # An explicit check, because Python's max() and most comparisons let NaN pass.
     if not np.isfinite(values).all():
         raise GateError(f"{what} holds NaN or Inf")
 

@@ -1,8 +1,8 @@
 """A float32 graph in fewer bits: fp16 for GPUs, int8 for CPUs.
 
-Both rewrites are our own. onnxruntime's float16 converter turns over whatever is not on a list of operators, the masks
-and the sums of our masked norms among it; its dynamic quantisation takes one scale for a whole batch, so that a
-neighbour decides how finely an item is resolved. Figures: docs/decisions/0009-int8-scale-per-row.md.
+Both rewrites are our own. onnxruntime's float16 converter converts everything that is not on a list of operators, also
+the masks and the sums of our masked norms. Its dynamic quantisation takes one scale for a whole batch, so a neighbour
+decides the resolution of an item. Figures: docs/decisions/0009-int8-scale-per-row.md.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,21 +32,22 @@ from asr_export.graph.tensorrt import TENSORRT_OPERATORS
 from asr_export.graph.trace import save_graph
 
 LARGEST_HALF = 65504.0
-# The differences themselves are reported, not limited: how much is harmless depends on how sure a checkpoint is. Of all
-# kinds in docs/parity.md, the least agreement in fp16 is 99.7 % of all frames, in int8 96 %; of the decided ones 100 %.
+# The export reports the differences and does not limit them: which difference is harmless depends on how sure a
+# checkpoint is. Over all kinds in docs/parity.md, the least agreement is 99.7 % of all frames in fp16 and 96 % in int8;
+# of the decided frames it is 100 %.
 TOLERANCES: dict[Precision, Tolerance] = {
     "fp16": Tolerance(absolute=np.inf, relative=0, agreement=0.98, decided_agreement=0.995),
     "int8": Tolerance(absolute=np.inf, relative=0, agreement=0.9, decided_agreement=0.98),
 }
-# TensorRT has no such product: int8 is for CPUs.
+# TensorRT has no product of integers: int8 is for CPUs.
 OPERATORS: dict[Precision, frozenset[str]] = {
     "fp16": TENSORRT_OPERATORS,
     "int8": TENSORRT_OPERATORS | {"MatMulInteger"},
 }
-# Where the work is: these run in float16.
+# These do most of the work, and run in float16.
 _HEAVY = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
-# These stay in float16 after a heavy one, where nothing that is float32 comes in. Operator -> which inputs hold its
-# values; the others are indices and conditions.
+# These stay in float16 after a heavy operator, if no input is float32. Operator -> the inputs that hold its values; the
+# other inputs are indices and conditions.
 _ALL = slice(None)
 _FIRST = slice(1)
 _LIGHT = {
@@ -58,18 +59,19 @@ _LIGHT = {
 }
 _ACTIVATION_STEPS = 127
 _ZERO = 128  # of activations, which are uint8
-# Weights of 7 bits: without VNNI, ONNX Runtime adds two products in 16 bits, which 8 would overflow without a sign.
+# Weights have 7 bits: without VNNI, ONNX Runtime adds two products in 16 bits, which weights of 8 bits would overflow
+# silently.
 _WEIGHT_STEPS = 63
-# Below any activation that means something: only padding and silence are all zero.
+# Smaller than any activation that carries information: only padding and silence are all zero.
 _SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
 class HalfPlan:
-    """Which part of a graph runs in float16."""
+    """The part of a graph that runs in float16."""
 
     nodes: frozenset[int]  # indices into `graph.node`
-    values: tuple[str, ...]  # tensors that are float16 then, without the constants
+    values: tuple[str, ...]  # tensors that become float16, without the constants
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,14 @@ class Peak:
 
 @dataclass(frozen=True)
 class Converted:
-    """What came of a conversion."""
+    """The result of a conversion."""
 
     parity: Parity  # of the converted graph
-    fp16_peak: Peak | None  # of an fp16 graph; float16 ends at 65504
+    fp16_peak: Peak | None  # of an fp16 graph; the largest float16 is 65504
 
 
 def convert(path: Path, precision: Precision, probe: Probe, feed: Feed = ragged_feed) -> Converted:
-    """Put the float32 graph in `path` into another precision, and check what came out.
+    """Convert the float32 graph in `path` to another precision, and check the result.
 
     Raises:
         GateError: the graph does not fit into the precision, or its best labels are not those of PyTorch.
@@ -112,19 +114,19 @@ def convert(path: Path, precision: Precision, probe: Probe, feed: Feed = ragged_
 
 
 def loud(probe: Probe) -> list[list[NDArray[np.float32]]]:
-    """The probe's most mixed batch as loud as a recording gets: at full scale, clipped."""
+    """Return the probe's largest batch as loud as a recording can be: at full scale, clipped."""
     batch = max(probe.batches, key=len)
     return [[np.clip(30 * wave, -1, 1) for wave in batch]]
 
 
 def plan_half(model: onnx.ModelProto) -> HalfPlan:
-    """Choose the nodes for float16: products and convolutions, and what passes on or bends their results.
+    """Choose the nodes for float16: products and convolutions, and light operators on their results.
 
-    All else stays float32: normalisation and its sums, softmax, masks (their minimum would become minus infinity),
-    residuals, positions, the normalisation of the waveform, and what leads to a logarithm (mel spectra).
+    The rest stays float32: normalisation and its sums, softmax, masks (their minimum would become minus infinity),
+    residuals, positions, the normalisation of the waveform, and the nodes before a logarithm (mel spectra).
 
     Raises:
-        GateError: a weight that float16 cannot hold.
+        GateError: float16 cannot hold a weight.
     """
     constants = _constants(model)
     spectral = _before_a_logarithm(model)
@@ -147,7 +149,7 @@ def plan_half(model: onnx.ModelProto) -> HalfPlan:
 
 
 def to_half(model: onnx.ModelProto, plan: HalfPlan) -> None:
-    """Put the nodes of a plan into float16, with casts around them; inputs and outputs of the graph stay float32."""
+    """Convert the nodes of a plan to float16, with casts around them; inputs and outputs of the graph stay float32."""
     constants = _constants(model)
     produced = {name for index in plan.nodes for name in model.graph.node[index].output}
     nodes: list[NodeProto] = []
@@ -178,7 +180,7 @@ def to_half(model: onnx.ModelProto, plan: HalfPlan) -> None:
 def find_peak(
     model: onnx.ModelProto, plan: HalfPlan, batches: Iterable[Sequence[NDArray[np.float32]]], feed: Feed
 ) -> Peak:
-    """Run the float32 graph on batches of float32 waveforms `[samples]` and look at all that is to become float16."""
+    """Run the float32 graph on batches of float32 waveforms `[samples]`; return the peak of the plan's values."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     for name in plan.values:
@@ -198,10 +200,10 @@ def find_peak(
 
 
 def require_half_range(peak: Peak) -> None:
-    """Refuse values that float16 cannot hold.
+    """Refuse a peak that float16 cannot hold.
 
     Raises:
-        GateError: with the value and where it is.
+        GateError: the peak is too large; the message says the value and the tensor.
     """
     if not peak.value <= LARGEST_HALF:
         raise GateError(
@@ -213,12 +215,13 @@ def require_half_range(peak: Peak) -> None:
 def to_int8(model: onnx.ModelProto) -> int:
     """Quantise every product with a constant matrix, and return how many there were.
 
-    Weights get a scale for each column; activations one for each row (a frame of an item), found as the graph runs.
-    So no item depends on the scale of another, as with one for the whole batch (`DynamicQuantizeLinear`). Products of
-    activations with each other and convolutions stay float32: quantised, the latter are slower than in float32.
+    Weights have one scale for each column. Activations have one for each row (a frame of an item), which the graph
+    computes as it runs. So no item depends on the scale of another, as it would with one scale for the whole batch
+    (`DynamicQuantizeLinear`). Products of two activations and convolutions stay float32: quantised convolutions are
+    slower than float32 ones.
 
     Raises:
-        GateError: there is nothing to quantise.
+        GateError: the graph has nothing to quantise.
     """
     constants = _constants(model)
     spectral = _before_a_logarithm(model)
@@ -253,14 +256,14 @@ _INT8_CONSTANTS = tuple(
         ("smallest", _SMALLEST, np.float32),
         ("steps", _ACTIVATION_STEPS, np.float32),
         ("zero", _ZERO, np.uint8),
-        # A cast to uint8 cuts off what is behind the point.
+        # A cast to uint8 drops the fraction, so adding 0.5 makes it round.
         ("rounding", _ZERO + 0.5, np.float32),
     )
 )
 
 
 def _quantise_rows(name: str, opset: int) -> list[NodeProto]:
-    """`name` `[…, k]` -> uint8 `name.rows` `[…, k]` and the size of a step, float32 `name.step` `[…, 1]`."""
+    """Return nodes that make uint8 `name.rows` `[…, k]` and a step size, float32 `name.step` `[…, 1]`, from `name`."""
     axis: tuple[list[str], dict[str, Any]] = (["int8.axis"], {}) if opset >= 18 else ([], {"axes": [-1]})
     steps = [
         ("Abs", [name], "abs", {}),
@@ -276,7 +279,7 @@ def _quantise_rows(name: str, opset: int) -> list[NodeProto]:
 
 
 def _quantise_columns(name: str, matrix: NDArray[Any]) -> list[TensorProto]:
-    """Float32 `[k, m]` -> int8 `name.int8` `[k, m]` and the size of a step, float32 `name.steps` `[m]`."""
+    """Turn float32 `[k, m]` into int8 `name.int8` `[k, m]` and the size of a step, float32 `name.steps` `[m]`."""
     step = np.maximum(np.abs(matrix).max(axis=0), np.float32(_SMALLEST)) / _WEIGHT_STEPS
     return [
         numpy_helper.from_array(np.rint(matrix / step).astype(np.int8), f"{name}.int8"),
@@ -288,7 +291,7 @@ def _multiply(source: str, weight: str, output: str) -> list[NodeProto]:
     return [
         helper.make_node("MatMulInteger", [f"{source}.rows", f"{weight}.int8", "int8.zero"], [f"{output}.int32"]),
         helper.make_node("Cast", [f"{output}.int32"], [f"{output}.count"], to=TensorProto.FLOAT),
-        # The columns first: the other way round looks like what ONNX Runtime fuses into one scale for everything.
+        # The columns come first: ONNX Runtime would fuse the other order into one scale for everything.
         helper.make_node("Mul", [f"{output}.count", f"{weight}.steps"], [f"{output}.columns"]),
         helper.make_node("Mul", [f"{output}.columns", f"{source}.step"], [output]),
     ]
@@ -298,7 +301,7 @@ def _passes_on(node: NodeProto, inputs: list[str], produced: set[str], constants
     if node.op_type not in _LIGHT or produced.isdisjoint(inputs):
         return False
     if node.op_type == "Mul" and len(set(inputs)) == 1:
-        return False  # a square: half of the exponents would overflow
+        return False  # a square would overflow for half of the exponents
     others = [name for name in inputs if name not in produced]
     return all(name in constants and np.abs(constants[name]).max(initial=0) <= LARGEST_HALF for name in others)
 
@@ -318,7 +321,7 @@ def _require_half_weights(names: list[str], constants: dict[str, NDArray[Any]]) 
 
 
 def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """Float32 weights and constants by name, also those that an Identity only names again."""
+    """Return float32 weights and constants by name, also under the names that an Identity gives them."""
     found = {
         weight.name: numpy_helper.to_array(weight)
         for weight in model.graph.initializer
@@ -335,7 +338,7 @@ def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
 
 
 def _before_a_logarithm(model: onnx.ModelProto) -> set[int]:
-    """Nodes whose values go into a logarithm."""
+    """Return the indices of the nodes whose values go into a logarithm."""
     makers = {name: index for index, node in enumerate(model.graph.node) for name in node.output}
     reached: set[int] = set()
     waiting = [index for index, node in enumerate(model.graph.node) if node.op_type == "Log"]
@@ -345,7 +348,7 @@ def _before_a_logarithm(model: onnx.ModelProto) -> set[int]:
             continue
         reached.add(index)
         node = model.graph.node[index]
-        if node.op_type != "Shape":  # which passes on no values
+        if node.op_type != "Shape":  # a Shape passes on no values
             waiting += [makers[name] for name in node.input if name in makers]
     return reached
 
@@ -357,7 +360,7 @@ def _replace_input(node: NodeProto, old: str, new: str) -> None:
 
 
 def _rebuild(model: onnx.ModelProto, nodes: list[NodeProto]) -> None:
-    """Put new nodes into a graph, and drop the weights and the shapes that went with the old ones."""
+    """Replace the nodes of a graph, and drop the weights and the shapes of the old ones."""
     used = {name for node in nodes for name in node.input}
     nodes = [node for node in nodes if node.op_type not in ("Constant", "Identity") or not used.isdisjoint(node.output)]
     used = {name for node in nodes for name in node.input}

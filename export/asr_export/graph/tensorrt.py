@@ -1,7 +1,7 @@
-"""What TensorRT asks of a graph, as far as the file alone can tell: no TensorRT and no GPU is needed here.
+"""The conditions of TensorRT that the file of a graph alone can show; the check needs no TensorRT and no GPU.
 
-The operators, their types and most conditions are those of onnx-tensorrt's `docs/operators.md` for TensorRT 10.15.
-Where its table for 8.5 was stricter, that one counts, so that the releases between them take the graph too.
+The operators, their types and most conditions come from onnx-tensorrt's `docs/operators.md` for TensorRT 10.15. Where
+the table for 8.5 was stricter, this module follows it, so that the releases in between take the graph, too.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,10 @@ from asr_export.graph.folding import foldable
 _FLOAT = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 _NUMBER = _FLOAT | {TensorProto.INT32, TensorProto.INT64}
 _BOOL = frozenset({TensorProto.BOOL})
-# Types -> the operators that take them. Left out on purpose, though the table has some of them under conditions: CumSum
-# (no integers), NonZero (its output's shape depends on data), ScatterND and ScatterElements, If, Loop, Scan, and what
-# these graphs have no use for. Compress, Unique and Sequence* are not in the table at all.
+# Types -> the operators that take them. Some operators are left out on purpose, though onnx-tensorrt's table has some
+# of them under conditions: CumSum (no integers), NonZero (its output's shape depends on data), ScatterND and
+# ScatterElements, If, Loop, Scan, and operators that these graphs do not use. Compress, Unique and Sequence* are not in
+# that table at all.
 _TABLE = {
     _FLOAT: """
         BatchNormalization Ceil Clip Conv ConvTranspose Cos Einsum Elu Erf Exp Floor Gemm GlobalAveragePool HardSigmoid
@@ -38,7 +39,7 @@ _TABLE = {
 _TYPES = {operator: types for types, operators in _TABLE.items() for operator in operators.split()}
 TENSORRT_OPERATORS = frozenset(_TYPES)
 
-# Inputs that say what shape comes out.
+# Inputs that determine the shape of the output.
 _REDUCTIONS = {operator: (1,) for operator in TENSORRT_OPERATORS if operator.startswith("Reduce")}
 _SHAPE_INPUTS = {
     "ConstantOfShape": (0,),
@@ -53,36 +54,36 @@ _SHAPE_INPUTS = {
     "Unsqueeze": (1,),
     **_REDUCTIONS,
 }
-# Inputs that must be constants, not merely known once the shapes are.
+# Inputs that must be constants; it is not enough that the input shapes determine them.
 _CONSTANT_INPUTS = {"Slice": (3, 4), "Split": (1,), "Squeeze": (1,), "Unsqueeze": (1,), **_REDUCTIONS}
 
 
 def check_precision(precision: str) -> None:
-    """Refuse what cannot become an engine.
+    """Refuse a precision that cannot become an engine.
 
     Raises:
-        ExportError: int8.
+        ExportError: the precision is int8.
     """
     if precision == "int8":
         raise ExportError(
-            "--precision int8 is for ONNX Runtime: its operators (MatMulInteger, DynamicQuantizeLinear) are none that "
-            "TensorRT takes, which wants QuantizeLinear and DequantizeLinear pairs with calibrated scales; with "
+            "--precision int8 is for ONNX Runtime. TensorRT does not take its operators (MatMulInteger, "
+            "DynamicQuantizeLinear); it needs QuantizeLinear and DequantizeLinear pairs with calibrated scales. With "
             "--platform tensorrt use fp32 or fp16"
         )
 
 
 def check_tensorrt(path: Path) -> None:
-    """The static gate of a graph for TensorRT.
+    """Check a graph for TensorRT by its file alone.
 
-    Every value has a type and a rank; every type is one that TensorRT computes in, and no node mixes types (a strongly
-    typed network takes them as they stand); operators keep the table's conditions; no shape depends on the values of an
-    input; nothing is left that constants alone determine.
+    Every value must have a type and a rank. TensorRT must compute in every type, and no node may mix types (a strongly
+    typed network takes them as they are). Operators must keep the table's conditions. No shape may depend on the values
+    of an input. No node may depend only on constants.
 
     Args:
-        path: an ONNX file. The weights beside it, if any, are not read.
+        path: an ONNX file. The check does not read weights beside it.
 
     Raises:
-        GateError: the node and what is wrong with it.
+        GateError: a condition is broken; the message names the node and the reason.
     """
     model = onnx.load(path, load_external_data=False)
     try:
@@ -98,10 +99,10 @@ def check_tensorrt(path: Path) -> None:
 
 
 def _infer(model: onnx.ModelProto) -> tuple[dict[str, int], dict[str, int]]:
-    """Type and rank of every value, inputs and weights included.
+    """Return the type and the rank of every value, also of inputs and weights.
 
     Raises:
-        InferenceError: a node whose types do not agree, or whose shapes cannot.
+        InferenceError: the types or shapes of a node do not agree.
         GateError: a value has no type or rank.
     """
     graph = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
@@ -140,7 +141,7 @@ def _problems(node: NodeProto, types: dict[str, int], ranks: dict[str, int]) -> 
 
 
 def _data(node: NodeProto) -> Iterator[str]:
-    """The values for which the table names types: what is computed with, not conditions, indices and shapes."""
+    """Yield the values for which the table names types: data, not conditions, indices and shapes."""
     if node.op_type not in ("Constant", "ConstantOfShape"):
         yield node.input[1 if node.op_type == "Where" else 0]
     if node.op_type in ("Cast", "Constant", "ConstantOfShape"):
@@ -160,7 +161,7 @@ def _broken_conditions(node: NodeProto, ranks: dict[str, int]) -> Iterator[str]:
 
 
 def _check_constants(graph: GraphProto) -> None:
-    """Nothing left to fold, and constants where the table asks for them."""
+    """Raise if a node is left to fold, or if an input is no constant where the table asks for one."""
     left = foldable(graph)
     if left:
         raise GateError(f"{_label(left[0])} and {len(left) - 1} more nodes depend on constants alone: fold them")
@@ -173,8 +174,8 @@ def _check_constants(graph: GraphProto) -> None:
 
 
 def _check_shapes(graph: GraphProto) -> None:
-    """No shape may depend on what the inputs hold; on how large they are it may."""
-    # Value -> the graph's inputs whose contents it depends on.
+    """Raise if a shape depends on the contents of the inputs; it may depend on their sizes."""
+    # Value -> the graph's inputs on whose contents it depends.
     depends: dict[str, frozenset[str]] = {value.name: frozenset({value.name}) for value in graph.input}
     for node in graph.node:
         for name in _inputs(node, _SHAPE_INPUTS):

@@ -15,14 +15,14 @@ from asr_export.errors import GateError
 from asr_export.networks.acoustic import CtcGraph
 from asr_export.networks.parts.geometry import Geometry
 
-# Every operator that these graphs need is in 17, which TensorRT and every current runtime take; 20 is what the dynamo
-# exporter writes best. The limits are those of ONNX Runtime 1.19, which Triton 24.10 ships.
+# Opset 17 has every operator that these graphs need, and TensorRT and every current runtime take it. The dynamo
+# exporter writes 20 best. The limits are those of ONNX Runtime 1.19, which Triton 24.10 ships.
 OPSETS: dict[Exporter, int] = {"torchscript": 17, "dynamo": 20}
 MAX_OPSET = 21
 MAX_IR_VERSION = 10
 # A protobuf file ends at 2 GiB; the weights of larger models go beside it.
 EXTERNAL_DATA_FROM_BYTES = 1_900_000_000
-# Name -> its dynamic dimensions, as the inputs of `asr_export.networks.acoustic.RaggedCtc`.
+# Name -> its dynamic dimensions, as in `asr_export.networks.acoustic.RaggedCtc.inputs`.
 _OUTPUTS = {"log_probs": {0: "n", 1: "frames"}, "frames": {0: "n"}}
 
 
@@ -32,7 +32,7 @@ def write_graph(module: CtcGraph, geometry: Geometry, path: Path, exporter: Expo
     Raises:
         GateError: the dynamo exporter cannot take the model.
     """
-    module.eval()  # a wrapper left in training mode turns SpecAugment on
+    module.eval()  # in training mode, a wrapper turns SpecAugment on
     with torch.inference_mode(), Quiet():
         if exporter == "dynamo":
             model = _trace_by_dynamo(module, geometry)
@@ -59,7 +59,7 @@ def finish(model: onnx.ModelProto, path: Path) -> None:
 
 
 def save_graph(model: onnx.ModelProto, path: Path) -> None:
-    """Write `path`, the only file of its folder but for the weights of a model too large for one file."""
+    """Write `path`, and the weights of a model too large for one file beside it; delete all other files there."""
     large = model.ByteSize() > EXTERNAL_DATA_FROM_BYTES
     for leftover in path.parent.iterdir():  # the exporter writes a large model as one file per tensor
         leftover.unlink()
@@ -85,7 +85,7 @@ def _trace_by_dynamo(module: CtcGraph, geometry: Geometry) -> onnx.ModelProto:
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise GateError(f"the dynamo exporter cannot take this model ({reason}); try --exporter torchscript") from error
     model: onnx.ModelProto = program.model_proto
-    # It names dimensions by the formula that they come from, also those of tensors within.
+    # The exporter names dimensions by formulas, also the dimensions of tensors inside the graph.
     del model.graph.value_info[:]
     for value in (*model.graph.input, *model.graph.output):
         for axis, name in {**module.inputs, **_OUTPUTS}[value.name].items():
@@ -94,7 +94,7 @@ def _trace_by_dynamo(module: CtcGraph, geometry: Geometry) -> onnx.ModelProto:
 
 
 class Quiet(warnings.catch_warnings):
-    """The tracer warns of every Python condition; the parity gate is what tells whether one of them mattered."""
+    """A context without the tracer's warnings of every Python condition; the parity gate shows if one mattered."""
 
     def __enter__(self) -> None:
         super().__enter__()

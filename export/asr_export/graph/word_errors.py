@@ -1,7 +1,6 @@
-"""Word error rate of a graph beside that of its checkpoint, on recordings whose text is known.
+"""The word error rates of a graph and of its checkpoint, on recordings with a known text.
 
-Recordings are decoded by the very code that the service runs; words are compared as everywhere in the kit
-(`asr_contract.word_errors`).
+The code of the service reads the recordings, and `asr_contract.word_errors` compares words, as everywhere in the kit.
 """
 
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ class Spoken:
     """A manifest's recordings."""
 
     waves: list[NDArray[np.float32]]  # `[samples]` at the model's rate
-    texts: list[str]  # what is said
-    transcripts: list[str]  # PyTorch's greedy ones, each recording alone
+    texts: list[str]  # the spoken texts
+    transcripts: list[str]  # PyTorch's greedy transcripts, of each recording alone
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,14 @@ class WordErrors:
 
 
 def hear(manifest: Path, checkpoint: Checkpoint, max_seconds: float) -> Spoken:
-    """Decode a manifest's recordings, and ask PyTorch for their transcripts.
+    """Read a manifest's recordings, and ask PyTorch for their transcripts.
 
-    Must run before the model is wrapped, as `asr_export.graph.gate.make_probe`.
+    Call it before the model is wrapped, like `asr_export.graph.gate.make_probe`.
 
     Args:
-        manifest: as `asr_contract.manifest` reads it.
-        checkpoint: whose sampling rate, shortest recording and tokenizer count.
-        max_seconds: the longest recording that is taken.
+        manifest: a file that `asr_contract.manifest` reads.
+        checkpoint: gives the sampling rate, the shortest recording and the tokenizer.
+        max_seconds: the longest recording that is accepted.
 
     Raises:
         ExportError: the manifest or a recording cannot be read, or a package is missing.
@@ -71,14 +70,15 @@ def hear(manifest: Path, checkpoint: Checkpoint, max_seconds: float) -> Spoken:
 def check_word_errors(
     path: Path, checkpoint: Checkpoint, spoken: Spoken, max_loss: float, batch: int, feed: Feed = ragged_feed
 ) -> WordErrors:
-    """Compare a graph, which hears the recordings in batches, with PyTorch.
+    """Compare the word errors of a graph, run on batches of recordings, with PyTorch's.
 
     Args:
         path: the graph.
-        checkpoint: whose tokenizer writes the text.
+        checkpoint: its tokenizer writes the texts.
         spoken: the recordings.
         max_loss: percentage points by which the graph's word error rate may be above PyTorch's.
         batch: recordings in a run.
+        feed: makes the graph's inputs from a batch.
 
     Raises:
         GateError: the graph loses more.
@@ -114,7 +114,7 @@ def _read(manifest: Path) -> list[Entry]:
 
 
 def _waveforms() -> ModuleType:
-    """Return the module that reads audio, once it is clear that nothing of what comes later is missing."""
+    """Return the module that reads audio; raise early if it or a package for the comparison is missing."""
     try:
         import jiwer  # noqa: F401
         from asr_serving.audio import waveform
@@ -126,7 +126,7 @@ def _waveforms() -> ModuleType:
 
 
 def _transcript(checkpoint: Checkpoint, log_probs: NDArray[np.float32]) -> str:
-    """The greedy text of log-probs `[frames, vocab]`."""
+    """Return the greedy text of log-probs `[frames, vocab]`."""
     return str(checkpoint.tokenizer.decode(log_probs.argmax(axis=1)))
 
 

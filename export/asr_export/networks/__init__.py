@@ -1,1 +1,1 @@
-"""The networks as they are traced: one file a family."""
+"""The networks that the export traces: one file a family."""

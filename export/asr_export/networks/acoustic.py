@@ -1,4 +1,4 @@
-"""The acoustic graphs: a batch of waveforms -> CTC log-probs, exact whatever else is in the batch."""
+"""The acoustic graphs: a batch of waveforms -> CTC log-probs; an item's output does not depend on its neighbours."""
 
 from typing import Any, ClassVar
 
@@ -9,17 +9,18 @@ from torch.nn.utils import parametrize
 from asr_export.networks.parts.batch import BLOCK, first, pad_ragged
 from asr_export.networks.parts.geometry import Geometry
 
-# A family's part. (waveforms float32 `[n, samples]`, zero beyond their end, samples being a multiple of `batch.BLOCK`;
-# lengths int64 `[n]`) -> logits `[n, frames, vocab]` and valid frames int64 `[n]`.
+# A family's part of the graph: (waveforms, lengths) -> (logits, frames).
+# waveforms: float32 `[n, samples]`, zero beyond their end; samples is a multiple of `batch.BLOCK`.
+# lengths: int64 `[n]`. logits: `[n, frames, vocab]`. frames: int64 `[n]`, the number of valid frames.
 Network = nn.Module
 
 
 class CtcGraph(nn.Module):
-    """One CTC checkpoint as a graph; how it takes a batch is for the subclasses to say.
+    """One CTC checkpoint as a graph; the subclasses define how it takes a batch.
 
     Returns (of `forward`):
         log_probs: float32 `[n, frames, vocab]`, padded to the longest item or beyond.
-        frames: int32 `[n, 1]`, how many frames of each item are real.
+        frames: int32 `[n, 1]`, the number of valid frames of each item.
     """
 
     # Name -> its dynamic dimensions.
@@ -29,20 +30,20 @@ class CtcGraph(nn.Module):
         super().__init__()
         self.network = network
         for module in self.modules():
-            if parametrize.is_parametrized(module):  # weight norm: one constant is cheaper than its computation
+            if parametrize.is_parametrized(module):  # weight norm: a constant is cheaper than computing it in each run
                 parametrize.remove_parametrizations(module, "weight")
 
     def example(self, geometry: Geometry) -> tuple[Tensor, Tensor]:
-        """Inputs to trace with. Two items of different lengths: one alone lets the tracer bake the batch size in."""
+        """Return the inputs for the tracer: two items of different lengths, since with one it fixes the batch size."""
         raise NotImplementedError
 
 
 class RaggedCtc(CtcGraph):
-    """Takes a ragged batch, and pads by itself.
+    """A graph that takes a ragged batch and pads it.
 
     Args of `forward`:
         audio: float32 `[total]`, the waveforms of the batch one after the other.
-        audio_shape: int32 `[n, 1]`, samples of each.
+        audio_shape: int32 `[n, 1]`, number of samples of each waveform.
     """
 
     inputs: ClassVar = {"audio": {0: "total"}, "audio_shape": {0: "n"}}
@@ -56,12 +57,11 @@ class RaggedCtc(CtcGraph):
 
 
 class DenseCtc(CtcGraph):
-    """Takes a padded batch: no shape in the graph depends on a value, as TensorRT wants it.
+    """A graph that takes a padded batch: no shape in it depends on a value, as TensorRT requires.
 
     Args of `forward`:
-        audio: float32 `[n, time]`, time being a multiple of `batch.BLOCK`; what is beyond an item's end is of
-            no account.
-        lengths: int32 `[n, 1]`, samples of each.
+        audio: float32 `[n, time]`; time is a multiple of `batch.BLOCK`. Values beyond an item's end have no effect.
+        lengths: int32 `[n, 1]`, number of samples of each item.
     """
 
     inputs: ClassVar = {"audio": {0: "n", 1: "time"}, "lengths": {0: "n"}}
@@ -78,7 +78,7 @@ class DenseCtc(CtcGraph):
 
 
 def log_probs(network: Any, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Float32 `[n, frames, vocab]` and int32 `[n, 1]`."""
+    """Return the log-probs, float32 `[n, frames, vocab]`, and the number of valid frames, int32 `[n, 1]`."""
     logits, frames = network(waveforms, lengths)
     return torch.log_softmax(logits, dim=-1), frames.to(torch.int32)[:, None]
 

@@ -1,7 +1,7 @@
 """Wav2Vec2-Conformer's encoder: attention with relative or rotary positions, and a depthwise convolution.
 
-Two things differ from transformers'. The depthwise convolution sees zeros where there is padding, as it does for an
-item alone. The positions are computed in the graph: transformers keeps a table of them, which a trace would fix.
+Two things differ from transformers' encoder. The depthwise convolution sees zeros in place of padding, as it does for
+an item alone. The graph computes the positions: transformers keeps a table of them, and a trace would fix its size.
 """
 
 import math
@@ -15,7 +15,7 @@ from asr_export.networks.parts.attention import attention_mask
 
 
 def encode(base: Any, features: Tensor, valid: Tensor) -> Tensor:
-    """As `asr_export.networks.encoder.encode`; this family has no convolutional positions."""
+    """Do what `asr_export.networks.encoder.encode` does, for a family without convolutional positions."""
     hidden = project(base, features, valid)
     mask = attention_mask(hidden, valid)
     embedded = positions(base.encoder, hidden)
@@ -38,7 +38,7 @@ def _convolve(module: Any, hidden: Tensor, valid: Tensor) -> Tensor:
 
 
 def positions(encoder: Any, hidden: Tensor) -> Tensor | None:
-    """What the attention of a Conformer encoder in transformers takes as its positions."""
+    """Return the positions that the attention of a Conformer encoder in transformers takes; None where it has none."""
     kind = encoder.config.position_embeddings_type
     if kind == "relative":
         return relative_positions(hidden.shape[1], hidden.shape[2])
@@ -48,7 +48,7 @@ def positions(encoder: Any, hidden: Tensor) -> Tensor | None:
 
 
 def relative_positions(frames: int, channels: int) -> Tensor:
-    """Sines and cosines of the distances `frames - 1` … `1 - frames`: `[1, 2 * frames - 1, channels]`.
+    """Return sines and cosines of the distances `frames - 1` … `1 - frames`: `[1, 2 * frames - 1, channels]`.
 
     Transformer-XL (Dai et al. 2019), section 3.3; sines in the even channels, cosines in the odd ones.
     """
@@ -59,7 +59,9 @@ def relative_positions(frames: int, channels: int) -> Tensor:
 
 
 def _rotary_positions(frames: int, frequency: Tensor) -> Tensor:
-    """Cosines and sines of each frame's angles: `[2, frames, 1, 1, channels]`, from frequencies `[channels / 2]`.
+    """Return cosines and sines of each frame's angles: `[2, frames, 1, 1, channels]`.
+
+    `frequency` is `[channels / 2]`.
 
     RoFormer (Su et al. 2021), section 3.2.2.
     """

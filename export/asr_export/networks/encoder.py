@@ -1,4 +1,4 @@
-"""The encoder of Wav2Vec2 and its relatives, exact under padding, and what the other families share with it."""
+"""The encoder of Wav2Vec2 and its relatives, exact under padding, and the parts that other families share with it."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -8,12 +8,13 @@ from torch import Tensor
 
 from asr_export.networks.parts.attention import attention_mask
 
-# (layers, hidden, valid) -> hidden: the transformer's layers over `[n, frames, channels]`, real frames `[n, frames]`.
+# (layers, hidden, valid) -> hidden: runs the transformer's layers. hidden is `[n, frames, channels]`; valid is
+# `[n, frames]` and marks the frames that are not padding.
 RunLayers = Callable[[Any, Tensor, Tensor], Tensor]
 
 
 def run_layers(layers: Any, hidden: Tensor, valid: Tensor) -> Tensor:
-    """Layers that take a mask to add."""
+    """Run layers that take an additive mask."""
     mask = attention_mask(hidden, valid)
     for layer in layers:
         hidden = layer(hidden, attention_mask=mask)[0]
@@ -21,38 +22,38 @@ def run_layers(layers: Any, hidden: Tensor, valid: Tensor) -> Tensor:
 
 
 def encode(base: Any, features: Tensor, valid: Tensor, run_layers: RunLayers = run_layers) -> Tensor:
-    """transformers' projection and encoder, less dropout and layer drop, with masks by `where`.
+    """Run transformers' projection and encoder without dropout and layer drop, with masks made by `where`.
 
     Args:
-        base: the model without its head, as transformers' `Wav2Vec2Model`.
-        features: `[n, frames, channels]`, of the convolutions.
-        valid: bool `[n, frames]`, which frames are real.
-        run_layers: for a family whose layers take other arguments.
+        base: the model without its head, such as transformers' `Wav2Vec2Model`.
+        features: `[n, frames, channels]`, from the convolutions.
+        valid: bool `[n, frames]`, False for padding.
+        run_layers: another function, for a family whose layers take other arguments.
 
     Returns:
-        Hidden states `[n, frames, hidden]`; those of padding mean nothing.
+        Hidden states `[n, frames, hidden]`; the values of padding are undefined.
     """
     hidden = project(base, features, valid)
     encoder = base.encoder
     hidden = hidden + positions(encoder.pos_conv_embed, hidden, valid)
-    # Data2Vec knows only the first kind.
+    # Data2Vec's config lacks the setting: its layers are always of the first kind.
     if not getattr(base.config, "do_stable_layer_norm", False):
         return run_layers(encoder.layers, encoder.layer_norm(hidden), valid)
     return cast(Tensor, encoder.layer_norm(run_layers(encoder.layers, hidden, valid)))
 
 
 def project(base: Any, features: Tensor, valid: Tensor) -> Tensor:
-    """The features in the width of the encoder, zero where there is padding."""
+    """Project the features to the width of the encoder, and set padding to zero."""
     projected = base.feature_projection(features)
     hidden = projected[0] if isinstance(projected, tuple) else projected
     return torch.where(valid[:, :, None], hidden, 0.0)
 
 
 def positions(embed: Any, hidden: Tensor, valid: Tensor) -> Tensor:
-    """The convolutional position embedding of `[n, frames, channels]`; what pads an item is zero, as it is alone.
+    """Return the convolutional position embedding of `[n, frames, channels]`, with zeros in place of padding.
 
-    A batch norm before the convolution (HuBERT) and a stack of convolutions (Data2Vec) make something of the padding
-    that the next convolution must not hear.
+    A batch norm before the convolution (HuBERT) and a stack of convolutions (Data2Vec) turn padding into other values,
+    which the next convolution must not see.
     """
     hidden, real = hidden.transpose(1, 2), valid[:, None, :]
     if hasattr(embed, "layers"):
@@ -67,9 +68,9 @@ def positions(embed: Any, hidden: Tensor, valid: Tensor) -> Tensor:
 
 
 def batch_norm(norm: Any, hidden: Tensor) -> Tensor:
-    """A trained `BatchNorm1d` over `[n, channels, frames]`: by then it is a scale and a shift of each channel.
+    """Apply a trained `BatchNorm1d` to `[n, channels, frames]`: after training it scales and shifts each channel.
 
-    PyTorch's own asks whether the batch is empty, which torch.export cannot answer for lengths that are data.
+    PyTorch's own code asks whether the batch is empty, which torch.export cannot answer for lengths that are data.
     """
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return cast(Tensor, hidden * scale[:, None] + (norm.bias - norm.running_mean * scale)[:, None])

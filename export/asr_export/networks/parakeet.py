@@ -1,4 +1,4 @@
-"""Parakeet-CTC: NeMo's log-mel features, convolutions that leave every eighth frame, and a Fast Conformer.
+"""Parakeet-CTC: NeMo's log-mel features, convolutions that keep every eighth frame, and a Fast Conformer.
 
 Rekesh et al. 2023, "Fast Conformer with Linearly Scalable Attention for Efficient Speech Recognition". The features
 are those of transformers' ParakeetFeatureExtractor.
@@ -17,10 +17,10 @@ from asr_export.networks.parts.geometry import Geometry
 from asr_export.networks.parts.log_mel import centre, log1p
 from asr_export.networks.parts.spectrogram import PowerSpectrum
 
-# Of transformers' ParakeetFeatureExtractor, which names them in its code alone.
+# From transformers' ParakeetFeatureExtractor, which has them only in its code.
 _LOG_GUARD = 2.0**-24
 _DEVIATION_GUARD = 1e-5
-# A deviation is divided by: of two frames that happen to agree it is rounding noise.
+# The features are divided by a deviation; with two frames that happen to agree, it is only rounding noise.
 _FEWEST_FRAMES = 4
 
 
@@ -34,7 +34,7 @@ class ParakeetNetwork(nn.Module):
         self.ctc_head = model.ctc_head
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """As `asr_export.networks.acoustic.Network`."""
+        """Return logits and valid frames, as `asr_export.networks.acoustic.Network` says."""
         features, counts = self.features(waveforms, lengths)
         hidden, counts = _subsample(self.encoder.subsampling, features, counts)
         hidden = _encode(self.encoder, hidden * self.encoder.input_scale, first(hidden, counts))
@@ -42,7 +42,7 @@ class ParakeetNetwork(nn.Module):
 
 
 class NemoFeatures(nn.Module):
-    """What the checkpoint's ParakeetFeatureExtractor makes of a batch."""
+    """The features of the checkpoint's ParakeetFeatureExtractor, for a batch."""
 
     def __init__(self, feature_extractor: Any) -> None:
         super().__init__()
@@ -53,43 +53,43 @@ class NemoFeatures(nn.Module):
         self.register_buffer("mel", feature_extractor.mel_filters.T.contiguous())
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `[n, frames, bins]`, zero beyond an item's end, and valid frames int64 `[n]`."""
+        """Return features `[n, frames, bins]`, zero beyond an item's end, and valid frames int64 `[n]`."""
         counts = torch.div(lengths, self.hop, rounding_mode="trunc")
         before = nn.functional.pad(waveforms, (1, 0))[:, :-1]
         emphasised = torch.where(first(waveforms, lengths), waveforms - self.preemphasis * before, 0.0)
         # Frames are centred on multiples of the hop.
         centred_frames = nn.functional.pad(emphasised, (self.window // 2, self.window))
         power = self.spectrum(centred_frames, waveforms.shape[1] // self.hop)
-        # Less the constant log of the guard, which the mean takes out anyway: close to the guard, where the deviation
-        # that divides is small, float32 then keeps its digits.
+        # The division subtracts the constant log of the guard, which removing the mean takes out anyway. Without it,
+        # float32 would lose digits close to the guard, where the deviation that divides is small.
         centred, variance = centre(log1p(power @ self.mel / _LOG_GUARD), counts)
         return centred / (torch.sqrt(variance) + _DEVIATION_GUARD), counts
 
 
 def inputs(features: Any) -> dict[str, Tensor]:
-    """What transformers' own model is given for one recording: without the frames that the extractor masks.
+    """Return the inputs of transformers' own model for one recording, without the frames that the extractor masks.
 
-    With them the attention mask has an empty row at every eighth length, and eager attention makes NaN of it all.
+    With these frames, the attention mask has an empty row at every eighth length, and eager attention gives only NaN.
     """
     valid = features["attention_mask"][0].bool()
     return {name: tensor[:, valid] for name, tensor in features.items()}
 
 
 def geometry(config: Any, feature_extractor: Any) -> Geometry:
-    """Of frames centred on multiples of the stride."""
+    """Return the geometry of frames that are centred on multiples of the stride."""
     hop = feature_extractor.hop_length
     return Geometry(0, hop * config.encoder_config.subsampling_factor, hop * _FEWEST_FRAMES)
 
 
 def _transform(n_fft: int, window: int) -> Any:
-    """Complex128 `[bins, window]`: a window that is not periodic, and the DFT of a frame in the middle of `n_fft`."""
+    """Return complex128 `[bins, window]`: a window that is not periodic, then the DFT of a frame centred in `n_fft`."""
     position = np.arange(window) + (n_fft - window) // 2
     dft = np.exp(-2j * np.pi * np.outer(np.arange(n_fft // 2 + 1), position) / n_fft)
     return dft * np.hanning(window)
 
 
 def _subsample(subsampling: Any, features: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """`[n, frames, bins]` -> `[n, fewer frames, hidden]`; every convolution hears zeros beyond an item's end."""
+    """Turn `[n, frames, bins]` into `[n, fewer frames, hidden]`; each convolution sees zeros beyond an item's end."""
     hidden = features[:, None]
     for layer in subsampling.layers:
         hidden = layer(hidden)
@@ -117,7 +117,7 @@ def _encode(encoder: Any, hidden: Tensor, valid: Tensor) -> Tensor:
 
 
 def _attend(attention: Any, hidden: Tensor, mask: Tensor, embedded: Tensor) -> Tensor:
-    """Attention with relative positions, whose keys are the same for every item of the batch."""
+    """Apply attention with relative positions; their keys are the same for every item of the batch."""
     heads = attention.config.num_attention_heads
     query, key, value = project(hidden, heads, attention.q_proj, attention.k_proj, attention.v_proj)
     position = by_head(attention.relative_k_proj(embedded), heads)

@@ -1,7 +1,7 @@
-"""SEW's encoder, and SEW-D's around its layers (Wu et al. 2021): every second frame, and its output doubled again.
+"""SEW's encoder, and the part of SEW-D's around its layers (Wu et al. 2021): every second frame, then doubled again.
 
-An odd last frame has no part in it: transformers pads the output with zeros there. In a batch that must happen at the
-end of each item, not of the longest.
+The encoder drops an odd last frame: transformers pads the output with zeros there. In a batch, this must happen at the
+end of each item, not only at the end of the longest.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,10 @@ def _run(encoder: Any, squeezed: Tensor, heard: Tensor) -> Tensor:
 
 
 def encode(base: Any, features: Tensor, valid: Tensor, run: Callable[[Any, Tensor, Tensor], Tensor] = _run) -> Tensor:
-    """As `encoder.encode`; `run` takes the encoder, `[n, squeezed frames, channels]`, and which are real."""
+    """Do what `encoder.encode` does.
+
+    `run` takes the encoder, `[n, squeezed frames, channels]`, and a mask that marks the valid ones.
+    """
     encoder, factor = base.encoder, base.config.squeeze_factor
     hidden = base.layer_norm(features)
     if base.project_features:
@@ -28,7 +31,7 @@ def encode(base: Any, features: Tensor, valid: Tensor, run: Callable[[Any, Tenso
     hidden = torch.where(valid[:, :, None], hidden, 0.0)
     squeezed = _squeeze(encoder, hidden, factor)
     whole = torch.div(valid.sum(dim=1), factor, rounding_mode="trunc")
-    # At least one, so that an item which is too short does not make a softmax over nothing.
+    # At least one frame, so that an item which is too short does not cause a softmax over no keys.
     heard = first(squeezed, torch.maximum(whole, torch.ones_like(whole)))
     doubled = encoder.upsample(run(encoder, squeezed, heard))
     doubled = pad(doubled, (0, 0, 0, hidden.shape[1] - doubled.shape[1]))
@@ -36,9 +39,9 @@ def encode(base: Any, features: Tensor, valid: Tensor, run: Callable[[Any, Tenso
 
 
 def _squeeze(encoder: Any, hidden: Tensor, factor: int) -> Tensor:
-    """`[n, frames, channels]` -> `[n, frames // factor, channels]`: means of neighbours and their positions.
+    """Turn `[n, frames, channels]` into `[n, frames // factor, channels]`: means of neighbours plus their positions.
 
-    A mean over a new dimension, because TensorRT pools in two dimensions or more.
+    The mean goes over a new dimension, because TensorRT pools in two dimensions or more.
     """
     n, frames, channels = hidden.shape
     whole = frames // factor

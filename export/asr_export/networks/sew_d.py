@@ -1,6 +1,6 @@
 """SEW-D's layers: DeBERTa's disentangled attention (He et al. 2021, section 3.1) over SEW's squeezed frames.
 
-transformers' own goes through a custom autograd function and repeats the position projections for every item.
+transformers' own code uses a custom autograd function and repeats the position projections for every item.
 """
 
 import math
@@ -15,7 +15,7 @@ from asr_export.networks.parts.attention import attend, attention_mask, by_head,
 
 
 def _run(encoder: Any, hidden: Tensor, valid: Tensor) -> Tensor:
-    """The DeBERTa encoder within SEW-D's over `[n, frames, channels]`."""
+    """Run the DeBERTa encoder that is inside SEW-D's encoder over `[n, frames, channels]`."""
     stack = encoder.encoder
     mask = attention_mask(hidden, valid)
     relative = _relative_positions(stack, hidden.shape[1])
@@ -31,7 +31,7 @@ encode = partial(sew.encode, run=_run)
 
 
 def _relative_positions(stack: Any, frames: int) -> Tensor | None:
-    """Bucketed distances from query to key, int64 `[frames, frames]`."""
+    """Return the bucketed distances from query to key, int64 `[frames, frames]`; None where positions are absolute."""
     if not stack.relative_attention:
         return None
     position = torch.arange(frames)
@@ -65,7 +65,10 @@ def _attend(attention: Any, hidden: Tensor, mask: Tensor, relative: Tensor | Non
 
 
 def _lookup(content: Tensor, position: Tensor, relative: Tensor, span: int) -> Tensor:
-    """Scores `[n, heads, frames, frames]` of content `[n, heads, frames, d]` and positions `[1, heads, 2 span, d]`."""
+    """Return scores `[n, heads, frames, frames]`.
+
+    `content` is `[n, heads, frames, d]`, `position` is `[1, heads, 2 span, d]`.
+    """
     table = content @ position.transpose(2, 3)
     index = clamp(relative + span, 0, 2 * span - 1)
     return torch.gather(table, 3, index.expand(table.shape[0], table.shape[1], -1, -1))

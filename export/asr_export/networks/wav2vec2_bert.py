@@ -1,8 +1,8 @@
 """Wav2Vec2-BERT: Kaldi's filter bank, two frames stacked into one, and a Conformer with causal convolutions.
 
 The features are those of transformers' SeamlessM4TFeatureExtractor. An odd last frame is stacked with padding:
-transformers computes an output for it, but hides it from attention. So two lengths go through the encoder: the frames
-that are present and those that are attended to.
+transformers computes an output for it, but hides it from attention. So the encoder keeps two lengths: the number of
+frames that are present, and the number of frames that attention sees.
 """
 
 import math
@@ -19,13 +19,13 @@ from asr_export.networks.parts.geometry import Geometry
 from asr_export.networks.parts.log_mel import centre
 from asr_export.networks.parts.spectrogram import PowerSpectrum
 
-# Of transformers' SeamlessM4TFeatureExtractor, which names them in its code alone.
+# From transformers' SeamlessM4TFeatureExtractor, which has them only in its code.
 _FRAME, _HOP, _FFT = 400, 160, 512
 _PREEMPHASIS = 0.97
 _FULL_SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
 _MEL_FLOOR = 1.192092955078125e-07
 _VARIANCE_FLOOR = 1e-7
-# A variance is divided by: of two frames that happen to agree it is rounding noise.
+# The features are divided by the root of a variance; with two frames that happen to agree, it is only rounding noise.
 _FEWEST_FRAMES = 4
 
 
@@ -39,7 +39,7 @@ class Wav2Vec2BertNetwork(nn.Module):
         self.lm_head = model.lm_head
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """As `asr_export.networks.acoustic.Network`."""
+        """Return logits and valid frames, as `asr_export.networks.acoustic.Network` says."""
         features, present, attended = self.features(waveforms, lengths)
         hidden = self.base.feature_projection(features)[0]
         hidden = _encode(self.base.encoder, hidden, first(hidden, attended))
@@ -51,7 +51,7 @@ class Wav2Vec2BertNetwork(nn.Module):
 
 
 class KaldiFeatures(nn.Module):
-    """What the checkpoint's SeamlessM4TFeatureExtractor makes of a batch."""
+    """The features of the checkpoint's SeamlessM4TFeatureExtractor, for a batch."""
 
     def __init__(self, feature_extractor: Any) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class KaldiFeatures(nn.Module):
         self.register_buffer("mel", torch.from_numpy(feature_extractor.mel_filters.astype(np.float32)))
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features `[n, frames, stride * bins]`; int64 `[n]`: frames present, and those without padding in them."""
+        """Return features `[n, frames, stride * bins]`, and counts int64 `[n]`: all frames, those without padding."""
         counts = conv_length(lengths, _FRAME, _HOP)
         stacked = (waveforms.shape[1] - _FRAME) // _HOP // self.stride + 1
         # Zeros beyond the width, so that the last stack has all its frames.
@@ -74,12 +74,12 @@ class KaldiFeatures(nn.Module):
 
 
 def inputs(features: Any) -> dict[str, Tensor]:
-    """What transformers' own model is given for one recording."""
+    """Return the inputs of transformers' own model for one recording."""
     return dict(features)
 
 
 def geometry(config: Any, feature_extractor: Any) -> Geometry:
-    """Of the stacked frames and the adapter."""
+    """Return the geometry of the stacked frames and the adapter."""
     stacked = feature_extractor.stride
     stride = _HOP * stacked
     if config.add_adapter:
@@ -88,7 +88,7 @@ def geometry(config: Any, feature_extractor: Any) -> Geometry:
 
 
 def _transform(window: Any) -> Any:
-    """Complex128 `[257, 400]`: mean removed, pre-emphasis within the frame, window, DFT."""
+    """Return complex128 `[257, 400]`: removal of the mean, pre-emphasis within the frame, window, DFT."""
     removed_mean = np.eye(_FRAME) - 1 / _FRAME
     emphasis = np.eye(_FRAME) - _PREEMPHASIS * np.eye(_FRAME, k=-1)
     emphasis[0, 0] = 1 - _PREEMPHASIS
@@ -118,7 +118,7 @@ def _attend(attention: Any, hidden: Tensor, mask: Tensor, embedded: Tensor | Non
 
 
 def _by_distance(attention: Any, query: Tensor) -> Tensor:
-    """Scores of the query with the embedding of each key's distance; distances are held within a window.
+    """Return the scores of the query with the embedding of each key's distance; distances are clamped to a window.
 
     transformers gathers an embedding for every pair of frames, `[frames, frames, head_size]`: gigabytes for a minute.
     """
@@ -129,7 +129,7 @@ def _by_distance(attention: Any, query: Tensor) -> Tensor:
 
 
 def _adapt(adapter: Any, hidden: Tensor, present: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
-    """Layers that each leave every `stride`-th frame; their convolutions hear zeros beyond an item's end."""
+    """Run layers that each keep every `stride`-th frame; their convolutions see zeros beyond an item's end."""
     if adapter.proj is not None:
         hidden = adapter.proj_layer_norm(adapter.proj(hidden))
     kernel, stride = adapter.kernel_size, adapter.stride

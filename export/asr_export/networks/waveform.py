@@ -1,8 +1,8 @@
 """Wav2Vec2 and its relatives: normalised waveform -> strided convolutions -> an encoder -> logits.
 
 transformers pads a batch and lets the padding leak: into the GroupNorm of the first convolution, through the
-positional convolutions, and into the strided convolutions of an adapter. Here every one of these sees the valid frames
-alone, so that an item's output does not depend on its neighbours.
+positional convolutions, and into the strided convolutions of an adapter. Here each of these sees only the valid
+frames, so an item's output does not depend on its neighbours.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from asr_export.networks import encoder
 from asr_export.networks.parts.batch import conv_length, first, sum_samples
 from asr_export.networks.parts.geometry import Geometry
 
-# (base, features, valid) -> hidden, as `asr_export.networks.encoder.encode`.
+# (base, features, valid) -> hidden, as in `asr_export.networks.encoder.encode`.
 Encode = Callable[[Any, Tensor, Tensor], Tensor]
 # Added to the variance by transformers' Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm.
 _VARIANCE_FLOOR = 1e-7
@@ -27,8 +27,8 @@ class WaveformNetwork(nn.Module):
     Args:
         model: transformers' …ForCTC.
         feature_extractor: its Wav2Vec2FeatureExtractor.
-        base: attribute of the model which holds the encoder.
-        encode: what is special about the family's encoder.
+        base: name of the model's attribute that holds the encoder.
+        encode: runs the family's encoder.
     """
 
     def __init__(self, model: Any, feature_extractor: Any, base: str, encode: Encode = encoder.encode) -> None:
@@ -40,7 +40,7 @@ class WaveformNetwork(nn.Module):
         self.normalize = feature_extractor.do_normalize
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """As `asr_export.networks.acoustic.Network`."""
+        """Return logits and valid frames, as `asr_export.networks.acoustic.Network` says."""
         if self.normalize:
             waveforms = _normalize(waveforms, lengths)
         features, lengths = self._extract_features(waveforms, lengths)
@@ -51,7 +51,7 @@ class WaveformNetwork(nn.Module):
         return self.lm_head(hidden), lengths
 
     def _extract_features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """`[n, samples]` -> `[n, frames, channels]` and the number of valid frames `[n]`."""
+        """Turn `[n, samples]` into `[n, frames, channels]`; return it with the number of valid frames `[n]`."""
         hidden = waveforms[:, None]
         for layer in self.base.feature_extractor.conv_layers:
             lengths = conv_length(lengths, layer.conv.kernel_size[0], layer.conv.stride[0])
@@ -64,17 +64,17 @@ class WaveformNetwork(nn.Module):
 
 
 def inputs(features: Any) -> dict[str, Tensor]:
-    """What transformers' own model is given for one recording: no mask, since nothing is padded."""
+    """Return the inputs of transformers' own model for one recording: without a mask, since there is no padding."""
     return {"input_values": features["input_values"]}
 
 
 def geometry(config: Any, feature_extractor: Any) -> Geometry:
-    """Of the strided convolutions, SEW's squeezing and an adapter."""
+    """Return the geometry of the strided convolutions, SEW's squeezing and an adapter."""
     field, stride = 1, 1
     for kernel, step in zip(config.conv_kernel, config.conv_stride, strict=True):
         field += (kernel - 1) * stride
         stride *= step
-    # SEW needs as many frames as it squeezes into one.
+    # SEW needs at least the number of frames that it squeezes into one.
     shortest = field + (getattr(config, "squeeze_factor", 1) - 1) * stride
     if getattr(config, "add_adapter", False):
         stride *= config.adapter_stride**config.num_adapter_layers
@@ -82,7 +82,7 @@ def geometry(config: Any, feature_extractor: Any) -> Geometry:
 
 
 def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
-    """Zero mean and unit variance over the valid samples; zero beyond them."""
+    """Normalise the valid samples to zero mean and unit variance; the samples beyond them become zero."""
     valid = first(waveforms, lengths)
     count = lengths[:, None].to(waveforms.dtype)
     centred = torch.where(valid, waveforms - sum_samples(waveforms) / count, 0.0)
@@ -91,7 +91,7 @@ def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
-    """A GroupNorm of one channel a group over `[n, channels, frames]`; mean and variance of the valid frames alone."""
+    """Apply a GroupNorm of one channel a group to `[n, channels, frames]`, with the statistics of the valid frames."""
     if norm.num_groups != norm.num_channels:
         raise ValueError(
             f"GroupNorm with {norm.num_groups} groups of {norm.num_channels} channels; needs one channel each"
@@ -105,7 +105,7 @@ def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) ->
 
 
 def _adapt(adapter: Any, hidden: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """The strided convolutions between encoder and head; each pads by one frame, which must be zero."""
+    """Run the strided convolutions between encoder and head; each pads by one frame, which must be zero."""
     if adapter.proj is not None:
         hidden = adapter.proj_layer_norm(adapter.proj(hidden))
     for layer in adapter.layers:

@@ -1,7 +1,8 @@
-"""WavLM's layers: attention with a relative position bias that every layer gates by what it hears.
+"""WavLM's layers: attention with a relative position bias, which every layer gates by its hidden states.
 
 transformers computes it through `torch.nn.functional.multi_head_attention_forward`, which traces into reshapes of a
-fixed batch size. The same in plain matrix products; formulas as in the WavLM paper (Chen et al. 2021, section 3.1).
+fixed batch size. This code uses plain matrix products; the formulas are those of the WavLM paper (Chen et al. 2021,
+section 3.1).
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from asr_export.networks.parts.attention import attend, attention_mask, by_head,
 
 
 def run_layers(layers: Any, hidden: Tensor, valid: Tensor) -> Tensor:
-    """All layers over `[n, frames, channels]`; the first one holds the position bias that all of them gate."""
+    """Run all layers over `[n, frames, channels]`; the first one holds the position bias that all of them gate."""
     frames = hidden.shape[1]
     bias = layers[0].attention.compute_bias(frames, frames)[None]  # [1, heads, frames, frames]
     mask = attention_mask(hidden, valid)
@@ -41,7 +42,7 @@ def _attend(attention: Any, hidden: Tensor, bias: Tensor, mask: Tensor) -> Tenso
 
 
 def _gate(attention: Any, hidden: Tensor) -> Tensor:
-    """`[n, heads, frames, channels / heads]` -> `[n, heads, frames, 1]`."""
+    """Return the gate of the position bias: `[n, heads, frames, channels / heads]` -> `[n, heads, frames, 1]`."""
     n, heads, frames, _ = hidden.shape
     projected = attention.gru_rel_pos_linear(hidden).reshape(n, heads, frames, 2, 4).sum(dim=-1)
     update, reset = torch.sigmoid(projected).chunk(2, dim=-1)

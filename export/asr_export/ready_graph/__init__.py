@@ -1,1 +1,1 @@
-"""Ready ONNX graphs that somebody else made: looked at, tried out, wrapped."""
+"""Export of ready ONNX graphs that somebody else made: reading, running and wrapping them."""

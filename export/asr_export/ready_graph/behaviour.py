@@ -1,4 +1,4 @@
-"""What a ready graph does when it is run: its axes, its scores, its frames in time, the shortest recording."""
+"""The behaviour of a ready graph, found by running it: axes, scores, frames in time, the shortest recording."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,36 +13,36 @@ from asr_export.graph.gate import synthetic_speech
 from asr_export.ready_graph.source import ForeignGraph
 
 Values = Literal["logits", "log_probs", "probabilities"]
-# How far the probabilities of a frame may be from 1 in sum and still be called so; float32 sums over 100,000 labels.
+# Largest distance from 1 of the sum of a frame's probabilities; float32 may sum over 100,000 labels.
 _SUM_TOLERANCE = 1e-3
-# What a probability of 0 becomes, so that its logarithm is finite: the smallest normal float32.
+# Replaces a probability of 0, so that its logarithm is finite: the smallest normal float32.
 TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
 class FrameRule:
-    """Frames of a recording: `(samples + offset) // stride`."""
+    """The rule for the number of frames of a recording: `(samples + offset) // stride`."""
 
     stride: int  # samples
     offset: int  # samples
 
     def frames(self, samples: int) -> int:
-        """How many frames a recording has."""
+        """Return the number of frames of a recording."""
         return (samples + self.offset) // self.stride
 
     @property
     def receptive_field(self) -> int:
-        """Samples that one frame spans, seen from outside: 0 for frames centred on multiples of the stride."""
+        """Samples that one frame spans, as the rule shows it: 0 for frames centred on multiples of the stride."""
         return self.stride - self.offset
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What is found by running a graph."""
+    """The properties of a graph that only running it shows."""
 
-    layout: tuple[int, int, int]  # the axes of the scores that are items, frames, columns
+    layout: tuple[int, int, int]  # the axes of the scores that hold items, frames, columns
     columns: int
-    values: Values  # what the scores are
+    values: Values  # the kind of scores
     rule: FrameRule
     min_samples: int  # the shortest recording that gives a frame
 
@@ -53,17 +53,17 @@ class Runner:
     def __init__(self, graph: ForeignGraph) -> None:
         self._graph = graph
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # looking for the shortest recording makes runs fail, which is no news
+        options.log_severity_level = 4  # the search for the shortest recording makes runs fail, as expected
         self._session = _or_refuse(
             lambda: onnxruntime.InferenceSession(graph.path, options, providers=["CPUExecutionProvider"]),
             f"ONNX Runtime does not load {graph.path}",
         )
 
     def run(self, waves: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-        """Scores as the graph has them, and frame counts `[n]` if it has them, of waveforms `[n, samples]`.
+        """Run the graph on waveforms `[n, samples]`; return its scores, and its frame counts `[n]` or None.
 
         Raises:
-            GraphError: ONNX Runtime's own message.
+            GraphError: the graph does not run; the message holds that of ONNX Runtime.
         """
         graph = self._graph
         feed: dict[str, NDArray[Any]] = {graph.audio.name: waves[:, None] if graph.audio.rank == 3 else waves}
@@ -80,17 +80,17 @@ class Runner:
 
 
 class Reference:
-    """What the graph as it came says of single recordings, as log-probs."""
+    """The graph as it came, as a function from a single recording to log-probs."""
 
     def __init__(self, runner: Runner, behaviour: Behaviour) -> None:
         self._runner = runner
         self._behaviour = behaviour
 
     def __call__(self, wave: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log-probs float32 `[frames, columns]` of one waveform `[samples]`.
+        """Return the log-probs, float32 `[frames, columns]`, of one waveform `[samples]`.
 
         Raises:
-            GateError: NaN or Inf, or another number of frames than the rule says.
+            GateError: the output holds NaN or Inf, or another number of frames than the rule says.
         """
         scores, counts = self._runner.run(wave[None])
         rows = np.transpose(scores, self._behaviour.layout)[0].astype(np.float64)
@@ -108,15 +108,15 @@ class Reference:
 
 
 def observe(runner: Runner, sampling_rate: int, max_seconds: float) -> Behaviour:
-    """Run the graph on noise of chosen lengths.
+    """Run the graph on synthetic audio of chosen lengths, and return its behaviour.
 
     Args:
         runner: the graph.
         sampling_rate: Hz.
-        max_seconds: the longest recording that is to be served.
+        max_seconds: the longest recording that the server will accept.
 
     Raises:
-        GraphError: it does not run, or its output does not follow the input in a way that can be served.
+        GraphError: the graph does not run, or its output does not follow the input in a way that the kit can serve.
     """
     longer = int(min(2, max_seconds) * sampling_rate)
     base = longer // 2
@@ -133,7 +133,7 @@ def observe(runner: Runner, sampling_rate: int, max_seconds: float) -> Behaviour
 
 
 class _Probe:
-    """Seeded audio of any length, the same beginning for all."""
+    """Seeded audio of any length; shorter audio is the beginning of longer audio."""
 
     def __init__(self, runner: Runner, sampling_rate: int, samples: int) -> None:
         self.runner = runner
@@ -148,7 +148,7 @@ class _Probe:
 
 
 def _layout(probe: _Probe, base: int, longer: int) -> tuple[int, int, int]:
-    """Which axis follows the batch, which the time, which neither."""
+    """Return the axis that follows the batch, the one that follows time, and the third."""
     two, three, long = probe.shape(2, base), probe.shape(3, base), probe.shape(2, longer)
     seen = f"2 x {base} samples give {list(two)}, 3 x {base} {list(three)}, 2 x {longer} {list(long)}"
     items = [axis for axis in range(3) if two[axis] != three[axis]]
@@ -159,7 +159,7 @@ def _layout(probe: _Probe, base: int, longer: int) -> tuple[int, int, int]:
 
 
 def _counter(probe: _Probe, layout: tuple[int, int, int]) -> Callable[[int], int]:
-    """A function from samples to frames; 0 where the graph does not run or says NaN."""
+    """Return a function from samples to frames; it gives 0 where the graph does not run or gives NaN."""
     known: dict[int, int] = {}
 
     def count(samples: int) -> int:
@@ -180,7 +180,7 @@ def _counter(probe: _Probe, layout: tuple[int, int, int]) -> Callable[[int], int
 
 
 def _fit(count: Callable[[int], int], shortest: int, base: int, longer: int) -> FrameRule:
-    """The rule from the lengths at which two frames begin, held against further lengths."""
+    """Return the rule, found from the lengths at which two frames begin and checked at more lengths."""
     begins = [_begin(count, shortest, samples) for samples in (base, longer)]
     seen = {samples: count(samples) for samples in (shortest, *begins, base, longer)}
     new = seen[begins[1]] - seen[begins[0]]
@@ -200,13 +200,13 @@ def _fit(count: Callable[[int], int], shortest: int, base: int, longer: int) -> 
 
 
 def _begin(count: Callable[[int], int], shortest: int, samples: int) -> int:
-    """The least length with as many frames as that of `samples`."""
+    """Return the shortest length that has as many frames as `samples`."""
     frames = count(samples)
     return _first(shortest, samples, lambda length: count(length) >= frames)
 
 
 def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:
-    """The least number for which it holds, from `low` to `high`, by bisection; it holds for `high`."""
+    """Return the least number from `low` to `high` for which `holds` is true, by bisection; it must hold for `high`."""
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)

@@ -1,4 +1,4 @@
-"""A text file of labels, as they come beside ready graphs -> the columns of the graph, its blank and its words."""
+"""A text file of labels, as it comes with a ready graph -> the labels of the columns, the blank, and the word marks."""
 
 import re
 from collections import Counter
@@ -8,17 +8,17 @@ from asr_contract.labels import WORD_START
 
 from asr_export.errors import GraphError
 
-# What toolkits call the CTC blank (WeNet, icefall, ESPnet, HuggingFace, SpeechBrain, torchaudio's bundles).
+# Names of the CTC blank in toolkits (WeNet, icefall, ESPnet, HuggingFace, SpeechBrain, torchaudio's bundles).
 BLANK_NAMES = ("<blk>", "<blank>", "<b>", "<ctc_blank>", "<pad>", "[PAD]", "<eps>", "<epsilon>", "[blank]", "_", "-")
 _SPACE_NAMES = ("|", " ", "<space>", "[space]")
 _INDEXED = re.compile(r"(.+)[ \t](\d+)")
 
 
 def read(path: Path) -> list[str]:
-    """Read one label a line, UTF-8: the number of the line is the column. Or `label index`, where every line has it.
+    """Read labels, one a line, UTF-8. The line's number is the column, unless every line is `label index`.
 
     Raises:
-        GraphError: not readable as text, no label, an empty or repeated one, or indices that leave a gap.
+        GraphError: the file is not readable as text, has no label, an empty or repeated one, or indices with a gap.
     """
     if path.suffix == ".json":
         raise GraphError(f"--labels {path} is JSON; needs a text file with one label a line, in the order of columns")
@@ -27,7 +27,7 @@ def read(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise GraphError(f"cannot read --labels {path}: {reason}; needs UTF-8 text, one label a line") from error
-    lines = text.split("\n")  # not splitlines: that one cuts at characters which may be labels
+    lines = text.split("\n")  # not splitlines, which also splits at characters that may be labels
     lines = [line.removesuffix("\r") for line in lines]
     if lines[-1] == "":
         lines.pop()
@@ -44,15 +44,15 @@ def read(path: Path) -> list[str]:
 
 
 def name_columns(labels: list[str], columns: int, blank: str | None) -> tuple[list[str], int]:
-    """The label of every column, and which of them is the blank.
+    """Return the label of every column, and the column of the blank.
 
     Args:
         labels: of the file.
-        columns: of the graph's output; one more than there are labels where the blank is last and has no name (NeMo).
-        blank: the column or the label that the user chose; None looks for a usual name.
+        columns: number of columns of the graph's output; one more than labels if the blank is last and unnamed (NeMo).
+        blank: the column or the label that the user chose; None: look for a usual name.
 
     Raises:
-        GraphError: the numbers do not agree, or there is no telling which one is the blank.
+        GraphError: the numbers do not agree, or nothing shows which column is the blank.
     """
     count = len(labels)
     chosen = None if blank is None else _chosen_blank(labels, blank)
@@ -76,14 +76,16 @@ def name_columns(labels: list[str], columns: int, blank: str | None) -> tuple[li
 
 
 def word_boundaries(labels: list[str], delimiter: str | None) -> tuple[int | None, str | None]:
-    """The column that separates words, or else what a label that begins a word starts with; neither: no words.
+    """Return the column that separates words, or the mark that starts a label at the beginning of a word.
+
+    Both are None if the labels do not form words.
 
     Args:
         labels: of the columns.
-        delimiter: the label that the user chose; None looks for the usual ones.
+        delimiter: the label that the user chose; None: look for the usual ones.
 
     Raises:
-        GraphError: no such label.
+        GraphError: there is no such label.
     """
     has_pieces = any(label.startswith(WORD_START) for label in labels)
     if delimiter is not None:
@@ -98,7 +100,7 @@ def word_boundaries(labels: list[str], delimiter: str | None) -> tuple[int | Non
 
 
 def _indexed(lines: list[str], path: Path) -> list[str] | None:
-    """The labels of a file whose every line ends in an index; None where it is another kind of file."""
+    """Return the labels of a file in which every line ends in an index; None for another kind of file."""
     matches = [_INDEXED.fullmatch(line) for line in lines]
     pairs = [(int(match[2]), match[1]) for match in matches if match]
     if len(pairs) < len(lines):

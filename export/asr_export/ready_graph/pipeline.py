@@ -1,4 +1,4 @@
-"""The export of a ready graph: graph and labels -> wrapped graph -> gate -> repository."""
+"""The whole export of a ready graph: graph and labels -> wrapped graph -> gate -> repository."""
 
 import tempfile
 from collections.abc import Callable
@@ -39,12 +39,12 @@ Batch = list[NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class GraphOptions:
-    """What a graph does not tell of itself."""
+    """The facts about a graph that its file does not hold."""
 
     labels: Path  # a text file, one label a line
     sampling_rate: int  # Hz, of the waveform that the graph expects
-    blank: str | None = None  # label or column of the CTC blank; None: the usual names
-    delimiter: str | None = None  # label that separates words; None: the usual ones
+    blank: str | None = None  # label or column of the CTC blank; None: look for the usual names
+    delimiter: str | None = None  # label that separates words; None: look for the usual ones
 
 
 def export_graph(
@@ -60,12 +60,12 @@ def export_graph(
         graph: an ONNX file; see docs/export.md for the inputs and outputs that fit.
         output: the repository; other models in it stay as they are.
         graph_options: its labels and its sampling rate.
-        options: how it is to be served; it has no revision and no language.
-        on_step: told what is going on, one line a step.
+        options: how to serve it; a graph has no revision and no language.
+        on_step: called with one line of text at the start of each step.
 
     Raises:
         GraphError: the graph or its labels do not fit; nothing was written.
-        GateError: the wrapped graph is not what the graph was; nothing was written.
+        GateError: the wrapped graph does not compute what the graph computes; nothing was written.
         OutputError: the output cannot take the models.
     """
     graph, output = Path(graph), Path(output)
@@ -149,7 +149,7 @@ def _labels(lines: list[str], behaviour: Behaviour, options: GraphOptions) -> La
 
 
 def _batches(behaviour: Behaviour, options: ExportOptions, rate: int) -> list[Batch]:
-    """The gate's batches within the limits, the longest recording that is let in among them."""
+    """Return the gate's batches within the limits, and the longest allowed recording as a batch of its own."""
     longest = int(options.seconds(DEFAULT_SECONDS) * rate)
     batches = [[wave[:longest] for wave in batch] for batch in probe_batches(rate, behaviour.min_samples)]
     batches.append([synthetic_speech(np.random.default_rng(2), longest, rate)])
@@ -160,7 +160,7 @@ def _batches(behaviour: Behaviour, options: ExportOptions, rate: int) -> list[Ba
 def _wrap_and_check(
     source: foreign.ForeignGraph, behaviour: Behaviour, batches: list[Batch], reference: Reference, work: Path
 ) -> tuple[Path, Parity, str | None]:
-    """The folder of the wrapped graph, how close it is, and how padding leaks where it does."""
+    """Wrap the graph; return its folder, its parity, and how padding leaks (None if it does not)."""
     leak = "the graph takes no lengths, and so cannot tell padding from audio"
     if source.samples is not None:
         folder = _write(source, behaviour, True, work / "ragged")

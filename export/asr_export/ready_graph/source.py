@@ -1,4 +1,4 @@
-"""A ready ONNX graph, whoever made it: what its inputs and outputs are, told by rank and type, not by name."""
+"""A ready ONNX graph from any toolkit: its inputs and outputs, recognised by rank and type, not by name."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from asr_export.checkpoint.loading import sha256
 from asr_export.errors import GraphError
 from asr_export.graph.trace import MAX_IR_VERSION, MAX_OPSET
 
-# The oldest that what is wrapped around the graph can be written in, and from which ONNX's own converter starts well.
+# The oldest opset in which the wrapping can be written, and from which ONNX's own converter works well.
 MIN_OPSET = 13
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
@@ -50,12 +50,12 @@ class Tensor:
 
     @property
     def rank(self) -> int:
-        """Number of dimensions, -1 where not declared."""
+        """Number of dimensions; -1 if the graph does not declare it."""
         return -1 if self.dims is None else len(self.dims)
 
     @property
     def is_one_per_item(self) -> bool:
-        """An integer `[n]` or `[n, 1]`."""
+        """Whether the tensor holds one integer per item: `[n]` or `[n, 1]`."""
         return self.type in _INTEGERS and (
             self.rank == 1 or (self.rank == 2 and self.dims is not None and self.dims[1] == 1)
         )
@@ -63,39 +63,40 @@ class Tensor:
 
 @dataclass(frozen=True)
 class ForeignGraph:
-    """A graph that can be wrapped."""
+    """A graph that the kit can wrap."""
 
     path: Path
-    model: onnx.ModelProto  # weights that lie beside the file stay there
+    model: onnx.ModelProto  # without the weights in files beside the graph
     opset: int
     audio: Tensor
     samples: Tensor | None  # length of each item
     scores: Tensor
-    frames: Tensor | None  # how many of each item's frames are real
+    frames: Tensor | None  # number of valid frames of each item
 
     def data_files(self) -> list[Path]:
-        """Files beside the graph that hold its weights."""
+        """Return the files beside the graph that hold its weights."""
         return _data_files(self.model, self.path)
 
     def file_hashes(self) -> dict[str, str]:
-        """SHA-256 of every file that is read, by name."""
+        """Return the SHA-256 of the graph and of its data files, by name."""
         return {path.name: sha256(path) for path in [self.path, *self.data_files()]}
 
 
 def read(path: Path, labels: int) -> ForeignGraph:
-    """Read a graph and tell its inputs and outputs apart.
+    """Read a graph and recognise its inputs and outputs.
 
     Args:
         path: an ONNX file, perhaps with weights beside it.
-        labels: how many there are; tells the output where the graph has several of rank 3.
+        labels: number of labels; it identifies the output if the graph has several of rank 3.
 
     Raises:
-        GraphError: not a graph, outside the limits of Triton, or inputs or outputs that cannot be served.
+        GraphError: the file is no graph, exceeds the limits of Triton, or has inputs or outputs that the kit cannot
+            serve.
     """
     model = _load(path)
     graph = model.graph
     weights = {weight.name for weight in graph.initializer}
-    # Before IR 4 weights were inputs with a default, too.
+    # Before IR 4, weights were also inputs, with a default value.
     inputs = [value for value in graph.input if value.name not in weights]
     del graph.input[:]
     graph.input.extend(inputs)
@@ -134,7 +135,7 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _within_limits(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """Opset and IR that Triton 24.10 takes, by ONNX's own converter where it can."""
+    """Convert a graph to an opset and an IR version that Triton 24.10 takes, by ONNX's own converter."""
     opset = max(entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS)
     target = min(max(opset, MIN_OPSET), MAX_OPSET)
     if target != opset:
@@ -147,8 +148,8 @@ def _within_limits(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             ) from error
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", target))
-    model.ir_version = min(model.ir_version, MAX_IR_VERSION)  # the checker says later whether it needed more
-    # What is known of shapes within the graph would be that of the graph alone.
+    model.ir_version = min(model.ir_version, MAX_IR_VERSION)  # the checker reports later if the graph needs a newer one
+    # The recorded shapes of inner tensors are those of the unwrapped graph; they need not hold in the wrapped one.
     del model.graph.value_info[:]
     return model
 
@@ -182,7 +183,7 @@ def _choose_inputs(inputs: list[Tensor], path: Path) -> tuple[Tensor, Tensor | N
 def _choose_outputs(outputs: list[Tensor], labels: int, path: Path) -> tuple[Tensor, Tensor | None]:
     has = f"{path} has the outputs {'; '.join(map(str, outputs))}"
     scores = [tensor for tensor in outputs if tensor.type == TensorProto.FLOAT and tensor.rank == 3]
-    if len(scores) > 1:  # hidden states beside them
+    if len(scores) > 1:  # the graph also returns hidden states
         scores = [tensor for tensor in scores if tensor.dims and {labels, labels + 1} & set(tensor.dims)]
     frames = [tensor for tensor in outputs if tensor.is_one_per_item]
     if len(scores) != 1 or len(frames) > 1:
@@ -199,7 +200,7 @@ def _tensor(value: Any) -> Tensor:
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
-    """The nodes of a graph and of the graphs within them (branches, loops)."""
+    """Yield the nodes of a graph and of the graphs inside its nodes (branches, loops)."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

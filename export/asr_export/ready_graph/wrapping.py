@@ -1,6 +1,6 @@
-"""A ready graph -> one with the kit's own inputs and outputs, its weights and operators as they were.
+"""A ready graph -> a graph with the kit's own inputs and outputs; weights and operators stay as they are.
 
-What goes before and after it is traced from PyTorch modules, as the kit's own graphs are, and joined to it.
+The parts before and after the graph are traced from PyTorch modules, as the kit's own graphs are, and joined to it.
 """
 
 import shutil
@@ -18,13 +18,13 @@ from asr_export.networks.parts.batch import pad_ragged
 from asr_export.ready_graph.behaviour import TINY, Behaviour, Values
 from asr_export.ready_graph.source import ForeignGraph
 
-# The newest that PyTorch's tracer writes; ONNX's converter brings the few operators of the ends from there to 21.
+# The newest opset that PyTorch's tracer writes; ONNX's converter brings the few operators of both parts to 21.
 _TRACER_MAX_OPSET = 20
 Shapes = dict[str, list[str | int]]  # by name; a dimension with a name is dynamic
 
 
 class _Before(nn.Module):
-    """The inputs of the kit -> those of the graph, and the lengths once more where what comes after needs them."""
+    """The part before the graph: the kit's inputs -> those of the graph, plus the lengths if `_After` needs them."""
 
     def __init__(self, graph: ForeignGraph) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class _Before(nn.Module):
 
     @property
     def outputs(self) -> list[str]:
-        """Names of what `forward` returns."""
+        """Names of the tensors that `forward` returns."""
         return [
             "waveforms",
             *(["given_lengths"] if self.graph.samples else []),
@@ -54,7 +54,7 @@ class _Before(nn.Module):
 
 
 class _After(nn.Module):
-    """The graph's scores -> log-probs `[n, frames, columns]` and frame counts int32 `[n, 1]`."""
+    """The part after the graph: its scores -> log-probs `[n, frames, columns]` and frame counts int32 `[n, 1]`."""
 
     def __init__(self, behaviour: Behaviour, counted: bool) -> None:
         super().__init__()
@@ -64,7 +64,10 @@ class _After(nn.Module):
         self.counted = counted
 
     def forward(self, scores: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """`lengths`: frames `[n]` or `[n, 1]` where the graph counts them, else samples `[n]`."""
+        """Return log-probs and frame counts.
+
+        `lengths` holds frames `[n]` or `[n, 1]` if the graph counts them, else samples `[n]`.
+        """
         rows = scores.permute(self.layout)
         if self.values == "probabilities":
             rows = torch.log(torch.maximum(rows, torch.tensor(TINY)))
@@ -74,7 +77,7 @@ class _After(nn.Module):
             rows = rows.clone()
         frames = lengths.reshape(-1, 1).to(torch.int64)
         if not self.counted:
-            # Never negative for a recording that the repository lets in, so that truncation equals floor.
+            # It is never negative for a recording that the server accepts, so truncation equals floor.
             frames = torch.div(frames + self.rule.offset, self.rule.stride, rounding_mode="trunc")
         return rows, frames.to(torch.int32)
 
@@ -83,10 +86,11 @@ def wrap(graph: ForeignGraph, behaviour: Behaviour, ragged: bool, path: Path) ->
     """Write the graph with the inputs and outputs of the acoustic model.
 
     Args:
-        graph: as it came.
-        behaviour: what it does.
-        ragged: `audio` is `[total]` with `audio_shape` beside it, padded within; else `[n, time]`, equal lengths alone.
-        path: in an empty folder of its own.
+        graph: the graph as it came.
+        behaviour: its behaviour.
+        ragged: True: `audio` is `[total]` with `audio_shape` beside it, and the graph pads; False: `audio` is
+            `[n, time]`, with equal lengths only.
+        path: a file in an empty folder of its own.
     """
     samples, waves = 4 * behaviour.min_samples, 2
     if ragged:
@@ -139,7 +143,7 @@ def _join(graph: ForeignGraph, before: onnx.ModelProto, after: onnx.ModelProto) 
         joined.node.append(helper.make_node("Identity", [f"after/{name}"], [name]))
     del joined.value_info[:]
     opset = helper.make_opsetid("", graph.opset)
-    # Opsets of 2023 and earlier are fine in the IR of their time, but 8 is the least that the tracer writes.
+    # Opsets of 2023 and earlier work with the IR version of their time, but the tracer writes at least 8.
     ir_version = min(max(graph.model.ir_version, before.ir_version), MAX_IR_VERSION)
     return helper.make_model(joined, opset_imports=[opset], ir_version=ir_version)
 

@@ -1,4 +1,4 @@
-"""What a TensorRT engine needs around it in a repository: a few lengths, a profile, and a way to build it."""
+"""The parts of a repository that a TensorRT engine needs: a few lengths, a profile, and a script that builds it."""
 
 import math
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from tritonclient.grpc import model_config_pb2
 
 from asr_export.networks.parts.batch import BLOCK
 
-# From one length to the next: the most that padding adds to a recording of a second or more is a quarter.
+# Ratio of one length to the one before: padding adds at most a quarter to a recording of a second or more.
 _RATIO = 1.25
 _SCRIPT = Path(__file__).with_name("build_engine.sh")
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Shapes `[recordings, samples]` for which an engine is built; it is tuned for the middle one."""
+    """The shapes `[recordings, samples]` of an engine; TensorRT tunes it for the middle one."""
 
     smallest: tuple[int, int]
     optimal: tuple[int, int]
@@ -24,15 +24,15 @@ class Profile:
 
 
 def bucket_samples(sampling_rate: int, min_samples: int, max_audio_seconds: float) -> tuple[int, ...]:
-    """The lengths, in samples, to which `preprocess` pads, from one second up to the limit.
+    """Return the lengths, in samples, to which `preprocess` pads, from one second up to the limit.
 
-    Triton merges requests of equal shape only: without a small set of lengths, an engine would run one request at a
-    time. Each is a multiple of `asr_export.networks.parts.batch.BLOCK`, as the graph asks.
+    Triton merges only requests of equal shape: without a small set of lengths, an engine would run one request at a
+    time. Each length is a multiple of `asr_export.networks.parts.batch.BLOCK`, as the graph requires.
 
     Args:
         sampling_rate: Hz, of the model.
         min_samples: the shortest recording.
-        max_audio_seconds: the longest one.
+        max_audio_seconds: the longest recording.
     """
     last = _blocks(math.ceil(max_audio_seconds * sampling_rate))
     blocks = min(_blocks(max(sampling_rate, min_samples)), last)
@@ -44,10 +44,10 @@ def bucket_samples(sampling_rate: int, min_samples: int, max_audio_seconds: floa
 
 
 def profile(buckets: tuple[int, ...], max_batch_size: int) -> Profile:
-    """All that Triton may send; tuned for full batches of the middle length.
+    """Return a profile of all shapes that Triton may send, tuned for full batches of the middle length.
 
-    A full batch, because that is when speed counts; the middle of a geometric series, because recordings are more often
-    short than as long as the limit.
+    Speed counts most when batches are full. The middle of a geometric series suits recordings, because they are more
+    often short than as long as the limit.
     """
     return Profile(
         smallest=(1, buckets[0]),
@@ -57,7 +57,7 @@ def profile(buckets: tuple[int, ...], max_batch_size: int) -> Profile:
 
 
 def write_build_script(folder: Path, shapes: Profile) -> None:
-    """Put `build_engine.sh` into an acoustic model's folder."""
+    """Write `build_engine.sh` into an acoustic model's folder."""
     text = _SCRIPT.read_text(encoding="utf-8")
     for place, (recordings, samples) in {
         "@MIN_SHAPES@": shapes.smallest,
@@ -71,30 +71,30 @@ def write_build_script(folder: Path, shapes: Profile) -> None:
 
 
 def pad_in_preprocess(config: Any) -> None:
-    """The template's preprocess, with the second output that a padded waveform needs."""
+    """Add the output `lengths`, which a padded waveform needs, to the configuration of preprocess."""
     config.output.add(name="lengths", data_type=model_config_pb2.TYPE_INT32, dims=[1])
 
 
 def serve_engine(config: Any, buckets: tuple[int, ...]) -> None:
-    """The template's acoustic model, as an engine: dense inputs, on the GPU."""
+    """Turn the configuration of the acoustic model into that of an engine: dense inputs, on the GPU."""
     config.ClearField("backend")
     config.platform = "tensorrt_plan"
     config.default_model_filename = "model.plan"
     config.ClearField("batch_input")
-    config.ClearField("parameters")  # of ONNX Runtime
+    config.ClearField("parameters")  # they are for ONNX Runtime
     config.input[0].ClearField("allow_ragged_batch")
     config.input.add(name="lengths", data_type=model_config_pb2.TYPE_INT32, dims=[1])
     config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
     for warmup in config.model_warmup:
         warmup.inputs["audio"].dims[0] = buckets[0]
-        # Values do not matter: the work is that of the shape.
+        # The values do not matter: only the shape determines the work.
         lengths = warmup.inputs["lengths"]
         lengths.data_type, lengths.zero_data = model_config_pb2.TYPE_INT32, True
         lengths.dims.append(1)
 
 
 def pass_lengths(config: Any) -> None:
-    """The template's ensemble, with the lengths on their way from preprocess to acoustic."""
+    """Make the ensemble pass the lengths from preprocess to acoustic."""
     for step in config.ensemble_scheduling.step:
         if step.model_name == "preprocess":
             step.output_map["lengths"] = "lengths"

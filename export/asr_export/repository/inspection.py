@@ -1,4 +1,4 @@
-"""What a graph or an exported model is, read from its files."""
+"""The facts of a graph or an exported model, read from its files."""
 
 import json
 from collections import Counter
@@ -16,41 +16,41 @@ from asr_export.repository.model_folder import read_config
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """One ONNX graph."""
+    """The facts of one ONNX graph."""
 
     path: Path
-    size_bytes: int  # with the weights beside it
+    size_bytes: int  # together with the weights beside it
     opset: int
     ir_version: int
     inputs: list[str]  # "name float32 [n, 1]"
     outputs: list[str]
-    weights: dict[str, int]  # type -> number of values: the precision
+    weights: dict[str, int]  # type -> number of values, which shows the precision
     outside_tensorrt: list[str]  # operators that TensorRT does not take
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """One exported model of a repository: its `export.json` and what lies beside it."""
+    """The facts of one exported model of a repository, from its `export.json` and the files beside it."""
 
     name: str
     source: str
     architecture: str
     padding_safe: bool
     platform: str  # as Triton names it: onnxruntime or tensorrt_plan
-    engine_is_built: bool  # a TensorRT engine lies where Triton looks for it
-    buckets: list[int]  # samples that audio is padded to, for TensorRT
+    engine_is_built: bool  # a TensorRT engine is in the folder where Triton looks for it
+    buckets: list[int]  # lengths in samples to which audio is padded, for TensorRT
     max_batch_size: int
-    labels: list[str]  # of a CTC model's outputs; none of a Whisper
-    languages: list[str]  # of a Whisper, by code; none of a CTC model
-    max_abs_difference: float  # of log-probs (Whisper: logits), from what it was made from, when it was exported
+    labels: list[str]  # of a CTC model's outputs; empty for a Whisper
+    languages: list[str]  # codes, of a Whisper; empty for a CTC model
+    max_abs_difference: float  # of log-probs (Whisper: logits) from the source, measured by the export
     graphs: list[GraphFacts]
 
 
 def inspect_graph(path: Path) -> GraphFacts:
-    """Facts of an ONNX file.
+    """Return the facts of an ONNX file.
 
     Raises:
-        OutputError: not there, or not an ONNX graph.
+        OutputError: the file does not exist, or holds no ONNX graph.
     """
     if not path.exists():
         raise OutputError(f"there is no file or folder {path}")
@@ -78,10 +78,10 @@ def inspect_graph(path: Path) -> GraphFacts:
 
 
 def inspect_repository(repository: Path) -> list[ModelFacts]:
-    """Facts of every exported model in a repository, by name.
+    """Return the facts of every exported model in a repository, sorted by name.
 
     Raises:
-        OutputError: no such folder, or no export in it.
+        OutputError: the folder does not exist, or holds no export.
     """
     reports = sorted(repository.glob("*/export.json"))
     if not reports:

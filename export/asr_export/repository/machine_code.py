@@ -1,7 +1,8 @@
-"""The search for hotwords as machine code: compiled once, and part of every export.
+"""The compiled code of the search for hotwords: made once, and part of every export.
 
-The compiler takes ten seconds, which a server would take at its first start, and each process of the decode step with
-it. Its cache holds code for any processor of the kind, and is valid for copies of the source that keep its time.
+The compiler takes ten seconds. Without its cache, a server would spend them in each process of the decode step at its
+first start. The cache holds code for any processor of the kind, and is valid for copies of the source that keep its
+time.
 """
 
 import functools
@@ -17,10 +18,10 @@ _CACHE = "__pycache__"
 
 
 def copy_to(decode_step: Path) -> None:
-    """Put the compiler's cache where the decode step looks for it.
+    """Copy the compiler's cache to the folder where the decode step looks for it.
 
-    Nothing where there is none: without numba here, or where the installed package cannot be written. The server
-    compiles then, if it has numba.
+    There is no cache, and nothing to copy, if numba is not installed or the installed package is not writable. The
+    server then compiles, if it has numba.
     """
     files = _compiled()
     if files:

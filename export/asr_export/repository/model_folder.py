@@ -1,4 +1,4 @@
-"""The folder of one model in a Triton repository: copied from the template, its configuration read and written."""
+"""The folder of one model in a Triton repository: copy it from the template, read and write its configuration."""
 
 import json
 import shutil
@@ -14,16 +14,16 @@ from asr_export.errors import OutputError
 
 
 def template_folder() -> Path:
-    """The checked-in models: inside the package when installed from a wheel, at the top of a checkout otherwise."""
+    """Return the folder of the checked-in models: in the package of a wheel, or at the top of a checkout."""
     packaged = Path(__file__).parents[1] / "model_repository"
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "model_repository"
 
 
 def read_config(model: Path) -> Any:
-    """The configuration of a model folder, as protobuf.
+    """Return the configuration of a model folder, as protobuf.
 
     Raises:
-        OutputError: no config.pbtxt, or not a valid one.
+        OutputError: config.pbtxt is missing or not valid.
     """
     path = model / "config.pbtxt"
     try:
@@ -39,15 +39,15 @@ def write_config(target: Path, config: Any) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file for people and for `model.py`."""
+    """Write a JSON file that people and `model.py` can read."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def copy_template(model: str, target: Path) -> Any:
-    """Copy a checked-in model without what a local run left in it; return its configuration, under the new name.
+    """Copy a checked-in model without files of a local run; return its configuration, under the new name.
 
-    The packages that a Python model imports are put beside its adapter: so the repository needs nothing of
-    this project.
+    The packages that a Python model imports are copied beside its adapter, so that the repository needs nothing else
+    from this project.
     """
     source = template_folder() / model
     shutil.copytree(
@@ -67,10 +67,10 @@ def copy_template(model: str, target: Path) -> Any:
 
 
 def tensor(tensors: Any, name: str) -> Any:
-    """The input or output of that name."""
+    """Return the input or output of that name."""
     return next(tensor for tensor in tensors if tensor.name == name)
 
 
 def queue_policy(config: Any) -> Any:
-    """How many requests may wait for the model, and how long."""
+    """Return the part of a configuration that limits how many requests may wait for the model, and how long."""
     return config.dynamic_batching.default_queue_policy

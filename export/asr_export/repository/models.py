@@ -1,4 +1,4 @@
-"""A checked graph and its labels -> models in a Triton repository, all of them or none."""
+"""A checked graph and its labels -> models in a Triton repository: the export writes all of them or none."""
 
 import json
 import re
@@ -19,49 +19,49 @@ from asr_export.repository import engine, machine_code, preprocess_step
 from asr_export.repository.language_model import LanguageModel
 from asr_export.repository.model_folder import copy_template, queue_policy, tensor, write_config, write_json
 
-# Of a long recording: about what models are trained on, and long enough that the ends cost little.
+# Window of a long recording: about the length on which models are trained, and long enough that the ends cost little.
 WINDOW_SECONDS = 20.0
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class WhisperDeployment:
-    """What the configurations of a Whisper say, beyond the template."""
+    """The settings of a Whisper's configurations that the template does not hold."""
 
-    max_batch_size: int  # recordings that are decoded side by side
-    max_queue: int  # recordings that may wait for that
+    max_batch_size: int  # recordings that the model decodes in one batch
+    max_queue: int  # recordings that may wait for the model
     max_audio_seconds: float  # the longest recording
     sampling_rate: int  # Hz
-    min_samples: int = 1  # a window is filled up with silence
+    min_samples: int = 1  # silence fills up the window
     buckets: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What the configurations say, beyond the template."""
+    """The settings of a CTC model's configurations that the template does not hold."""
 
     max_batch_size: int  # recordings in one run of the acoustic model
     max_queue: int  # recordings that may wait for a run
-    max_audio_seconds: float  # the longest recording; bounds memory together with max_batch_size
+    max_audio_seconds: float  # the longest recording; it limits memory together with max_batch_size
     min_samples: int  # the shortest recording
     labels: Labels
-    padding_safe: bool = True  # False: the graph takes `audio` `[n, time]`, and a batch holds equal lengths alone
-    buckets: tuple[int, ...] = ()  # lengths that audio is padded to, for a TensorRT engine; none for a ragged graph
-    gpu: bool = False  # the acoustic model runs on a GPU, and nowhere else
+    padding_safe: bool = True  # False: the graph takes `audio` `[n, time]`, and a batch holds equal lengths only
+    buckets: tuple[int, ...] = ()  # lengths to which audio is padded, for a TensorRT engine; none for a ragged graph
+    gpu: bool = False  # the acoustic model runs only on a GPU
     language_model: LanguageModel | None = None  # for beam search
     max_streams: int = 64  # live streams at a time
 
     @property
     def sampling_rate(self) -> int:
-        """In Hz."""
+        """Sampling rate of the model, in Hz."""
         return self.labels.sampling_rate
 
 
 def check_output(output: Path, name: str) -> None:
-    """Refuse early what the last step would have to refuse.
+    """Refuse early an output that the last step would have to refuse.
 
     Raises:
-        OutputError: a name that Triton or the kit cannot take, an output that is a file, or a model of that name
+        OutputError: Triton or the kit cannot take the name, the output is a file, or it holds a model of that name
             which no export wrote.
     """
     if not _MODEL_NAME.fullmatch(name) or name.endswith(RESERVED_ENDS):
@@ -80,14 +80,14 @@ def check_output(output: Path, name: str) -> None:
 
 
 def write_models(output: Path, name: str, graph: Path, deployment: Deployment, report: dict[str, Any]) -> ModelNames:
-    """Put one export into a repository; other models there stay as they are.
+    """Write one export into a repository; other models there stay as they are.
 
     Args:
-        output: the repository; made when absent.
-        name: of the ensemble. An earlier export of that name is replaced.
+        output: the repository; made if it does not exist.
+        name: of the ensemble. The new export replaces an earlier one of that name.
         graph: folder with `model.onnx` and, for a large model, its data file.
-        deployment: what the configurations have to say.
-        report: the content of `export.json`, to which the names of the models are added.
+        deployment: the settings of the configurations.
+        report: the content of `export.json`; this function adds the names of the models.
 
     Raises:
         OutputError: see `check_output`.
@@ -117,14 +117,14 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
 def write_whisper(
     output: Path, name: str, artefacts: Path, deployment: WhisperDeployment, report: dict[str, Any]
 ) -> WhisperNames:
-    """Put one export of a Whisper into a repository, as `write_models` does.
+    """Write one export of a Whisper into a repository, as `write_models` does for a CTC model.
 
     Args:
-        output: the repository; made when absent.
-        name: of the ensemble. An earlier export of that name is replaced.
-        artefacts: folder with the graphs and all else that the decode step reads.
-        deployment: what the configurations have to say.
-        report: the content of `export.json`, to which the names of the models are added.
+        output: the repository; made if it does not exist.
+        name: of the ensemble. The new export replaces an earlier one of that name.
+        artefacts: folder with the graphs and the other files of the decode step.
+        deployment: the settings of the configurations.
+        report: the content of `export.json`; this function adds the names of the models.
 
     Raises:
         OutputError: see `check_output`.
@@ -148,7 +148,7 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
     config.max_batch_size = deployment.max_batch_size
     tensor(config.output, "log_probs").dims[-1] = len(deployment.labels.labels)
     if not deployment.padding_safe:
-        # Without these Triton merges requests of equal shape alone.
+        # Without these, Triton merges only requests of equal shape.
         tensor(config.input, "audio").ClearField("allow_ragged_batch")
         del config.batch_input[:]
     for warmup in config.model_warmup:
@@ -158,8 +158,9 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
         engine.write_build_script(target, engine.profile(deployment.buckets, deployment.max_batch_size))
     if deployment.gpu:
         config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
-        # Heuristic: by default every algorithm is timed for each new shape, and here nearly every batch has one. Under
-        # optimization.execution_accelerators, where it is documented, Triton 24.10 ignores it (server issue 8808).
+        # 1 is HEURISTIC. By default cuDNN times every algorithm for each new shape, and here nearly every batch has a
+        # new shape. The documented place is optimization.execution_accelerators, but Triton 24.10 ignores it there
+        # (server issue 8808).
         config.parameters["cudnn_conv_algo_search"].string_value = "1"
     write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
@@ -177,7 +178,7 @@ def _stage_ctc_decode(target: Path, deployment: Deployment) -> None:
 
 
 def _stage_caller(target: Path, template: str, names: ModelNames, deployment: Deployment, **settings: str) -> None:
-    """A model that asks the acoustic model and the decode step by itself."""
+    """Stage a model that calls the acoustic model and the decode step itself."""
     config = copy_template(template, target)
     shared = {
         "acoustic": names.acoustic,
@@ -204,31 +205,31 @@ def _stage_ensemble(
     for step in config.ensemble_scheduling.step:
         step.model_name = getattr(names, step.model_name)
     write_config(target, config)
-    (target / "1").mkdir(exist_ok=True)  # Triton asks for a version, though an ensemble has no file in it
+    (target / "1").mkdir(exist_ok=True)  # Triton requires a version folder, though an ensemble has no file in it
     (target / "1" / ".keep").touch()
     write_json(target / "export.json", {**report, "models": asdict(names)})
 
 
 @contextmanager
 def _staging(output: Path) -> Iterator[Path]:
-    """A folder within `output`, which may be a mount of its own: there a rename moves a whole model at once."""
+    """Yield a new folder inside `output`, so that a rename moves a whole model at once, even if `output` is a mount."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=output) as staging:
             staged = Path(staging) / "new"
             staged.mkdir()
             yield staged
-    except shutil.Error as error:  # of a whole tree: a list of (source, target, reason), which says the same many times
+    except shutil.Error as error:  # it lists (source, target, reason) of a whole tree, mostly with the same reason
         raise OutputError(f"cannot write to {output}: {error.args[0][0][-1]}") from error
     except OSError as error:
         raise OutputError(f"cannot write to {output}: {error}") from error
     finally:
-        with suppress(OSError):  # not empty: it holds models
+        with suppress(OSError):  # rmdir fails, as intended, if the repository holds models
             output.rmdir()
 
 
 def _outdated(output: Path, name: str) -> list[str]:
-    """The steps that an earlier export of that name wrote for itself: one of another kind leaves them behind."""
+    """Return the models that an earlier export of that name wrote; an export of another kind would leave them."""
     try:
         models = json.loads((output / name / "export.json").read_text(encoding="utf-8"))["models"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -238,7 +239,7 @@ def _outdated(output: Path, name: str) -> list[str]:
 
 
 def _swap_in(staged: Path, output: Path, outdated: Iterable[str]) -> None:
-    """Move every staged model into place and outdated ones away; on an error put back what was there."""
+    """Move every staged model into place and outdated ones away; on an error, restore the models from before."""
     replaced = staged.parent / "old"
     replaced.mkdir()
     moved: list[str] = []

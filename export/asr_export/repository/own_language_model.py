@@ -1,8 +1,8 @@
-"""The language model that comes with a checkpoint: that of transformers' Wav2Vec2ProcessorWithLM.
+"""The language model that comes with a checkpoint of transformers' Wav2Vec2ProcessorWithLM.
 
 Its files are those of pyctcdecode: `alphabet.json`, and `language_model/` with KenLM's file, `attrs.json` and
-`unigrams.txt`. A score there is alpha times the natural logarithm of the model's probability, plus beta for each word.
-That is the decode step's own, with `lm_weight` and `word_score`.
+`unigrams.txt`. pyctcdecode's score is alpha times the natural logarithm of the model's probability, plus beta for each
+word. The decode step computes the same score from `lm_weight` and `word_score`.
 """
 
 import json
@@ -23,14 +23,14 @@ _UNKNOWN = "⁇"
 
 
 def read(checkpoint: Path, labels: Labels) -> LanguageModel | None:
-    """Return the language model of a checkpoint's folder; None where it has none.
+    """Return the language model in a checkpoint's folder; None if there is none.
 
     Args:
         checkpoint: the folder.
         labels: of the acoustic model.
 
     Raises:
-        LanguageModelError: there is one, and it cannot be used with these labels; the message says why.
+        LanguageModelError: the language model cannot be used with these labels; the message says why.
     """
     folder = checkpoint / LANGUAGE_MODEL
     if not folder.is_dir():
@@ -45,7 +45,7 @@ def read(checkpoint: Path, labels: Labels) -> LanguageModel | None:
     weights = _weights(folder / _ATTRIBUTES)
     _check_alphabet(checkpoint / _ALPHABET, labels)
     words = folder / _WORDS
-    # pyctcdecode writes an empty file where it knows no words.
+    # pyctcdecode writes an empty file if it knows no words.
     lexicon = words if words.is_file() and words.stat().st_size else None
     return language_model.read(files[0], lexicon, labels, weights)
 
@@ -62,7 +62,7 @@ def _weights(path: Path) -> Weights:
 
 
 def _check_alphabet(path: Path, labels: Labels) -> None:
-    """Compare pyctcdecode's names of the columns with the vocabulary's: a recipe that is often used lowers them."""
+    """Compare pyctcdecode's names of the columns with the vocabulary's; a common recipe turns them into lower case."""
     alphabet = _object(path)
     names = alphabet.get("labels")
     if alphabet.get("is_bpe"):

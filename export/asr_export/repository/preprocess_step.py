@@ -1,4 +1,4 @@
-"""The `preprocess` step of a repository, which the models that agree on it share."""
+"""The `preprocess` step of a repository; models with the same settings share it."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ NAME = "preprocess"
 
 
 class Intake(Protocol):
-    """What a model takes, of whatever kind it is: what its preprocess step has to know."""
+    """The facts about a model, CTC or Whisper, that its preprocess step has to know."""
 
     @property
     def max_batch_size(self) -> int:
@@ -34,23 +34,23 @@ class Intake(Protocol):
 
     @property
     def sampling_rate(self) -> int:
-        """In Hz."""
+        """Sampling rate in Hz."""
 
     @property
     def buckets(self) -> tuple[int, ...]:
-        """Lengths that audio is padded to, in samples; none for a model that takes any."""
+        """Lengths in samples to which audio is padded; none for a model that takes any length."""
 
 
 def choose(output: Path, name: str, intake: Intake) -> str:
-    """`preprocess`, shared by every model that agrees on it; a model that does not gets its own.
+    """Return the name of the step: `preprocess`, if the model can share it, else a name of its own.
 
     Args:
         output: the repository.
         name: of the export.
-        intake: what its model takes.
+        intake: the facts about its model.
 
     Raises:
-        OutputError: a model which no export wrote is where its own would go.
+        OutputError: the own name belongs to a model which no export wrote.
     """
     shared = output / NAME
     if not shared.exists() or _fits(shared, intake) or (_is_preprocess(shared) and not _callers(output, name)):
@@ -62,22 +62,22 @@ def choose(output: Path, name: str, intake: Intake) -> str:
 
 
 def stage(staged: Path, output: Path, model: str, runner: str, intake: Intake) -> None:
-    """Put the step into the staging folder: this kit's code, and the configuration that is there where it fits.
+    """Write the step into the staging folder: this kit's code, and the existing configuration if it fits.
 
     Args:
         staged: the staging folder.
         output: the repository.
-        model: what the step is called there.
+        model: name of the step in the repository.
         runner: the model that it feeds, beside those that it feeds already.
-        intake: what that model takes.
+        intake: the facts about that model.
     """
     config, feeds = copy_template(NAME, staged / model), {}
     if _fits(output / model, intake):
-        config = read_config(output / model)  # which may have been tuned by hand
+        config = read_config(output / model)  # someone may have tuned it by hand
         feeds = _feeds(config)
     else:
         config.max_batch_size = max(config.max_batch_size, intake.max_batch_size)
-        # A burst that the acoustic model is to take has to come through here.
+        # A burst that the acoustic model can take must be able to wait here, too.
         queue = queue_policy(config)
         queue.max_queue_size = max(queue.max_queue_size, intake.max_queue)
         for key, value in _limits(intake).items():
@@ -90,7 +90,7 @@ def stage(staged: Path, output: Path, model: str, runner: str, intake: Intake) -
 
 
 def _callers(output: Path, name: str) -> list[str]:
-    """The ensembles other than `name` that the shared step is part of."""
+    """Return the ensembles other than `name` that use the shared step."""
     others = [path for path in output.iterdir() if path.name != name and (path / "config.pbtxt").is_file()]
     return [
         path.name
@@ -100,14 +100,14 @@ def _callers(output: Path, name: str) -> list[str]:
 
 
 def _is_preprocess(model: Path) -> bool:
-    """Whether an export wrote this preprocess model."""
+    """Return whether an export wrote this preprocess model."""
     if not (model / "config.pbtxt").is_file():
         return False
     return _settings(read_config(model)).keys() - {_BUCKETS, _FEEDS} == _LIMITS
 
 
 def _fits(model: Path, intake: Intake) -> bool:
-    """Whether this preprocess model serves another one as it stands."""
+    """Return whether this preprocess model can serve another model without a change."""
     if not _is_preprocess(model):
         return False
     config = read_config(model)
@@ -131,6 +131,6 @@ def _settings(config: Any) -> dict[str, str]:
 
 
 def _feeds(config: Any) -> dict[str, int]:
-    """Which models it feeds, and how many requests may wait for each."""
+    """Return the models that the step feeds, with the number of requests that may wait for each."""
     pairs = (pair.partition("=") for pair in _settings(config).get(_FEEDS, "").split(",") if pair)
     return {fed: int(queue) for fed, _, queue in pairs}

@@ -1,1 +1,1 @@
-"""Export of Whisper checkpoints: encoder, decoder and decoder with past, and a decode step that needs no torch."""
+"""Export of Whisper checkpoints: encoder, decoder, decoder with past, and a decode step that needs no torch."""

@@ -1,4 +1,4 @@
-"""What the decode step reads, in one folder: three graphs by optimum, tokens and limits, tokenizer, mel filters."""
+"""The files of the decode step: three graphs made by optimum, tokens and limits, tokenizer, mel filters."""
 
 import json
 import logging
@@ -15,16 +15,16 @@ from tokenizers import Regex, Tokenizer, decoders
 
 from asr_export.whisper.checkpoint import WhisperCheckpoint
 
-# The least that optimum exports a Whisper with; ONNX Runtime 1.19, which Triton 24.10 ships, takes up to 21.
+# The oldest opset with which optimum exports a Whisper; ONNX Runtime 1.19, which Triton 24.10 ships, takes up to 21.
 OPSET = 18
 GRAPHS = ("encoder_model", "decoder_model", "decoder_with_past_model")
-# transformers' `clean_up_tokenization`, for the checkpoints whose tokenizer asks for it.
+# The replacements of transformers' `clean_up_tokenization`, for checkpoints whose tokenizer asks for it.
 _CLEAN_UP = {f" {end}": end for end in (".", "?", "!", ",")} | {" ' ": "'"}
 _CLEAN_UP |= {f" {end}": end for end in ("n't", "'m", "'s", "'ve", "'re")}
 
 
 def write_artefacts(checkpoint: WhisperCheckpoint, folder: Path) -> None:
-    """Write everything that belongs beside the decode step's `model.py` into an empty folder."""
+    """Write all files that belong beside the decode step's `model.py` into an empty folder."""
     write_graphs(checkpoint.model, folder)
     (folder / "whisper.json").write_text(json.dumps(asdict(checkpoint.settings), indent=2) + "\n", encoding="utf-8")
     (folder / "tokenizer.json").write_text(plain_tokenizer(checkpoint.tokenizer).to_str(), encoding="utf-8")
@@ -42,7 +42,7 @@ def write_graphs(model: Any, folder: Path) -> None:
             opset=OPSET,
             task="automatic-speech-recognition-with-past",
             do_validation=False,  # the gate does it
-            no_post_process=True,  # would merge the two decoders by an If, which TensorRT does not take
+            no_post_process=True,  # it would merge the two decoders by an If, which TensorRT does not take
             nb_max_frames=2 * model.config.max_source_positions,
         )
         for file in Path(work).glob("*.onnx*"):
@@ -51,7 +51,7 @@ def write_graphs(model: Any, folder: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The tracer warns of every Python condition, optimum of what it does; the gate tells whether it mattered."""
+    """Silence the tracer, which warns of every Python condition, and optimum; the gate shows if a warning mattered."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "optimum", "transformers")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -66,9 +66,9 @@ def quiet() -> Iterator[None]:
 
 
 def plain_tokenizer(tokenizer: Any) -> Tokenizer:
-    """The checkpoint's tokenizer, whose `decode` gives by itself the text that transformers makes of it in Python.
+    """Return the checkpoint's tokenizer with a `decode` that gives the text which transformers makes in Python.
 
-    transformers removes timestamps, and spaces before punctuation where the checkpoint asks for it, after decoding.
+    After decoding, transformers removes timestamps, and spaces before punctuation where the checkpoint asks for it.
     """
     plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     spaces = _CLEAN_UP if tokenizer.clean_up_tokenization_spaces else {}

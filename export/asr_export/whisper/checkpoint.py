@@ -1,4 +1,4 @@
-"""A Whisper checkpoint in memory, and what it says about its tokens and limits."""
+"""A Whisper checkpoint in memory, with its tokens and limits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from asr_export.whisper.generation_config import Defaults
 
 MODEL_TYPE = "whisper"
 ARCHITECTURE = "WhisperForConditionalGeneration"
-# transformers' default for models that say nothing, meant for others: it would end every transcript after 20 tokens.
+# transformers' default for every model that sets no limit. For Whisper it would end each transcript after 20 tokens.
 _UNSET_MAX_LENGTH = 20
 
 
@@ -35,7 +35,7 @@ class WhisperCheckpoint:
     tokenizer: WhisperTokenizerFast
     settings: Settings
     names_language_or_task: bool  # False: the default task is the kit's own
-    left_aside: dict[str, Any]  # of generation_config.json, because the service decodes greedily
+    left_aside: dict[str, Any]  # unused settings of generation_config.json, because the service decodes greedily
 
 
 def load(source: checkpoints.Source) -> WhisperCheckpoint:
@@ -43,7 +43,7 @@ def load(source: checkpoints.Source) -> WhisperCheckpoint:
 
     Raises:
         CheckpointError: a file is missing or broken.
-        UnsupportedCheckpoint: no decoder, or settings that the decode step does not know.
+        UnsupportedCheckpoint: the checkpoint has no decoder, or settings that the decode step does not know.
     """
     folder, name = source.folder, source.name
     config = checkpoints.read(AutoConfig, folder, "config.json", "the model's shape")

@@ -1,4 +1,4 @@
-"""The checks that the artefacts of a Whisper must pass before anything is written."""
+"""The checks that the artefacts of a Whisper must pass before the export writes anything."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,25 +21,25 @@ from asr_export.graph.gate import (
 from asr_export.whisper.artefacts import GRAPHS, quiet
 from asr_export.whisper.checkpoint import WhisperCheckpoint
 
-_STEPS = 6  # of the decoder with past: enough for a slip in its positions or its cache to show
+_STEPS = 6  # of the decoder with past: enough to show an error in its positions or its cache
 _PROMPT_LENGTHS = (2, 5)
-_TOKENS = 24  # of the transcripts that are compared
+_TOKENS = 24  # at most, of each transcript that the gate compares
 
 
 @dataclass
 class _Differences:
-    """What has been compared so far."""
+    """The differences that the gate has measured so far."""
 
     from_pytorch: list[float] = field(default_factory=list)
     from_solo: list[float] = field(default_factory=list)
     means: list[float] = field(default_factory=list)
-    # Of every position of the logits: whether the best token is PyTorch's, that of the graph alone, and decided.
+    # For every position of the logits: is the best token PyTorch's, is it that of the graph alone, is it decided?
     agreements: list[bool] = field(default_factory=list)
     solo_agreements: list[bool] = field(default_factory=list)
     decided: list[bool] = field(default_factory=list)
 
     def compare(self, what: str, batched: Any, solo: Any, reference: Any) -> None:
-        """One row of a batch against the graph alone and against PyTorch alone.
+        """Compare one row of a batch with the graph's and PyTorch's outputs for the same recording alone.
 
         Raises:
             GateError: NaN or Inf, another shape, or a difference beyond the tolerance.
@@ -55,16 +55,16 @@ class _Differences:
             self.decided += (best - second >= DECIDED).reshape(-1).tolist()
 
     def decided_agreement(self) -> float:
-        """Share of the decided positions whose best token is PyTorch's, 0 to 1."""
+        """Return the share of the decided positions whose best token is PyTorch's, 0 to 1."""
         decided = [agrees for agrees, is_decided in zip(self.agreements, self.decided, strict=True) if is_decided]
         return float(np.mean(decided)) if decided else 1.0
 
 
 def check_artefacts(folder: Path, checkpoint: WhisperCheckpoint) -> Parity:
-    """Graphs, features, parity of encoder and decoders, and whole transcripts against `generate()`.
+    """Check graphs, features, parity of encoder and decoders, and whole transcripts against `generate()`.
 
     Raises:
-        GateError: what does not pass, and by how much.
+        GateError: a check fails; the message says which and by how much.
     """
     for name in GRAPHS:
         check_graph(folder / f"{name}.onnx")
@@ -89,7 +89,7 @@ def check_artefacts(folder: Path, checkpoint: WhisperCheckpoint) -> Parity:
 
 
 def _waveforms(checkpoint: WhisperCheckpoint) -> list[NDArray[np.float32]]:
-    """From one sample to a whole window, silence among them."""
+    """Return recordings from one sample to a whole window, with silence among them."""
     window, rate = checkpoint.settings.window_samples, checkpoint.settings.sampling_rate
     random = np.random.default_rng(0)
     lengths = [1, window // 7, window // 2 + 1, window]
@@ -97,7 +97,7 @@ def _waveforms(checkpoint: WhisperCheckpoint) -> list[NDArray[np.float32]]:
 
 
 def _check_features(service: Any, checkpoint: WhisperCheckpoint, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The features of one recording, by the decode step."""
+    """Return the decode step's features of one recording, after comparing them with the feature extractor's."""
     extractor = checkpoint.feature_extractor
     reference = extractor(waveform, sampling_rate=extractor.sampling_rate, return_tensors="np").input_features[0]
     features: NDArray[np.float32] = service.generator.features(waveform)
@@ -126,7 +126,7 @@ def _check_graphs(graphs: Any, checkpoint: WhisperCheckpoint, features: list[Any
 
 
 def _teacher_forced(graphs: Any, tokens: NDArray[np.int64], hidden: Any, prompt_length: int) -> NDArray[np.float32]:
-    """Logits `[n, length, vocab]` of given ids: a prompt by the decoder, the rest by the decoder with past."""
+    """Return logits `[n, length, vocab]` of given ids: the decoder takes the prompt, the decoder with past the rest."""
     logits, cache = graphs.begin(tokens[:, :prompt_length], hidden)
     pieces = [logits]
     for column in range(prompt_length, tokens.shape[1]):
@@ -136,7 +136,7 @@ def _teacher_forced(graphs: Any, tokens: NDArray[np.int64], hidden: Any, prompt_
 
 
 def _check_transcripts(service: Any, checkpoint: WhisperCheckpoint, waveforms: list[NDArray[np.float32]]) -> None:
-    """All recordings in one batch, with and without timestamps, against `generate()` one by one."""
+    """Compare all recordings in one batch, with and without timestamps, with `generate()` on each alone."""
     limit = min(_TOKENS, checkpoint.settings.max_positions // 2)
     asked = [(wave, stamps) for wave in waveforms for stamps in (False, True)]
     requests = [(wave, service.options({"timestamps": stamps, "max_new_tokens": limit})) for wave, stamps in asked]
@@ -154,9 +154,9 @@ def _check_transcripts(service: Any, checkpoint: WhisperCheckpoint, waveforms: l
 def reference_tokens(
     checkpoint: WhisperCheckpoint, waveform: NDArray[np.float32], timestamps: bool, max_new_tokens: int
 ) -> list[int]:
-    """Return what transformers' `generate()` writes for a recording within one window, greedily.
+    """Return the tokens that transformers' `generate()` writes greedily for a recording of up to one window.
 
-    Language and task are left to it, so that the gate sees what the checkpoint names and the service has not.
+    `generate()` chooses language and task, so that the gate notices if the service misses what the checkpoint names.
     """
     extractor = checkpoint.feature_extractor
     inputs = extractor(waveform, sampling_rate=extractor.sampling_rate, return_tensors="pt").input_features

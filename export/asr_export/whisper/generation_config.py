@@ -1,4 +1,4 @@
-"""The generation_config.json of a Whisper: what the decode step follows, leaves aside, or cannot follow."""
+"""The generation_config.json of a Whisper: the settings that the decode step follows, leaves aside or refuses."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 
 FILE = "generation_config.json"
 TASKS = ("transcribe", "translate")
-# Settings that change greedy decoding and that the decode step does not know, with the values that change nothing.
+# Settings that change greedy decoding and that the decode step does not know -> the values that change nothing.
 _NEUTRAL: dict[str, tuple[object, ...]] = {
     "repetition_penalty": (None, 1.0),
     "encoder_repetition_penalty": (None, 1.0),
@@ -28,12 +28,12 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     "stop_strings": (None,),
     "watermarking_config": (None,),
 }
-# Of the settings that every model has in transformers, those that the decode step follows, and notes about the file.
+# Settings of every model in transformers which the decode step follows, and notes about the file.
 _FOLLOWED = {
     *("decoder_start_token_id", "eos_token_id", "bos_token_id", "pad_token_id", "suppress_tokens"),
     *("begin_suppress_tokens", "max_length", "max_new_tokens", "transformers_version", "_from_model_config"),
 }
-# Of Whisper's own settings, those that say how `generate()` is to be called; a request says it here.
+# Whisper's own settings that are arguments of `generate()`; here a request sets them.
 _OF_THE_CALL = {
     *("return_timestamps", "return_token_timestamps", "return_segments", "condition_on_prev_tokens"),
     *("prompt_condition_type", "logprob_threshold", "compression_ratio_threshold", "no_speech_threshold"),
@@ -42,19 +42,19 @@ _OF_THE_CALL = {
 
 @dataclass(frozen=True)
 class Generation:
-    """How a checkpoint decodes by default."""
+    """The default decoding of a checkpoint."""
 
-    config: GenerationConfig  # without what is left aside: what `generate()` does with it is what is served
-    left_aside: dict[str, Any]  # settings that are set otherwise than by default
+    config: GenerationConfig  # without the settings left aside; the service gives what `generate()` gives with it
+    left_aside: dict[str, Any]  # settings that the service does not use and that differ from transformers' default
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What follows <|startoftranscript|> where a request says nothing."""
+    """The language and the task after <|startoftranscript|> where a request sets none."""
 
-    language: str | None  # code; None: to be detected
+    language: str | None  # code; None: the service detects it
     task: str | None  # one of TASKS; None: no token of a task
-    is_named: bool  # whether the checkpoint says so, or nothing at all
+    is_named: bool  # True: the checkpoint names them; False: it names nothing
 
 
 def read(folder: Path, name: str) -> Generation:
@@ -85,7 +85,7 @@ def read(folder: Path, name: str) -> Generation:
 
 
 def _left_aside(content: dict[str, Any]) -> dict[str, Any]:
-    """Sampling, beams and whatever else says how `generate()` is to be called."""
+    """Return the settings left aside: sampling, beams, and other arguments of `generate()`."""
     known = GenerationConfig.from_dict({}).to_dict()
     of_all = {key for key in content.keys() & known.keys() - _FOLLOWED - _NEUTRAL.keys() if content[key] != known[key]}
     of_whisper = {key for key in content.keys() & _OF_THE_CALL if content[key] is not False}
@@ -113,7 +113,7 @@ def languages(name: str, config: Any) -> dict[str, int]:
     """Return language codes and their tokens; none for a checkpoint of one language.
 
     Raises:
-        UnsupportedCheckpoint: the file says neither, or lacks the tokens of the tasks.
+        UnsupportedCheckpoint: the file names neither languages nor a single one, or lacks the tokens of the tasks.
     """
     tokens = getattr(config, "lang_to_id", None)
     if tokens and getattr(config, "is_multilingual", True):
@@ -131,8 +131,8 @@ def languages(name: str, config: Any) -> dict[str, int]:
 def defaults(name: str, config: Any, model_config: Any) -> Defaults:
     """Return language and task as transformers' `generate()` takes them from a checkpoint.
 
-    `language` and `task` of generation_config.json count; where it has neither, its `forced_decoder_ids`, or else those
-    of config.json. A checkpoint that names nothing has its task from the kit: "transcribe".
+    `language` and `task` of generation_config.json come first. Where it has neither, its `forced_decoder_ids` count, or
+    else those of config.json. If a checkpoint names nothing, the kit sets the task "transcribe".
 
     Args:
         name: of the checkpoint, for messages.
@@ -140,7 +140,7 @@ def defaults(name: str, config: Any, model_config: Any) -> Defaults:
         model_config: config.json.
 
     Raises:
-        UnsupportedCheckpoint: an unknown language or task, or forced tokens that are something else.
+        UnsupportedCheckpoint: an unknown language or task, or forced tokens other than a language and a task.
     """
     known = languages(name, config)
     language, task = getattr(config, "language", None), getattr(config, "task", None)
@@ -169,7 +169,10 @@ def _named(name: str, language: object, task: object, known: dict[str, int]) -> 
 
 
 def _forced(name: str, forced: Any, config: Any, known: dict[str, int]) -> Defaults:
-    """`[[1, language or null], [2, task], [3, <|notimestamps|>]]`, each but the first one perhaps missing."""
+    """Return the defaults that forced tokens name.
+
+    The form is `[[1, language or null], [2, task], [3, <|notimestamps|>]]`; all but the first may be missing.
+    """
     codes = {token: code for code, token in known.items()}
     tasks = {config.task_to_id[task]: task for task in TASKS} if known else {}
     try:
@@ -189,7 +192,7 @@ def _forced(name: str, forced: Any, config: Any, known: dict[str, int]) -> Defau
 
 
 def _code(language: str) -> str:
-    """The code of a language that is given as a code, a token or a name."""
+    """Return the code of a language, given as a code, a token or a name."""
     from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
     plain = language.lower().strip("<|>")

@@ -1,4 +1,4 @@
-"""The export of a Whisper: checkpoint -> encoder and decoders -> gate -> repository."""
+"""The whole export of a Whisper: checkpoint -> encoder and decoders -> gate -> repository."""
 
 import json
 import tempfile
@@ -13,7 +13,7 @@ from asr_export.whisper.artefacts import OPSET, write_artefacts
 from asr_export.whisper.checkpoint import ARCHITECTURE, load
 from asr_export.whisper.gate import check_artefacts
 
-# Whisper takes one window at a time, so that a recording's length bounds no memory.
+# Whisper takes one window at a time, so memory does not depend on the length of a recording.
 DEFAULT_SECONDS = 600.0
 _NOT_FOR_WHISPER = ("language", "platform", "precision", "exporter", "gpu", "check_manifest")
 
@@ -21,7 +21,7 @@ _NOT_FOR_WHISPER = ("language", "platform", "precision", "exporter", "gpu", "che
 def export_whisper(
     source: Source, output: Path, options: ExportOptions, on_step: Callable[[str], None]
 ) -> ExportResult:
-    """As `asr_export.export_checkpoint`, for a checkpoint that was found and options that were checked."""
+    """Export a Whisper, as `asr_export.export_checkpoint` says, from a located source with checked options."""
     options.refuse(
         "Whisper, which is exported in fp32 for ONNX Runtime; a request names its language", _NOT_FOR_WHISPER
     )

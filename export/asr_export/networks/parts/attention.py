@@ -7,43 +7,43 @@ from torch import Tensor
 
 
 def attention_mask(hidden: Tensor, valid: Tensor) -> Tensor:
-    """Added to attention scores: 0 for real keys, the type's minimum for padding; `[n, 1, 1, frames]`.
+    """Return the mask to add to attention scores, `[n, 1, 1, frames]`: 0 for valid keys, the type's minimum elsewhere.
 
-    Not minus infinity: a softmax over nothing but that is NaN.
+    It is not minus infinity, because a softmax over nothing else is NaN.
     """
     return torch.where(valid, 0.0, torch.finfo(hidden.dtype).min)[:, None, None, :]
 
 
 def by_head(hidden: Tensor, heads: int) -> Tensor:
-    """`[n, frames, channels]` -> `[n, heads, frames, channels / heads]`."""
+    """Split channels into heads: `[n, frames, channels]` -> `[n, heads, frames, channels / heads]`."""
     return hidden.reshape(hidden.shape[0], hidden.shape[1], heads, -1).transpose(1, 2)
 
 
 def project(hidden: Tensor, heads: int, *projections: Any) -> list[Tensor]:
-    """What each projection makes of `[n, frames, channels]`, by head."""
+    """Apply each projection to `[n, frames, channels]`, and return the results by head."""
     return [by_head(projection(hidden), heads) for projection in projections]
 
 
 def attend(scores: Tensor, values: Tensor) -> Tensor:
-    """Softmax of `[n, heads, frames, frames]` over the keys, applied to values by head: `[n, frames, channels]`."""
+    """Apply the softmax of scores `[n, heads, frames, frames]` to values by head; return `[n, frames, channels]`."""
     mixed = torch.softmax(scores, dim=-1) @ values
     return mixed.transpose(1, 2).reshape(mixed.shape[0], mixed.shape[2], -1)
 
 
 def clamp(index: Tensor, low: int, high: int) -> Tensor:
-    """Integers held from `low` to `high`: by comparison, because TensorRT's Clip has no INT64.
+    """Limit integers to `low` … `high` by comparison, because TensorRT's Clip has no INT64.
 
-    Not by minimum and maximum: the dynamo exporter makes a Clip of them.
+    Minimum and maximum do not help: the dynamo exporter turns them into a Clip.
     """
     return torch.where(index < low, low, torch.where(index > high, high, index))
 
 
 def by_key(scores: Tensor) -> Tensor:
-    """Scores by distance -> scores by key, without an index of that size.
+    """Turn scores by distance into scores by key, without an index of that size.
 
     Args:
-        scores: `[n, heads, frames, 2 * frames - 1]`, the last dimension from the key `frames - 1` before the query to
-            that as far behind it.
+        scores: `[n, heads, frames, 2 * frames - 1]`; the last dimension goes from the key `frames - 1` before the query
+            to the key `frames - 1` after it.
 
     Returns:
         `[n, heads, frames, frames]`: the "relative shift" of Transformer-XL (Dai et al. 2019), appendix B.

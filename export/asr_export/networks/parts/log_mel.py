@@ -7,9 +7,9 @@ from asr_export.networks.parts.batch import first
 
 
 def log1p(values: Tensor) -> Tensor:
-    """`log(1 + values)` without the digits that `1 + values` loses; ONNX has no such operator.
+    """Return `log(1 + values)` with the digits that `1 + values` would lose; ONNX has no such operator.
 
-    Kahan's way: the sum's rounding cancels in the quotient.
+    This is Kahan's method: the rounding of the sum cancels in the quotient.
     """
     sum_ = 1.0 + values
     rounded = sum_ - 1.0
@@ -18,18 +18,18 @@ def log1p(values: Tensor) -> Tensor:
 
 
 def centre(features: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Each bin's mean over the valid frames removed, zero beyond them, and its variance (of a sample: by count - 1).
+    """Remove each bin's mean over the valid frames, and return the result with each bin's variance (by count - 1).
 
     Args:
         features: `[n, frames, bins]`.
         counts: int64 `[n]`, valid frames of each item.
 
     Returns:
-        `[n, frames, bins]` and `[n, 1, bins]`.
+        Centred features `[n, frames, bins]`, zero beyond the valid frames, and variances `[n, 1, bins]`.
     """
     valid = first(features, counts)[:, :, None]
     count = counts[:, None, None].to(features.dtype)
-    # Twice: a float32 sum over minutes rounds, and what it left is small enough to be summed without.
+    # Twice: a float32 sum over minutes rounds, and the remaining mean is small enough for an exact sum.
     for _ in range(2):
         mean = torch.where(valid, features, 0.0).sum(dim=1, keepdim=True) / count
         features = torch.where(valid, features - mean, 0.0)

@@ -1,10 +1,11 @@
 """Power spectra and log-mel features inside a graph, as exact in float32 as a float64 FFT rounded to float32.
 
-TensorRT has neither an STFT nor float64, and a plain float32 DFT is not good enough: its rounding noise lies about
-120 dB below the loudest bin, while a telephone recording brought to 16 kHz holds even less than that above 4 kHz, and
-the logarithm shows it (features off by 0.1 and more). So the product of frames and DFT matrix is split into slices of
-few bits, whose products and sums float32 holds without rounding (Ozaki, Ogita, Oishi & Rump 2012, "Error-free
-transformations of matrix multiplication"): six small matrix products instead of one. The slices fit TF32 as well.
+TensorRT has neither an STFT nor float64, and a plain float32 DFT is not good enough. Its rounding noise lies about
+120 dB below the loudest bin; a telephone recording resampled to 16 kHz holds even less than that above 4 kHz, and
+the logarithm shows the noise (features off by 0.1 and more). So the code splits the product of frames and DFT matrix
+into slices of few bits, whose products and sums float32 holds without rounding (Ozaki, Ogita, Oishi & Rump 2012,
+"Error-free transformations of matrix multiplication"): six small matrix products instead of one. The slices fit TF32,
+too.
 """
 
 import numpy as np
@@ -12,20 +13,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-# Bits of a slice of a frame and of the matrix. Both together and the logarithm of the frame's length (up to 512, so 9)
-# make the 24 bits of a float32.
+# Bits of a slice of a frame and of the matrix. Their sum plus the base-2 logarithm of the frame's length (9, for up to
+# 512 samples) is 24, the bits of a float32.
 _FRAME_BITS = 8
 _MATRIX_BITS = 7
-# Powers of two that a frame's peak is compared with: from below any sound to above `MAX_AMPLITUDE` in 16-bit units.
+# Exponents of the powers of two to compare a frame's peak with: from below any sound to above `MAX_AMPLITUDE` in
+# 16-bit units.
 _EXPONENTS = (-60, 46)
 
 
 class PowerSpectrum(nn.Module):
-    """Frames of a waveform -> squared magnitudes of a linear transform of each.
+    """A layer that turns a waveform's frames into the squared magnitudes of a linear transform of each.
 
     Args:
-        transform: complex128 `[bins, frame_length]`, what one frame's samples are multiplied with: the DFT and every
-            linear step before it (window, pre-emphasis within the frame, removal of its mean).
+        transform: complex128 `[bins, frame_length]`, the matrix for one frame's samples: the DFT and every linear step
+            before it (window, pre-emphasis within the frame, removal of its mean).
         hop: samples between two frames.
     """
 
@@ -34,7 +36,7 @@ class PowerSpectrum(nn.Module):
         rows = np.concatenate([transform.real, transform.imag])
         self.bins, self.frame_length = transform.shape
         self.hop = hop
-        # The exact power of two above every entry: slices are multiples of it.
+        # The exact power of two above every entry, because the slices are multiples of it.
         scale = 2.0 ** np.ceil(np.log2(np.abs(rows).max()))
         high, middle, low = _slices(rows.T / scale)
         self.scale = float(scale)
@@ -49,12 +51,12 @@ class PowerSpectrum(nn.Module):
         self.register_buffer("powers", 2.0 ** torch.arange(_EXPONENTS[0], _EXPONENTS[1], dtype=torch.float32))
 
     def forward(self, waveforms: Tensor, frames: int) -> Tensor:
-        """Float32 `[n, samples]` -> `[n, frames, bins]`; frame i begins at sample i * hop."""
+        """Turn float32 `[n, samples]` into power `[n, frames, bins]`; frame i begins at sample i * hop."""
         starts = torch.arange(frames)[:, None] * self.hop
         samples = (starts + torch.arange(self.frame_length)[None, :]).flatten()
-        # Not waveforms[:, …]: the dynamo exporter makes that a GatherND.
+        # Not waveforms[:, …]: the dynamo exporter turns that into a GatherND.
         framed = waveforms.index_select(1, samples).reshape(-1, frames, self.frame_length)
-        # By comparison with a table: exact on every device, as a logarithm and a power are not.
+        # A comparison with a table is exact on every device; a logarithm and a power are not.
         peak = framed.abs().amax(dim=2, keepdim=True)
         above = (self.powers[:-1] < peak).to(torch.int64).sum(dim=2, keepdim=True)
         unit = self.powers.index_select(0, above.flatten()).reshape(above.shape)
@@ -62,7 +64,7 @@ class PowerSpectrum(nn.Module):
         one = high @ self.of_high
         two = middle @ self.of_middle
         width = 2 * self.bins
-        # From the largest down: where they cancel, which is where precision matters, no sum rounds.
+        # From the largest down: no sum rounds where the terms cancel, and that is where precision matters.
         spectrum = one[..., :width] + two[..., :width] + one[..., width : 2 * width]
         spectrum = spectrum + (one[..., 2 * width :] + two[..., width:] + low @ self.of_low)
         spectrum = spectrum * (unit * self.scale)
@@ -70,7 +72,7 @@ class PowerSpectrum(nn.Module):
 
 
 def _split(frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Values within ±1 -> the first `_FRAME_BITS`, the next, and the rest; their sum is exact."""
+    """Split values within ±1 into the first `_FRAME_BITS` bits, the next, and the rest; their sum is exact."""
     first = torch.round(frames * 2.0**_FRAME_BITS) * 2.0**-_FRAME_BITS
     rest = frames - first
     second = torch.round(rest * 2.0 ** (2 * _FRAME_BITS)) * 2.0 ** (-2 * _FRAME_BITS)
@@ -78,7 +80,7 @@ def _split(frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _slices(matrix: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """As `_split`, of a float64 matrix within ±1; the rest is what float32 will round."""
+    """Split a float64 matrix within ±1, as `_split` does for values; float32 will round the rest."""
     slices, rest = [], matrix
     for step in (1, 2):
         unit = 2.0 ** (-step * _MATRIX_BITS)

@@ -1,7 +1,7 @@
-"""A stand-in for Triton's ONNX Runtime backend, for the pip-installed Triton, which has none.
+"""A stand-in for Triton's ONNX Runtime backend, because the pip-installed Triton has none.
 
 Triton loads it for every model with `backend: "onnxruntime"`; the model repository is the same for both. It runs on the
-CPU, in one process per instance. What it takes and refuses is in `onnx_batch.py` beside it.
+CPU, in one process per instance. `onnx_batch.py` beside it decides which configurations it accepts.
 """
 
 import json
@@ -14,12 +14,12 @@ import onnx_batch as batch  # type: ignore[import-not-found]  # Triton puts this
 import onnx_runs  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils  # exists only inside Triton
 
-# Of a small model, two runs of one divided batch are under way at a time: most of its operators are too short to divide
-# well between threads, and a thread that waits for one that lost its core is lost, too
+# A small model makes two runs of one divided batch at a time: most of its operators are too short to divide well
+# between threads, and a thread that waits for another one which lost its core is idle, too
 # (docs/decisions/0029-two-runs-at-a-time.md).
 _RUNS_AT_ONCE = 2
 _SMALL_BYTES = 64 * 2**20
-# `optimization { graph { level } }` of the model configuration; Triton's default is everything.
+# `optimization { graph { level } }` of the model configuration; Triton's default enables all optimisations.
 _GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 0: "ORT_ENABLE_ALL", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
 
 
@@ -28,7 +28,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the graph and check the configuration against it."""
-        import onnxruntime as ort  # here: Triton imports this file once more, to look for an auto_complete_config
+        import onnxruntime as ort  # not at the top: Triton imports this file twice, to look for auto_complete_config
 
         config = json.loads(args["model_config"])
         batch.check_fields(config)
@@ -47,12 +47,12 @@ class TritonPythonModel:
         self._plan = batch.plan(config, _graph(self._session.get_inputs()), _graph(self._session.get_outputs()))
 
     def execute(self, requests: list[Any]) -> list[Any] | None:
-        """Answer each request as soon as its run is done; a failure of that run is the answer to each request in it."""
+        """Answer each request as soon as its run is done; if a run fails, its error answers each of its requests."""
         runs = self._runs(requests)
         if len(runs) == 1:
             return self._answers(requests)
         for _ in self._runners.map(self._answer_by_sender, ([requests[index] for index in run] for run in runs)):
-            pass  # waits for each, and raises what went wrong in it
+            pass  # this waits for each run, and raises its exception
         return None
 
     def finalize(self) -> None:
@@ -60,7 +60,7 @@ class TritonPythonModel:
         self._runners.shutdown()
 
     def _runs(self, requests: list[Any]) -> list[list[int]]:
-        """Which requests go into one call of the graph, by their indices."""
+        """Return the runs: the indices of the requests that go into one call of the graph each."""
         if not self._plan.batching:
             return [[index] for index in range(len(requests))]
         if not self._plan.ragged:
@@ -106,13 +106,13 @@ def _cancelled() -> Any:
 
 
 def _failure(error: Exception) -> Any:
-    # An error of its own for each response: one that several share corrupts tritonserver's memory.
+    # Each response has an error of its own: a shared one corrupts tritonserver's memory.
     failure = pb_utils.TritonError(f"onnx runtime error: {error}", pb_utils.TritonError.INTERNAL)
     return pb_utils.InferenceResponse(error=failure)
 
 
 def _model_file(args: dict[str, str], config: batch.Config) -> str:
-    """Return the path of the graph; a folder of that name holds a model.onnx."""
+    """Return the path of the graph; if the name is that of a folder, the graph is its model.onnx."""
     path = Path(args["model_repository"], args["model_version"], config.get("default_model_filename") or "model.onnx")
     path = path / "model.onnx" if path.is_dir() else path
     if not path.is_file():
@@ -124,7 +124,7 @@ def _model_file(args: dict[str, str], config: batch.Config) -> str:
 
 def _session_options(ort: Any, config: batch.Config) -> Any:
     options = ort.SessionOptions()
-    # Threads that wait would spin on the cores that the other steps, Triton and perhaps the callers need.
+    # Waiting threads would spin on the cores that the other steps, Triton and perhaps the callers need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # 0 leaves the choice to ONNX Runtime, in both backends.
     options.intra_op_num_threads = batch.integer_parameter(config, "intra_op_thread_count", range(1024))
@@ -143,7 +143,7 @@ def _session_options(ort: Any, config: batch.Config) -> Any:
 
 
 def _graph(tensors: Sequence[Any]) -> dict[str, batch.GraphTensor]:
-    """Describe ONNX Runtime's inputs or outputs; it writes dynamic dimensions as names or None."""
+    """Describe inputs or outputs of ONNX Runtime, which writes dynamic dimensions as names or None."""
     return {
         tensor.name: batch.GraphTensor(
             tensor.type, tuple(size if isinstance(size, int) else -1 for size in tensor.shape)

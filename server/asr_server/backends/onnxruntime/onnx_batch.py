@@ -1,7 +1,7 @@
-"""What the stand-in backend does apart from Triton: check a model's configuration, join requests, split the results.
+"""The part of the stand-in backend that needs no Triton: check a configuration, join requests, split the results.
 
-Everything here is plain numpy and dictionaries, so that it is tested without a server. The rules are those of Triton's
-own ONNX Runtime backend; where this one knows less, it refuses when the model loads, never later.
+It uses only numpy and dictionaries, so that tests need no server. The rules are those of Triton's own ONNX Runtime
+backend. Where this backend supports less, it refuses the model at load time, never later.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,8 @@ BATCH_INPUT_TYPES = {
     "TYPE_FP32": np.dtype(np.float32),
 }  # all that Triton allows
 
-# All that Triton's own backend knows, so that one configuration serves both. It ignores any other key, typos included.
+# All parameters of Triton's own backend, so that one configuration serves both. Triton's ignores any other key, even a
+# misspelt one.
 HONOURED_PARAMETERS = (
     "intra_op_thread_count",
     "inter_op_thread_count",
@@ -51,17 +52,17 @@ MEANINGLESS_PARAMETERS = (
     "arena_extend_strategy",
     "do_copy_in_default_stream",
 )
-# Fields of the configuration that change what a model does, and that this backend does not do.
+# Fields of the configuration that change the behaviour of a model, and that this backend does not support.
 UNSUPPORTED_FIELDS = ("batch_output", "sequence_batching", "model_operations")
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be served with this graph; the text names both sides."""
+    """The configuration does not fit the graph, or this backend does not support it."""
 
 
 @dataclass(frozen=True)
 class GraphTensor:
-    """An input or output of the ONNX graph: its type as ONNX Runtime writes it, and its shape, -1 where dynamic."""
+    """An input or output of the ONNX graph: its type as ONNX Runtime writes it, and its shape, -1 for dynamic sizes."""
 
     type: str
     shape: tuple[int, ...]
@@ -69,7 +70,7 @@ class GraphTensor:
 
 @dataclass(frozen=True)
 class BatchInput:
-    """A tensor that is computed from the shapes of an input, for a graph that sees that input flattened."""
+    """A tensor that this backend computes from the shapes of an input, for a graph that takes that input flattened."""
 
     name: str
     source: str
@@ -79,7 +80,7 @@ class BatchInput:
 
 @dataclass(frozen=True)
 class Plan:
-    """How requests become one call of the graph."""
+    """The way in which requests become one call of the graph."""
 
     batching: bool  # False: max_batch_size is 0 and tensors carry no batch dimension
     dense: tuple[str, ...]
@@ -92,7 +93,7 @@ def plan(config: Config, inputs: Mapping[str, GraphTensor], outputs: Mapping[str
     """Check a configuration against the graph and return how to run it.
 
     Raises:
-        ConfigError: they do not fit, or the configuration asks for what this backend does not do.
+        ConfigError: they do not fit, or this backend does not support the configuration.
     """
     check_fields(config)
     batching = int(config.get("max_batch_size", 0)) > 0
@@ -131,13 +132,13 @@ def check_fields(config: Config) -> None:
 
 
 def parameter(config: Config, key: str) -> str | None:
-    """Return the text of a parameter, None when it is not set."""
+    """Return the text of a parameter; None if it is not set."""
     entry = config.get("parameters", {}).get(key)
     return None if entry is None else str(entry["string_value"])
 
 
 def integer_parameter(config: Config, key: str, valid: range) -> int:
-    """Return an integer parameter, 0 when it is not set."""
+    """Return an integer parameter; 0 if it is not set."""
     text = parameter(config, key) or "0"
     try:
         value = int(text)
@@ -149,7 +150,7 @@ def integer_parameter(config: Config, key: str, valid: range) -> int:
 
 
 def bool_parameter(config: Config, key: str) -> bool | None:
-    """Return a yes-or-no parameter, None when it is not set."""
+    """Return a boolean parameter; None if it is not set."""
     text = parameter(config, key)
     if text is None:
         return None
@@ -233,10 +234,11 @@ def assemble(plan: Plan, requests: Sequence[Mapping[str, Array]]) -> dict[str, A
     """Join the inputs of several requests into those of one call of the graph.
 
     Args:
-        requests: for each request its inputs by name, each `[rows, …]`; one request alone when there is no batching.
+        plan: as `plan` returns it.
+        requests: for each request its inputs by name, each `[rows, …]`; only one request if there is no batching.
 
     Returns:
-        Dense inputs `[all rows, …]`, ragged ones flat `[all elements]`, and the batch inputs.
+        Dense inputs `[all rows, …]`, ragged inputs flat `[all elements]`, and the batch inputs.
     """
     feed = {name: _joined([request[name] for request in requests]) for name in plan.dense}
     for name in plan.ragged:
@@ -252,7 +254,7 @@ def _joined(arrays: list[Array]) -> Array:
 
 
 def row_counts(plan: Plan, requests: Sequence[Mapping[str, Array]]) -> list[int]:
-    """Return how many rows each request has; all of its inputs have the same number, which Triton has checked."""
+    """Return the number of rows of each request; Triton has checked that all of its inputs have the same number."""
     first = (plan.dense or plan.ragged)[0]
     return [len(request[first]) for request in requests]
 
@@ -261,7 +263,7 @@ def split(outputs: Mapping[str, Array], rows: Sequence[int]) -> list[dict[str, A
     """Cut outputs `[all rows, …]` into those of each request, `[rows, …]`, as views.
 
     Raises:
-        ValueError: an output has another number of rows than went in; handing out any part of it would be a guess.
+        ValueError: an output has another number of rows than the inputs; any split would be a guess.
     """
     total = sum(rows)
     for name, array in outputs.items():
@@ -279,16 +281,16 @@ def _element_counts(shapes: Sequence[tuple[int, ...]]) -> Array:
 
 
 def _item_shapes(shapes: Sequence[tuple[int, ...]]) -> Array:
-    """One row per item, not per request: `[all rows, rank]`."""
+    """Return one row per item, not per request: `[all rows, rank]`."""
     return np.concatenate([np.tile(np.array(shape[1:], np.int64), (shape[0], 1)) for shape in shapes])
 
 
-# What each kind of batch_input holds, from the shapes `[rows, …]` of its source in each request.
+# Kind of batch_input -> its values, from the shapes `[rows, …]` of its source in each request.
 _BATCH_INPUT_VALUES: dict[str, Callable[[Sequence[tuple[int, ...]]], Array]] = {
     "BATCH_ELEMENT_COUNT": _element_counts,
     "BATCH_ACCUMULATED_ELEMENT_COUNT": lambda shapes: np.cumsum(_element_counts(shapes)),
     "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO": lambda shapes: np.cumsum([0, *_element_counts(shapes)]),
-    # Only the shape carries the value; the contents are not set by Triton's own backend either.
+    # Only the shape carries the value; Triton's own backend does not set the contents either.
     "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE": lambda shapes: np.zeros(int(_element_counts(shapes).max())),
     "BATCH_ITEM_SHAPE": _item_shapes,
     "BATCH_ITEM_SHAPE_FLATTEN": lambda shapes: _item_shapes(shapes).ravel(),
