@@ -1,7 +1,7 @@
-"""The codes of the service's errors, and how they travel.
+"""The codes of the service's errors, and how they reach the client.
 
-Triton hands a client a status and a text, and within a stream the text alone. So the text begins with a code of ours:
-"AUDIO_TOO_LONG: audio is too long: 61.00 s …". The code decides what a client does; the words are for people.
+Triton gives a client a status and a text; within a stream it gives the text alone. So the text begins with our code:
+"AUDIO_TOO_LONG: audio is too long: 61.00 s …". Programs act on the code; the words are for people.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 
 class ErrorCode(StrEnum):
-    """What went wrong with one request."""
+    """The reason why a request failed."""
 
     INVALID_AUDIO = "INVALID_AUDIO"  # not audio, cut short, too short, NaN …
     AUDIO_TOO_LONG = "AUDIO_TOO_LONG"  # for this model; the model for long recordings may take it
@@ -24,7 +24,7 @@ class ErrorCode(StrEnum):
 
     @property
     def status(self) -> str:
-        """The gRPC status that goes with it."""
+        """Return the gRPC status that belongs to this code."""
         return _STATUS.get(self, "INVALID_ARGUMENT")
 
 
@@ -85,7 +85,7 @@ class Stopping(ServiceError):
 
 
 class Cancelled(ServiceError):
-    """The caller no longer waits."""
+    """The caller no longer waits for the answer."""
 
     code = ErrorCode.CANCELLED
 
@@ -94,14 +94,14 @@ class ModelFailed(ServiceError):
     """A model or its code failed."""
 
 
-# Triton puts words of its own before a message: "in ensemble 'asr', …".
+# Triton puts its own words before a message: "in ensemble 'asr', …".
 _CODED = re.compile(rf"(?:^|[\s,\]])({'|'.join(ErrorCode)}): (.*)", re.DOTALL)
 
 
 def encode(error: Exception) -> tuple[ErrorCode, str]:
     """Return the code of an exception, and the text that carries it to the client.
 
-    What is no `ServiceError` was not foreseen: its code is MODEL_FAILED, its text its `repr`.
+    An exception that is not a `ServiceError` is unexpected: its code is MODEL_FAILED and its text is its `repr`.
     """
     if isinstance(error, ServiceError):
         return error.code, f"{error.code}: {error}"
@@ -109,13 +109,13 @@ def encode(error: Exception) -> tuple[ErrorCode, str]:
 
 
 def decode(message: str) -> tuple[ErrorCode | None, str]:
-    """Return the code in a message of the server and the text without it; None where no model of this kit wrote it."""
+    """Return the code in a server's message, and the text without it; the code is None if it has none of ours."""
     found = _CODED.search(message)
     return (ErrorCode(found[1]), found[2]) if found else (None, message)
 
 
 def raised(message: str) -> ServiceError:
-    """Return the exception that a message of another model tells of, so that its code goes on to the client."""
+    """Return the exception that another model's message describes, so that its code reaches the client."""
     code, text = decode(message)
     kinds = {kind.code: kind for kind in _subclasses(ServiceError)}
     return kinds.get(code or ErrorCode.MODEL_FAILED, ModelFailed)(text)

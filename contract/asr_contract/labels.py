@@ -1,4 +1,4 @@
-"""What the columns of the log-probs mean: the checkpoint's vocabulary, as `triton-asr export` wrote it."""
+"""The meaning of the log-probs' columns: the checkpoint's vocabulary, as `triton-asr export` wrote it."""
 
 import json
 from dataclasses import dataclass, fields
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# SentencePiece writes a word's beginning into its first piece.
+# SentencePiece marks the beginning of a word in the word's first piece.
 WORD_START = "▁"
-# transformers' `clean_up_tokenization`, for the checkpoints whose tokenizer asks for it.
+# transformers' `clean_up_tokenization`, for checkpoints whose tokenizer asks for it.
 _CLEAN_UP = (
     (" .", "."),
     (" ?", "?"),
@@ -29,7 +29,7 @@ _CLEAN_UP = (
 
 @dataclass(frozen=True)
 class Labels:
-    """The vocabulary of a CTC model and how its frames lie in time."""
+    """The vocabulary of a CTC model, and the position of its frames in time."""
 
     labels: list[str]  # one per column of the log-probs
     blank: int  # column of the CTC blank
@@ -59,7 +59,7 @@ class Labels:
         return labels
 
     def text(self, columns: list[int]) -> str:
-        """The text of emitted labels (blanks and repeats already removed), as the checkpoint's tokenizer writes it."""
+        """Return the text of labels without blanks and repeats, as the checkpoint's tokenizer writes it."""
         text = "".join(" " if column == self.delimiter else self.labels[column] for column in columns)
         text = (text.replace(self.word_start, " ") if self.word_start else text).strip()
         if self.lowercase:
@@ -70,6 +70,6 @@ class Labels:
         return text
 
     def seconds(self, frames: "NDArray[np.float64]") -> "NDArray[np.float64]":
-        """Where the edges before `frames` lie in the recording: frames are centred on what they hear."""
+        """Return the time in s of the edge before each of `frames`; a frame is centred on the samples that it hears."""
         first = (self.receptive_field_samples - self.stride_samples) / 2
         return (frames * self.stride_samples + first) / self.sampling_rate

@@ -1,4 +1,4 @@
-"""Evaluation manifests: which recording says what.
+"""Evaluation manifests: lists of recordings with their reference texts.
 
 A TSV file has a header that names the columns `audio` and `text`; other columns are ignored. A JSON Lines file has one
 object with these keys on each line. Paths are relative to the manifest.
@@ -34,7 +34,7 @@ def read(manifest: Path) -> list[Entry]:
         ManifestError: the file cannot be read, a line is malformed, or there are no entries.
     """
     try:
-        # Not splitlines(), which also breaks at what a reference may hold, such as U+2028 or a vertical tab.
+        # Not splitlines(): it also breaks at characters that a reference may hold, such as U+2028 or a vertical tab.
         lines = [line.removesuffix("\r") for line in manifest.read_bytes().decode("utf-8-sig").split("\n")]
     except (OSError, ValueError) as error:
         raise ManifestError(f"cannot read manifest {manifest}: {error}") from error

@@ -1,4 +1,4 @@
-"""How the models of one export are called: "asr" by default; every other name becomes a prefix of its steps."""
+"""The names of an export's models: "asr" by default; any other name becomes a prefix of its steps' names."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ PREPROCESS = "preprocess"
 ACOUSTIC = "acoustic"
 CTC_DECODE = "ctc_decode"
 WHISPER_GENERATE = "whisper_generate"
-# The name of an export cannot end in one of these: it would look like a step of another one.
+# An export's name cannot end in one of these: it would look like a step of another export.
 RESERVED_ENDS = (PREPROCESS, ACOUSTIC, CTC_DECODE, WHISPER_GENERATE, LONG_SUFFIX, STREAM_SUFFIX)
 
 
 @dataclass(frozen=True)
 class ModelNames:
-    """What one export of a CTC model calls its models."""
+    """The names of the models in one export of a CTC model."""
 
     ensemble: str
     preprocess: str
@@ -26,12 +26,12 @@ class ModelNames:
 
     @property
     def runner(self) -> str:
-        """The model that runs the network."""
+        """Return the name of the model that runs the network."""
         return self.acoustic
 
     @staticmethod
     def of(name: str, preprocess: str) -> "ModelNames":
-        """Return the names for an export of that name, with the preprocess step that it shares."""
+        """Return the names for an export called `name` that uses the given preprocess step."""
         prefix = _prefix(name)
         return ModelNames(
             name, preprocess, prefix + ACOUSTIC, prefix + CTC_DECODE, name + LONG_SUFFIX, name + STREAM_SUFFIX
@@ -40,7 +40,7 @@ class ModelNames:
 
 @dataclass(frozen=True)
 class WhisperNames:
-    """What one export of a Whisper calls its models."""
+    """The names of the models in one export of a Whisper checkpoint."""
 
     ensemble: str
     preprocess: str
@@ -48,12 +48,12 @@ class WhisperNames:
 
     @property
     def runner(self) -> str:
-        """The model that runs the network."""
+        """Return the name of the model that runs the network."""
         return self.whisper_generate
 
     @staticmethod
     def of(name: str, preprocess: str) -> "WhisperNames":
-        """Return the names for an export of that name, with the preprocess step that it shares."""
+        """Return the names for an export called `name` that uses the given preprocess step."""
         return WhisperNames(name, preprocess, _prefix(name) + WHISPER_GENERATE)
 
 

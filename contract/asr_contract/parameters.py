@@ -1,7 +1,8 @@
 """The request parameters of the service: one entry each, with its type, range, default and meaning.
 
-The client's `DecodeOptions`, the command line's options and the checks in the server all come from here. Triton carries
-parameters as text, whole numbers and booleans; a client that has text alone sends "true" and "16", and is understood.
+The client's `DecodeOptions`, the command line's options and the server's checks are all made from these entries. Triton
+carries parameters as text, whole numbers and booleans. The server also understands "true" and "16" from clients that
+can send only text.
 """
 
 import math
@@ -17,26 +18,26 @@ Task = Literal["transcribe", "translate"]
 Encoding = Literal["file", "pcm_s16le", "pcm_f32le"]
 Model = Literal["ctc", "whisper"]
 
-# With the last piece of a sequence: its caller has given up, and all of it is to be forgotten.
+# Sent with the last piece of a sequence: its caller has given up, and the server forgets the whole sequence.
 DISCARD = "discard"
 
 MIN_SAMPLING_RATE = 4_000  # Hz
 MAX_SAMPLING_RATE = 384_000  # Hz
 MAX_CHANNELS = 64
 MAX_BEAM_WIDTH = 1_000
-MAX_HOTWORD_WEIGHT = 100.0  # nats for each difference; far below it a hotword is found in everything
-MAX_LM_WEIGHT = 10.0  # far below it the recording is not listened to
+MAX_HOTWORD_WEIGHT = 100.0  # nats for each difference; far lower weights already find a hotword everywhere
+MAX_LM_WEIGHT = 10.0  # far lower weights already ignore the recording
 MAX_WORD_SCORE = 100.0  # nats
 
 
 class Type(Protocol):
-    """The type of a parameter: what a value has to be."""
+    """The type of a parameter: it checks values."""
 
     def check(self, name: str, value: object) -> Value:
-        """Return the value in its own type.
+        """Return the value in this type.
 
         Raises:
-            ParameterError: another type, or out of range; the message says what is valid.
+            ParameterError: the value has another type or is out of range; the message says what is valid.
         """
 
 
@@ -55,14 +56,14 @@ class Flag:
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number of a range; both ends belong to it."""
+    """A whole number within a range that includes both ends."""
 
     low: int
     high: int
 
     def check(self, name: str, value: object) -> int:
         """See `Type.check`."""
-        # Python refuses to read a number of more than 4,300 digits by raising.
+        # Python raises an error for a number of more than 4,300 digits.
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(self.high)):
             value = int(value)
         # A bool is an int to Python.
@@ -73,7 +74,7 @@ class Integer:
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a range; the lower end belongs to it unless `above` is set."""
+    """A number within a range; the range includes the lower end unless `above` is set."""
 
     low: float
     high: float
@@ -95,7 +96,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some words."""
+    """One of a few words."""
 
     values: tuple[str, ...]
 
@@ -108,7 +109,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Text:
-    """Any text; what it must hold is looked at where it is used."""
+    """Any text; the code that uses it checks its content."""
 
     what: str = "text"
 
@@ -124,13 +125,13 @@ HOTWORD_WEIGHT = Number(0, MAX_HOTWORD_WEIGHT, "nats", above=True)
 
 @dataclass(frozen=True)
 class Parameter:
-    """What is known of a request parameter, beside its name and default."""
+    """Everything about a request parameter except its name and default."""
 
     type: Type
     models: tuple[Model, ...]
     help: str  # of the command line
     beam_only: bool = False  # goes with decoder=beam alone
-    whole_only: bool = False  # for recordings that the model takes at once; not for long ones and live streams
+    whole_only: bool = False  # for recordings that the model takes as a whole; not for long ones and live streams
 
 
 def _parameter(
@@ -141,7 +142,7 @@ def _parameter(
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions:
-    """How the server is to decode. Each field is a request parameter of the same name; None leaves it to the server."""
+    """How the server decodes. Each field is a request parameter of the same name; None lets the server choose."""
 
     word_timestamps: bool = _parameter(False, Flag(), "ctc", help="Tell when each word was said.")
     decoder: Decoder = _parameter(
@@ -175,7 +176,7 @@ class DecodeOptions:
         beam_only=True,
         whole_only=True,
     )
-    # A list of words, or the same in one text: "acme, Quilter^5" (a weight of its own).
+    # A list of words, or one text: "acme, Quilter^5" (Quilter with its own weight).
     hotwords: str | Sequence[str] = _parameter(
         "",
         Text("words separated by commas, such as 'acme, Quilter^5'"),
@@ -183,7 +184,7 @@ class DecodeOptions:
         help="Listen for these words; WORD^5 for one more than others.",
     )
     hotword_weight: float = _parameter(
-        4.0,  # docs/decoding.md tells how it was chosen
+        4.0,  # docs/decoding.md says how it was chosen
         HOTWORD_WEIGHT,
         "ctc",
         help="Nats for each label that a hotword may differ from what was heard.",
@@ -212,11 +213,11 @@ class DecodeOptions:
 
     @property
     def hotword_text(self) -> str:
-        """The hotwords in one text, separated by commas."""
-        return str(self.hotwords)  # which is what it was made above
+        """Return the hotwords as one text, separated by commas."""
+        return str(self.hotwords)  # a text since `__post_init__`
 
     def parameters(self) -> dict[str, Value]:
-        """Return the request parameters; defaults are left out, so that an older server need not know newer options."""
+        """Return the request parameters without defaults, so that an older server need not know newer options."""
         return {
             option.name: getattr(self, option.name)
             for option in fields(self)
@@ -225,10 +226,10 @@ class DecodeOptions:
 
 
 def _joined(hotwords: object) -> str:
-    """Return words in one text, separated by commas, as they travel.
+    """Return the words as one text, separated by commas, as a request carries them.
 
     Raises:
-        ParameterError: no words, or one with a comma.
+        ParameterError: there are no words, or a word contains a comma.
     """
     if not isinstance(hotwords, list | tuple | set | frozenset):
         raise ParameterError(
@@ -241,7 +242,7 @@ def _joined(hotwords: object) -> str:
 
 
 class DecodeParameters(TypedDict, total=False):
-    """The fields of `DecodeOptions` as keyword arguments, for type checkers. A test holds the two together."""
+    """The fields of `DecodeOptions` as keyword arguments, for type checkers. A test compares the two."""
 
     word_timestamps: bool
     decoder: Decoder
@@ -261,7 +262,7 @@ class DecodeParameters(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class AudioOptions:
-    """How AUDIO is encoded. The preprocess step reads these; the others leave them alone."""
+    """How AUDIO is encoded. The preprocess step reads these parameters; the other steps ignore them."""
 
     encoding: Encoding = _parameter(
         "file", Choice(("file", "pcm_s16le", "pcm_f32le")), "ctc", "whisper", help="What the bytes are."
@@ -276,30 +277,30 @@ AUDIO_PARAMETERS = tuple(option.name for option in fields(AudioOptions))
 
 
 def parameter(option: "Field[Any]") -> Parameter:
-    """Return what is known of a field of `DecodeOptions` or `AudioOptions`."""
+    """Return the parameter that belongs to a field of `DecodeOptions` or `AudioOptions`."""
     found = option.metadata["parameter"]
     assert isinstance(found, Parameter)
     return found
 
 
 def names(model: Model) -> tuple[str, ...]:
-    """Return the names of the parameters of a kind of model, those of AUDIO first."""
+    """Return the names of a model kind's parameters, those of AUDIO first."""
     own = [option.name for option in fields(DecodeOptions) if model in parameter(option).models]
     return (*AUDIO_PARAMETERS, *sorted(own))
 
 
 def read(received: Mapping[str, object], model: Model) -> DecodeOptions:
-    """Return the options in the parameters of a request; those of AUDIO may be among them and are not looked at.
+    """Return the options in a request's parameters; it ignores the parameters of AUDIO.
 
     Raises:
-        ParameterError: a parameter that this kind of model does not have, a malformed value, or one that needs another.
+        ParameterError: this kind of model does not have the parameter, its value is malformed, or it needs another one.
     """
     if unknown := sorted(received.keys() - set(names(model))):
         raise ParameterError(
             f"unknown parameter {', '.join(map(repr, unknown))}; needs some of {', '.join(names(model))}"
         )
     own = [option for option in fields(DecodeOptions) if option.name in received]
-    # `received` has been checked by name, and each value is checked by its type.
+    # `received` has been checked by name; each value is checked by its type.
     options = DecodeOptions(
         **{  # type: ignore[arg-type]
             option.name: parameter(option).type.check(option.name, received[option.name]) for option in own
@@ -308,19 +309,19 @@ def read(received: Mapping[str, object], model: Model) -> DecodeOptions:
     stray = [option.name for option in own if parameter(option).beam_only and options.decoder != "beam"]
     if stray:
         raise ParameterError(f"{' and '.join(stray)} given with decoder={options.decoder}; needs decoder=beam")
-    Integer(1, options.beam_width).check("nbest", options.nbest)  # a beam holds no more texts than that
+    Integer(1, options.beam_width).check("nbest", options.nbest)  # a beam holds at most `beam_width` texts
     return options
 
 
 def refuse_whole_only(received: Mapping[str, object], what: str) -> None:
-    """Refuse parameters that long recordings and live streams do not have.
+    """Raise an error for parameters that long recordings and live streams do not have.
 
     Args:
         received: the parameters of a request.
         what: "long recordings" or "live streams", for the message.
 
     Raises:
-        ParameterError: one of them is there.
+        ParameterError: the request has such a parameter.
     """
     stray = [
         option.name for option in fields(DecodeOptions) if parameter(option).whole_only and option.name in received

@@ -1,4 +1,4 @@
-"""The tensors of the service: name and Triton data type; each holds one element a request, wire shape [1, 1]."""
+"""The tensors of the service: name and Triton data type. Each holds one element per request, wire shape [1, 1]."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Output:
     name: str
     datatype: str  # Triton's name of it
     meaning: str
-    optional: bool = False  # models of some kinds alone have it
+    optional: bool = False  # only some kinds of models have it
 
 
 INPUTS = {AUDIO: "BYTES"}  # an audio file, or raw samples (see `parameters.AudioOptions`)

@@ -1,14 +1,14 @@
 """Word and character error rates: the kit's one definition, for every command and benchmark.
 
-jiwer counts the edits: it is the maintained library that the field's published figures come from. It is imported when
-something is counted, because it is part of an extra.
+jiwer counts the edits: it is the maintained library behind the field's published figures. It is part of an extra, so
+this module imports it only when it counts.
 """
 
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# What keyboards and typesetting put in the place of an apostrophe: quotation marks, the modifier letters, accents.
+# Characters that keyboards and typesetting use for an apostrophe: quotation marks, modifier letters, accents.
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u02bb\u00b4\u0060", "'"))
 
 
@@ -23,24 +23,24 @@ class Score:
 
     @property
     def wer(self) -> float | None:
-        """Errors per word of the reference, 0 to 1 or more; None when the reference has no words."""
+        """Return the errors per word of the reference, 0 to 1 or more; None if the reference has no words."""
         return self.word_errors / self.words if self.words else None
 
     @property
     def cer(self) -> float | None:
-        """Errors per character of the reference; None when the reference is empty."""
+        """Return the errors per character of the reference; None if the reference is empty."""
         return self.character_errors / self.characters if self.characters else None
 
 
 def normalize(text: str) -> str:
-    """Return the words of a text as they are compared: folded in case and parted by single spaces.
+    """Return a text's words in the form in which they are compared: case-folded, separated by single spaces.
 
-    Equal are compatible forms of a character (NFKC), every kind of apostrophe, and texts that differ in invisible
-    characters alone. Punctuation and symbols become spaces, but for apostrophes within words.
+    Compatible forms of a character (NFKC), all kinds of apostrophe, and texts that differ only in invisible characters
+    become equal. Punctuation and symbols become spaces, except apostrophes within words.
     """
     text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).casefold()
-    text = unicodedata.normalize("NFKC", text)  # once more: case folding may part what belongs together
+    text = unicodedata.normalize("NFKC", text)  # again: case folding may split characters that belong together
     kept = "".join(
         " " if character != "'" and unicodedata.category(character)[0] in "PS" else character for character in text
     )
@@ -48,7 +48,7 @@ def normalize(text: str) -> str:
 
 
 def score(reference: str, transcript: str) -> Score:
-    """Return the errors of one transcript, compared as both texts are but for white space."""
+    """Return the errors of one transcript; both texts are compared as they are, except for white space."""
     reference, transcript = " ".join(reference.split()), " ".join(transcript.split())
     words, characters = len(reference.split()), len(reference)
     if not reference:  # every word is an insertion
@@ -66,7 +66,7 @@ def score(reference: str, transcript: str) -> Score:
 
 
 def total(scores: Iterable[Score]) -> Score:
-    """Return all errors over all words: long recordings count for more, as is usual."""
+    """Return all errors over all words; long recordings count for more, as is usual."""
     scores = list(scores)
     return Score(
         sum(item.word_errors for item in scores),
@@ -77,5 +77,5 @@ def total(scores: Iterable[Score]) -> Score:
 
 
 def compare(pairs: Iterable[tuple[str, str]]) -> Score:
-    """Return the errors of (reference, transcript) pairs together, both normalized."""
+    """Return the total errors of (reference, transcript) pairs; it normalizes both texts."""
     return total(score(normalize(reference), normalize(transcript)) for reference, transcript in pairs)

@@ -1,1 +1,1 @@
-"""An audio file or raw samples -> the waveform that a model takes."""
+"""From an audio file or raw samples to the waveform that a model takes."""

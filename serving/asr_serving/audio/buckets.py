@@ -1,4 +1,4 @@
-"""Padding to one of a few lengths, for an acoustic model that Triton can only batch when shapes are equal."""
+"""Padding to one of a few lengths: Triton can batch some acoustic models only when shapes are equal."""
 
 from bisect import bisect_left
 
@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 
 def parse(text: str, longest: int) -> tuple[int, ...]:
-    """The setting `bucket_samples`: lengths in samples, ascending, with commas between.
+    """Return the lengths in the setting `bucket_samples`: samples, ascending, separated by commas.
 
     Args:
         text: the setting; empty for no padding.
         longest: samples of the longest recording that may come.
 
     Raises:
-        ValueError: not that, or the last one is shorter than the longest recording.
+        ValueError: the text is malformed, or the last length is less than `longest`.
     """
     if not text:
         return ()
@@ -28,7 +28,7 @@ def parse(text: str, longest: int) -> tuple[int, ...]:
 
 
 def pad(waveform: NDArray[np.float32], buckets: tuple[int, ...]) -> NDArray[np.float32]:
-    """The waveform `[samples]` with zeros up to the next of `buckets`; as it is when there are none."""
+    """Return the waveform `[samples]` with zeros up to the next of `buckets`; unchanged if there are no buckets."""
     if not buckets:
         return waveform
     width = buckets[bisect_left(buckets, len(waveform))]

@@ -1,18 +1,18 @@
-"""Files of audio, or raw samples -> blocks of mono float32: a long recording is never whole in memory.
+"""From audio files or raw samples to blocks of mono float32: a long recording is never in memory as a whole.
 
-No number from a header decides how many samples there are. A reader is asked for more until it has no more, and what
-leaves it is as much as it says that it has written. soundfile's own `blocks()` believes the header: after a short read
-it hands out the whole buffer, with what its memory held before: another recording, too.
+No number from a header decides how many samples there are. This module asks a reader for more until the reader has no
+more, and uses only the samples that the reader says it has written. soundfile's own `blocks()` believes the header:
+after a short read it returns the whole buffer, with whatever its memory held before, even another recording.
 
 libsndfile (through soundfile) reads WAV, FLAC, AIFF, AU, CAF …, in a fraction of a millisecond for a short clip. FFmpeg
-(through PyAV) reads what libsndfile does not know (M4A/AAC, WebM, AMR, WMA …), what follows a place at which it breaks
-off, and:
+(through PyAV) reads the formats that libsndfile does not know (M4A/AAC, WebM, AMR, WMA …), the rest of a file in which
+libsndfile stops early, and these formats, which libsndfile reads badly:
 
 - MP3: libsndfile stops where it estimates the end, which may be too early without a Xing header, and after the first of
-  several MP3s one after the other. Of a file with a true Xing header both give the same samples.
-- GSM 6.10: it decodes the byte that fills up a chunk as one more block.
-- Ogg: it loses 6 kB of memory with each Ogg file that it refuses, of which a few bytes are enough; and until its first
-  seek it does not leave out the pre-skip of Ogg Opus (RFC 7845, 4.2).
+  several concatenated MP3s. For a file with a true Xing header both readers give the same samples.
+- GSM 6.10: libsndfile decodes the byte that fills up a chunk as one more block.
+- Ogg: libsndfile loses 6 kB of memory with each Ogg file that it refuses, and a few bytes are enough for such a file.
+  Until its first seek it does not leave out the pre-skip of Ogg Opus (RFC 7845, 4.2).
 
 Both come as wheels: no system package is needed.
 """
@@ -30,7 +30,7 @@ from asr_serving.audio import ffmpeg_reader, riff, tags
 from asr_serving.audio.samples import BLOCK_SAMPLES, SUPPORTED, Block, check_format, check_plausible, downmix, without
 
 _NOT_BY_LIBSNDFILE = frozenset(("MP3", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "GSM610"))
-# Formats in which silence takes a few dozen bytes a second; the others have a lowest bit rate (ADPCM: 12 kbit/s).
+# Formats in which silence takes only a few dozen bytes a second; the others have a lowest bit rate (ADPCM: 12 kbit/s).
 _FEW_BYTES = frozenset(("FLAC", "CAF"))
 _FEW_BYTES_PER_S, _BYTES_PER_S = 10, 500
 _UNKNOWN_FRAMES = 2**63 - 1
@@ -40,7 +40,7 @@ PCM_DTYPES: dict[str, "np.dtype[Any]"] = {"pcm_s16le": np.dtype("<i2"), "pcm_f32
 
 @dataclass(frozen=True)
 class PcmFormat:
-    """How raw samples are laid out."""
+    """The layout of raw samples."""
 
     encoding: str  # a key of PCM_DTYPES
     sampling_rate: int  # Hz
@@ -48,14 +48,14 @@ class PcmFormat:
 
 
 def blocks(file: BinaryIO, pcm: PcmFormat | None = None) -> Iterator[Block]:
-    """The samples of a recording, in order; all blocks have the same rate.
+    """Yield the samples of a recording, in order; all blocks have the same rate.
 
     Args:
-        file: a whole audio file, or raw samples when `pcm` is given; at its beginning, and can be sought in.
-        pcm: the layout of raw samples; None for a file, whose header tells.
+        file: a whole audio file, or raw samples if `pcm` is given; seekable, at its beginning.
+        pcm: the layout of raw samples; None for a file, whose header says it.
 
     Raises:
-        AudioError: the bytes are not audio, are cut short, or have a rate or channels that nobody speaks with.
+        AudioError: the bytes are not audio, are cut short, or have a rate or channel count that speech never has.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -92,7 +92,7 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
                     samples += len(piece)
                     yield piece, rate
                 if opened.format == "FLAC" and samples < opened.frames != _UNKNOWN_FRAMES:
-                    is_for_ffmpeg = True  # it is cut short, or FFmpeg gets past a damaged place
+                    is_for_ffmpeg = True  # the file is cut short, or FFmpeg gets past a damaged place
     except soundfile.LibsndfileError as broken:
         is_for_ffmpeg, refused = True, broken.error_string
     if is_for_ffmpeg:
@@ -100,14 +100,14 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
 
 
 def _is_for_ffmpeg(head: bytes) -> bool:
-    """Return whether this is Ogg, MP3 or AAC; of many an MP3, libsndfile would write warnings to our log."""
+    """Return whether this is Ogg, MP3 or AAC; for many MP3s libsndfile would write warnings to our log."""
     return head[:4] == b"OggS" or head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
 
 
 class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]
     """A file that is read from its beginning to its end.
 
-    One that can be sought in is sought in after each piece, which a FLAC of unknown length and some codecs refuse.
+    soundfile seeks after each piece of a seekable file; FLACs of unknown length and some codecs refuse that.
     """
 
     def seekable(self) -> bool:
@@ -118,7 +118,7 @@ def _sound_blocks(opened: soundfile.SoundFile, size: int) -> Iterator[Block]:
     check_format(opened.samplerate, opened.channels)
     floor = _FEW_BYTES_PER_S if opened.format in _FEW_BYTES else _BYTES_PER_S
     most = max(1, BLOCK_SAMPLES // opened.channels)
-    # The number of frames is a claim, and serves to keep the buffer small. Its zeros are no one's words.
+    # The header claims this number of frames; here it only keeps the buffer small. The buffer is filled with zeros.
     buffer = np.zeros((min(most, max(opened.frames, _SHORT_FRAMES)), opened.channels), np.float32)
     seconds = 0.0
     while frames := opened.buffer_read_into(buffer, "float32"):

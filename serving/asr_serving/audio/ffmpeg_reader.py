@@ -1,8 +1,8 @@
-"""Blocks of samples by FFmpeg's libraries (through PyAV), which read nearly everything.
+"""Blocks of samples from FFmpeg's libraries (through PyAV), which read nearly every format.
 
-A packet that cannot be decoded is left out, and those around it are kept: of a recording that was cut off, or damaged
-in places, there is what is there. Containers with a clock say when each packet is heard. Where it says that nothing is,
-at the beginning or in between, there is silence, so that the times of words are those of the container.
+The reader leaves out a packet that it cannot decode and keeps the packets around it: of a recording that was cut off or
+damaged in places, it returns what is there. Containers with a clock say when each packet is heard. Where the clock
+shows a gap, at the beginning or in between, the reader yields silence, so that words have the container's times.
 """
 
 import os
@@ -17,49 +17,49 @@ from numpy.typing import NDArray
 
 from asr_serving.audio.samples import BLOCK_SAMPLES, SUPPORTED, Block, check_format, check_plausible, downmix
 
-# FFmpeg guesses the container by content; without a list, a text could pass for a playlist that names other files.
+# FFmpeg guesses the container from content; without a list, a text could pass for a playlist that names other files.
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,mp3,ogg,flac,wav,w64,aiff,caf,asf,amr,ac3,eac3,au,avi,mpegts"
-# What silence takes in the formats that squeeze it most.
+# The bytes that silence takes in the formats that compress it most.
 _BYTES_PER_S = 10
 
-# Of the others FFmpeg counts packets, junk between them too.
+# For the other formats FFmpeg counts packets, and the junk between them.
 _CLOCKED = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "mpegts", "ogg"))
-# Their clocks may be those of a broadcast, which began long before the recording.
+# Their clocks may be those of a broadcast that began long before the recording.
 _BROADCAST = frozenset(("mpegts", "ogg"))
 # Clocks are rounded (WebM: 1 ms), and encoders begin a little before they hear something (AAC: 64 ms at 16 kHz).
 _JITTER_S = 0.1
-# A time is a claim of a few bytes, and silence costs as much as speech.
+# A few bytes can claim any time, and silence costs as much computation as speech.
 MAX_SILENCE_S = 600.0
 
-# Broken packets for each that is whole, and a start: the beginning of a broadcast may be in the middle of one.
+# Broken packets allowed for each whole one, and at the start: a recording may begin in the middle of a broadcast.
 _MAX_BROKEN_AT_FIRST = 100
 
-# FFmpeg's sample formats without the letter of planar ones -> the zero, and full scale.
+# FFmpeg's sample formats without the letter for planar ones -> (value of zero, full scale).
 _SCALES = {"u8": (128, 128.0), "s16": (0, 32768.0), "s32": (0, 2147483648.0), "flt": (0, 1.0), "dbl": (0, 1.0)}
-# PyAV looks for the end of a frame's list of planes, and crashes: the list has room for eight, and then no end.
+# PyAV looks for the end of a frame's list of planes and crashes: a list of eight planes is full and has no end mark.
 _MAX_PLANES = 7
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """What one packet holds."""
+    """The audio in one packet."""
 
     samples: NDArray[np.float32]  # `[samples]`
     rate: int  # Hz
-    at_s: float | None  # by the container's clock
+    at_s: float | None  # time by the container's clock
     is_after_damage: bool  # a packet before it was broken
 
 
 def read(file: BinaryIO, size: int, refused: str | None) -> Iterator[Block]:
-    """Yield the samples of the audio stream, of several those of the default one.
+    """Yield the samples of the audio stream; of several streams, those of the default one.
 
     Args:
         file: at any position.
         size: in bytes.
-        refused: what libsndfile said of it; None: it was not asked, or said nothing.
+        refused: why libsndfile refused the file; None if it was not asked or gave no reason.
 
     Raises:
-        AudioError: it is not audio, more of it is broken than whole, or it is a FLAC that was cut short.
+        AudioError: the file is not audio, more of it is broken than whole, or it is a FLAC that was cut short.
     """
     seconds = 0.0
     try:
@@ -82,7 +82,7 @@ def read(file: BinaryIO, size: int, refused: str | None) -> Iterator[Block]:
 
 
 class _Within:
-    """A file in which FFmpeg may seek to wherever a header points: behind its end is its end, not an error."""
+    """A file in which FFmpeg may seek wherever a header points: a position behind the end counts as the end."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.read, self.tell = file.read, file.tell
@@ -96,7 +96,7 @@ class _Within:
 def _on_the_clock(container: "av.container.InputContainer", size: int) -> Iterator[Block]:
     if not container.streams.audio:
         raise AudioError(f"file holds no audio stream; needs {SUPPORTED}")
-    # Of several, the one that its maker marked as the default.
+    # Of several streams, the one that the file's maker marked as the default.
     best = container.streams.best("audio")
     stream = best if isinstance(best, av.AudioStream) else container.streams.audio[0]
     if stream.codec_context is None:
@@ -119,10 +119,10 @@ def _on_the_clock(container: "av.container.InputContainer", size: int) -> Iterat
 
 
 class _Clock:
-    """When packets are heard, in seconds; it may jump, back to its beginning or to anywhere.
+    """The times at which packets are heard, in seconds; the clock may jump anywhere, also back to its beginning.
 
     Args:
-        begin_s: what it shows at the beginning of the recording.
+        begin_s: the clock's time at the beginning of the recording.
     """
 
     def __init__(self, begin_s: float) -> None:
@@ -131,14 +131,14 @@ class _Clock:
 
     @classmethod
     def of(cls, container: "av.container.InputContainer") -> "_Clock | None":
-        """Return the clock of a container, None for one without."""
+        """Return the clock of a container; None for a container without one."""
         if container.format.name not in _CLOCKED:
             return None
         is_broadcast = container.format.name in _BROADCAST
         return cls((container.start_time or 0) / av.time_base if is_broadcast else 0.0)
 
     def gap_s(self, piece: _Piece, done_s: float) -> float:
-        """Return how much silence belongs before a piece, when so much of the recording is done."""
+        """Return how many seconds of silence belong before a piece, after `done_s` seconds of the recording."""
         if piece.at_s is None:
             return 0.0
         gap = piece.at_s - self._begin_s - done_s
@@ -157,7 +157,7 @@ def _silence(samples: int) -> Iterator[NDArray[np.float32]]:
 
 
 def _decoded(container: "av.container.InputContainer", stream: "av.AudioStream", size: int) -> Iterator[_Piece]:
-    """Yield what packets hold, but for the broken ones."""
+    """Yield the audio of all packets except the broken ones."""
     to_mono = _ToMono()
     whole = broken = 0
     seconds, is_after_damage = 0.0, False
@@ -188,7 +188,7 @@ def _decoded(container: "av.container.InputContainer", stream: "av.AudioStream",
 
 
 def _packets(container: "av.container.InputContainer", stream: "av.AudioStream") -> Iterator[Any]:
-    """Yield packets, and an error in the place of bytes that belong to none; what FFmpeg cannot follow is raised."""
+    """Yield packets, and an error for bytes that belong to none; raise the errors that FFmpeg cannot get past."""
     while True:
         try:
             yield from container.demux(stream)
@@ -196,13 +196,13 @@ def _packets(container: "av.container.InputContainer", stream: "av.AudioStream")
             yield damage
             continue
         except IndexError:
-            # In a file that begins more streams on its way, PyAV asks for one that it does not know, after all packets.
+            # If more streams begin later in the file, PyAV looks up one that it does not know, after all packets.
             pass
         return
 
 
 class _ToMono:
-    """Frames of any sample format -> float32 `[samples]`, see `downmix`."""
+    """Turns frames of any sample format into float32 `[samples]`, see `downmix`."""
 
     def __init__(self) -> None:
         self._resampler: av.AudioResampler | None = None
@@ -219,7 +219,7 @@ class _ToMono:
         return downmix(by_channel.astype(np.float32) - zero if zero else by_channel, scale)
 
     def _interleaved(self, frame: "av.AudioFrame") -> "av.AudioFrame":
-        """The same as float32; the rate stays as it is, soxr changes it better."""
+        """Return the frame as interleaved float32 at the same rate: soxr resamples better."""
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or kind != self._kind:
             self._resampler, self._kind = av.AudioResampler(format="flt"), kind

@@ -1,4 +1,4 @@
-"""The preprocess step: bytes of a recording -> what the acoustic model takes."""
+"""The preprocess step: from the bytes of a recording to the acoustic model's input."""
 
 import math
 import os
@@ -15,11 +15,11 @@ from asr_serving.overload import backlog, stopping
 from asr_serving.overload.heap import Heap
 
 SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
-# For an acoustic model that takes padded audio: the lengths to pad to. There is then a third output, `lengths`.
-# And the models behind this step, with the sizes of their queues.
+# For an acoustic model that takes padded audio: the lengths to pad to. The step then has a third output, `lengths`.
+# Also the models behind this step, with the sizes of their queues.
 OPTIONAL = {"bucket_samples", "feeds"}
-# HOST:PORT of this server's metrics, which tell what waits for the models behind. `triton-asr serve` sets it; the
-# default is where Triton has them by itself; empty turns it off.
+# HOST:PORT of this server's metrics, which say how many requests wait for the models behind. `triton-asr serve` sets
+# it; the default is Triton's own address; empty turns the check off.
 METRICS = "TRITON_ASR_METRICS"
 _DEFAULT_METRICS = "localhost:8002"
 
@@ -48,7 +48,7 @@ class Preprocess:
         self.backlog = backlog.Backlog(os.environ.get(METRICS, _DEFAULT_METRICS), feeds, warn)
 
     def admit(self, asked: int) -> tuple[int, ServiceError]:
-        """Return how many of so many requests to take, and what to tell the others."""
+        """Return how many of `asked` requests to take, and the error for the others."""
         self._heap.tidy()
         try:
             stopping.check()
@@ -81,5 +81,5 @@ class Preprocess:
         return tensors
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the connection to the metrics."""
         self.backlog.close()

@@ -11,10 +11,10 @@ from asr_serving.audio.container import PCM_DTYPES, PcmFormat
 
 
 def pcm_format(parameters: Mapping[str, object]) -> PcmFormat | None:
-    """Return the layout of raw samples, or None when AUDIO is a file.
+    """Return the layout of raw samples, or None if AUDIO is a file.
 
-    Parameters of other steps of the ensemble (decoder options) are not looked at: the decode step refuses what no
-    step knows.
+    It ignores the parameters of other steps of the ensemble (decoder options): the decode step refuses parameters that
+    no step knows.
 
     Raises:
         ParameterError: an unknown encoding, or a rate or channel count that is missing, malformed or out of range.

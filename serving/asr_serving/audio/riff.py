@@ -1,8 +1,8 @@
-"""The length of a WAV, RF64 or W64: known, unknown, or more than is here.
+"""The length of a WAV, RF64 or W64: known, unknown, or more than the file holds.
 
-A header is written before the samples. Where it cannot be mended afterwards, as in a pipe, its sizes are whatever the
-program put there: nothing, or as much as fits. Such a file goes to its end. A header that claims another size than
-is here was finished, and the file has been cut off since: libsndfile and FFmpeg would read it as if it ended there.
+A program writes the header before the samples. Where it cannot correct the header afterwards, as in a pipe, the sizes
+are arbitrary: zero, or the largest that fits. Such a file is read to its end. If the header claims another size than
+the file has, the file was complete and has been cut off since: libsndfile and FFmpeg would read it without an error.
 """
 
 import io
@@ -15,11 +15,11 @@ from asr_contract.errors import AudioError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# A WAV has a handful of chunks; one made of nothing but empty chunks would keep us busy for minutes.
+# A WAV has a handful of chunks; a file of nothing but empty chunks would keep the server busy for minutes.
 _MAX_CHUNKS = 1_000
-# Some programs count the header in, or round up; as sound, so much is 8 ms of 16 bits at 16 kHz.
+# Some programs include the header in the size, or round it up; that many bytes are 8 ms of 16 bits at 16 kHz.
 _SLACK_BYTES = 256
-# "As much as fits" in 31 or 32 bits (SoX, espeak-ng: 0x7FFFF000, arecord: 0x80000000, FFmpeg: 0xFFFFFFFF), at times
+# The largest size in 31 or 32 bits (SoX, espeak-ng: 0x7FFFF000, arecord: 0x80000000, FFmpeg: 0xFFFFFFFF), sometimes
 # less the header; W64 has 64 bits.
 _FULL = tuple(1 << bits for bits in (31, 32, 63, 64))
 _FULL_SLACK = 1 << 13
@@ -28,7 +28,7 @@ _MAX_32 = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class _Layout:
-    """How chunks lie in a file."""
+    """The layout of chunks in a file."""
 
     header: struct.Struct  # name and size
     size: struct.Struct
@@ -42,19 +42,19 @@ class _Layout:
 _RIFF = _Layout(struct.Struct("<4sI"), struct.Struct("<I"), 12, False, 2, 4, 8)
 _RIFX = _Layout(struct.Struct(">4sI"), struct.Struct(">I"), 12, False, 2, 4, 8)
 _W64 = _Layout(struct.Struct("<16sQ"), struct.Struct("<Q"), 40, True, 8, 16, 0)
-# The sizes of RF64 are in its chunk ds64, first the file's, then that of the samples.
+# RF64 has its sizes in the chunk ds64: first the file's, then that of the samples.
 _SIZES_OF_RF64 = struct.Struct("<QQ")
 
 
 def of_known_length(file: BinaryIO, size: int) -> BinaryIO:
-    """Return the file, with its true sizes where its header does not know them; any other file as it is.
+    """Return the file with its true sizes if its header does not know them; return any other file unchanged.
 
     Args:
         file: any file; its position does not matter, and is lost.
         size: in bytes.
 
     Raises:
-        AudioError: it is a WAV, RF64 or W64 that was cut off, or has no samples at all.
+        AudioError: the file is a WAV, RF64 or W64 that was cut off, or it has no samples at all.
     """
     layout = _layout(file)
     if layout is None:
@@ -84,7 +84,19 @@ def _layout(file: BinaryIO) -> _Layout | None:
 
 
 def _to_its_end(file: BinaryIO, size: int, layout: _Layout, begin: int, claimed: int, sizes_at: int | None) -> BinaryIO:
-    """Judge the size that is claimed for the samples, which begin at `begin`."""
+    """Return the file, with its true sizes if the size claimed for the samples is unknown or a few bytes too large.
+
+    Args:
+        file: the WAV, RF64 or W64.
+        size: of the file, in bytes.
+        layout: of its chunks.
+        begin: position of the first sample.
+        claimed: bytes of samples, by the chunk's header.
+        sizes_at: position of the sizes in an RF64; None for other files.
+
+    Raises:
+        AudioError: the header claims more samples than the file holds.
+    """
     if sizes_at is not None:
         file.seek(sizes_at)
         claimed = _SIZES_OF_RF64.unpack(file.read(_SIZES_OF_RF64.size))[1]
@@ -111,7 +123,7 @@ def _is_full(claimed: int) -> bool:
 
 
 def _are_chunks(file: BinaryIO, position: int, size: int, layout: _Layout) -> bool:
-    """Whether what follows are other chunks, to the end of the file: then 0 samples are 0 samples."""
+    """Return whether only other chunks follow, to the end of the file: then a size of 0 samples is true."""
     for _ in range(_MAX_CHUNKS):
         if position >= size:
             return True
@@ -128,10 +140,10 @@ def _are_chunks(file: BinaryIO, position: int, size: int, layout: _Layout) -> bo
 
 
 class _Mended(io.RawIOBase):
-    """A file that is read with other bytes in a few places; it is left open.
+    """A file that is read with other bytes in a few places; closing it leaves the original open.
 
     Args:
-        file: the file as it is.
+        file: the original file.
         patches: position -> bytes.
     """
 

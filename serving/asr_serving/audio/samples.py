@@ -1,4 +1,4 @@
-"""What the readers of audio have in common: blocks of samples, and their limits."""
+"""The parts that the audio readers share: blocks of samples, and their limits."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,22 +8,22 @@ from asr_contract.errors import AudioError
 from asr_contract.parameters import MAX_CHANNELS, MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
 from numpy.typing import NDArray
 
-# A file of 64 channels at 384 kHz is 1000 times what the model hears: read and downmix a piece at a time.
+# A file of 64 channels at 384 kHz is 1000 times what the model hears, so readers read and downmix a piece at a time.
 BLOCK_SAMPLES = 1 << 18
 SUPPORTED = "WAV, FLAC, OGG (Opus, Vorbis), MP3, M4A/AAC, WebM, AIFF, AMR, WMA, or raw PCM with its encoding"
 _SLACK_S = 60.0
-# Of the energy that channels without relation to each other leave in their mean. What leaves less cancels itself out:
-# a balanced line in a stereo socket has the voice in one channel and its mirror image in the other.
+# Share of their energy that unrelated channels leave in their mean. Channels that leave less cancel each other out: a
+# balanced line in a stereo socket has the voice in one channel and its mirror image in the other.
 _CANCELLED = 0.01
 
 Block = tuple[NDArray[np.float32], int]  # float32 `[samples]`, see `downmix`; and the sampling rate in Hz
 
 
 def check_format(rate: int, channels: int) -> None:
-    """Refuse a format before any sample is decoded: what a header claims is what decoding costs.
+    """Raise an error for an unusable format before any sample is decoded: a header's claims decide what decoding costs.
 
     Raises:
-        AudioError: a rate or a number of channels that no recording of speech has.
+        AudioError: the rate or the number of channels is one that no recording of speech has.
     """
     if not MIN_SAMPLING_RATE <= rate <= MAX_SAMPLING_RATE:
         raise AudioError(f"sampling rate is {rate} Hz; needs {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE} Hz")
@@ -32,14 +32,14 @@ def check_format(rate: int, channels: int) -> None:
 
 
 def downmix(samples: "NDArray[Any]", scale: float = 1.0) -> NDArray[np.float32]:
-    """Return the mean of the channels, or one of them where they cancel each other out.
+    """Return the mean of the channels, or one channel if they cancel each other out.
 
     Args:
         samples: `[samples, channels]`, of any type.
-        scale: what full scale is in it.
+        scale: the value of full scale.
 
     Returns:
-        float32 `[samples]`, in memory of its own.
+        float32 `[samples]`, in its own memory.
     """
     mono = np.array(samples[:, 0], np.float32) if samples.shape[1] == 1 else _mean(samples)
     return mono if scale == 1 else mono / np.float32(scale)
@@ -50,18 +50,18 @@ def _mean(samples: "NDArray[Any]") -> NDArray[np.float32]:
     floats = samples.astype(np.float32, copy=False)
     energies = np.einsum("ij,ij->j", floats, floats)
     if np.einsum("i,i", mono, mono) < _CANCELLED * energies.sum() / samples.shape[1] ** 2:
-        # The first that is loud, not the loudest: which of a pair that is may change from block to block.
+        # The first loud channel, not the loudest: of a pair, the loudest may change from block to block.
         return floats[:, int(np.argmax(energies >= energies.max() / 2))].copy()
     return mono
 
 
 def check_plausible(seconds: float, size: int, bytes_per_s: int) -> None:
-    """Stop a decoder that goes on without end.
+    """Stop a decoder that does not end.
 
     Args:
-        seconds: that were decoded so far.
+        seconds: decoded so far.
         size: of the file, in bytes.
-        bytes_per_s: what a second takes at least in its format.
+        bytes_per_s: the fewest bytes that a second takes in this format.
 
     Raises:
         AudioError: so many bytes cannot hold so many seconds.
@@ -71,7 +71,7 @@ def check_plausible(seconds: float, size: int, bytes_per_s: int) -> None:
 
 
 def without(pieces: Iterator[Block], samples: int) -> Iterator[Block]:
-    """Pass blocks on but for the first samples."""
+    """Yield the blocks without the first `samples` samples."""
     for piece, rate in pieces:
         if samples < len(piece):
             yield piece[samples:], rate

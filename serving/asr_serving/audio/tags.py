@@ -1,6 +1,6 @@
-"""A WAV or an AIFF behind ID3 tags, without them.
+"""A WAV or an AIFF behind ID3 tags, read without the tags.
 
-libsndfile steps over such a tag, and then leaves as many bytes unread at the end. FFmpeg does not read such a file.
+libsndfile skips such a tag, but then leaves as many bytes unread at the end. FFmpeg does not read such a file.
 """
 
 import io
@@ -8,12 +8,12 @@ import os
 from typing import Any, BinaryIO, cast
 
 _ID3 = b"ID3"
-_MAX_TAGS = 8  # programs write one of each version at most; a file of nothing but tags would keep us busy
+_MAX_TAGS = 8  # programs write at most one of each version; a file of only tags would keep the server busy
 _TAGGED = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM")
 
 
 def without(file: BinaryIO, size: int) -> tuple[BinaryIO, int]:
-    """Return the file without the tags before a WAV or an AIFF, and its size; any other file as it is.
+    """Return the file without the tags before a WAV or an AIFF, and its size; return any other file unchanged.
 
     Args:
         file: any file, at its beginning.
@@ -48,7 +48,7 @@ class _Rest(io.RawIOBase):
 
 
 def _tags_before(file: BinaryIO) -> int:
-    """Return the bytes that ID3 tags take up before a WAV or an AIFF; 0 before anything else."""
+    """Return the number of bytes of ID3 tags before a WAV or an AIFF; 0 before any other content."""
     position, head = 0, file.read(10)
     for _ in range(_MAX_TAGS):
         if head[:3] != _ID3 or len(head) < 10:

@@ -1,6 +1,6 @@
-"""Bytes of a recording -> mono float32 waveform at the model's sampling rate.
+"""From the bytes of a recording to a mono float32 waveform at the model's sampling rate.
 
-soxr resamples: the same engine as in librosa and SoX, and flat to 0.91 of Nyquist.
+soxr resamples: librosa and SoX use the same engine, which is flat to 0.91 of Nyquist.
 """
 
 import io
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from asr_serving.audio.container import PcmFormat, blocks
 from asr_serving.audio.samples import Block
 
-# Float samples belong within ±1. The squares of larger ones than this overflow float32 when the model normalises.
+# Float samples lie within ±1. The squares of samples above this overflow float32 when the model normalises.
 MAX_AMPLITUDE = 1e9
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the acoustic model can take."""
+    """The limits of the acoustic model."""
 
     sampling_rate: int  # Hz, of the waveform that the model expects
     min_samples: int  # at `sampling_rate`: the receptive field of one output frame
@@ -29,12 +29,12 @@ class Limits:
 
 
 def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[NDArray[np.float32], float]:
-    """Decode, downmix, check and resample one recording.
+    """Return one recording, decoded, downmixed, checked and resampled.
 
     Args:
-        data: a whole audio file, or raw samples when `pcm` is given.
-        limits: what the model can take.
-        pcm: the layout of raw samples; None for a file, whose header tells.
+        data: a whole audio file, or raw samples if `pcm` is given.
+        limits: of the model.
+        pcm: the layout of raw samples; None for a file, whose header says it.
 
     Returns:
         The waveform, float32 `[samples]` at `limits.sampling_rate`, and its duration in seconds.
@@ -52,23 +52,23 @@ def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[NDA
 
 
 def check_samples(mono: NDArray[np.float32]) -> None:
-    """Refuse samples that would poison what the model makes of the others.
+    """Raise an error for samples that would spoil the model's result for the others.
 
     Raises:
-        AudioError: NaN, Inf, or far beyond ±1.
+        AudioError: the samples hold NaN, Inf, or values far beyond ±1.
     """
     peak = float(np.abs(mono).max())
-    if not peak <= MAX_AMPLITUDE:  # false for NaN too
+    if not peak <= MAX_AMPLITUDE:  # also true for NaN
         raise AudioError(
             f"audio holds NaN, Inf or samples beyond ±{MAX_AMPLITUDE:g} (peak {peak}); needs finite samples"
         )
 
 
 def check_length(samples: int, seconds: float, limits: Limits) -> None:
-    """Refuse what gives the model not one frame.
+    """Raise an error for a recording that is too short for one frame of the model.
 
     Raises:
-        AudioError: fewer samples than `limits.min_samples`.
+        AudioError: there are fewer samples than `limits.min_samples`.
     """
     if samples < limits.min_samples:
         raise AudioError(
@@ -79,7 +79,7 @@ def check_length(samples: int, seconds: float, limits: Limits) -> None:
 
 
 def _collect(pieces: Iterator[Block], max_seconds: float) -> Block:
-    """All blocks as one; little more than `max_seconds` of a longer recording are read."""
+    """Return all blocks as one; of a longer recording it reads little more than `max_seconds`."""
     samples, rate, length = [], 0, 0
     for piece, rate in pieces:
         samples.append(piece)

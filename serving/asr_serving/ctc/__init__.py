@@ -1,1 +1,1 @@
-"""CTC log-probs -> text, confidence, word times."""
+"""From CTC log-probs to text, confidence and word times."""

@@ -1,8 +1,8 @@
-"""CTC prefix beam search: the text that is likeliest over all of its alignments, with a language model or without.
+"""CTC prefix beam search: the likeliest text over all of its alignments, with or without a language model.
 
-The search is flashlight-text's, in C++: the maintained heir of wav2letter's decoder (Collobert et al. 2016; for the
+flashlight-text searches, in C++: it is the maintained heir of wav2letter's decoder (Collobert et al. 2016; for the
 prefix search, Hannun et al. 2014). A text's score is its log-probability by the acoustic model, plus `lm_weight` times
-that by the language model (shallow fusion), plus `word_score` for each word.
+its log-probability by the language model (shallow fusion), plus `word_score` for each word.
 """
 
 import math
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from asr_serving.ctc.language_model import LanguageModel
 
-# Labels that one frame may add to a prefix; the others of a frame are far less likely. A third of the time that all 32
-# labels of the demo checkpoint take.
+# Labels that one frame may add to a prefix; a frame's other labels are far less likely. It takes a third of the time
+# that all 32 labels of the demo checkpoint take.
 LABELS_PER_FRAME = 8
-# Nats below the best prefix, at which one is given up. With 25 it takes 1.3 times as long, for as many errors.
+# The search gives up a prefix this many nats below the best one. 25 takes 1.3 times as long, for as many errors.
 THRESHOLD = 20.0
-_NATS = math.log(10)  # KenLM's scores are logarithms to the base 10
-# What a text loses whose last word is not complete: more than anything else can bring, so that it is the last resort.
+_NATS = math.log(10)  # KenLM's scores are logarithms to base 10
+# The penalty of a text whose last word is incomplete: more than any other score can gain, so it is the last resort.
 _INCOMPLETE = -1000.0
 _NO_WORD = -1
 
@@ -40,10 +40,10 @@ class Alternative:
 
 @dataclass(frozen=True)
 class BeamOptions:
-    """How to search."""
+    """The options of one search."""
 
     beam_width: int  # prefixes that are kept from frame to frame
-    nbest: int = 1  # texts that are wanted, up to `beam_width`
+    nbest: int = 1  # texts to return, up to `beam_width`
     lm_weight: float = 0.0  # of the language model; 0: without it
     word_score: float = 0.0  # nats for each word, with a language model of words
 
@@ -53,7 +53,7 @@ class BeamSearch:
 
     Args:
         labels: the vocabulary.
-        language_model: of words, which then are the only ones that come out, or of labels; None for none.
+        language_model: of words, and then only these words come out, or of labels; None for none.
 
     Raises:
         ImportError: flashlight-text is not installed.
@@ -68,22 +68,22 @@ class BeamSearch:
         self._trie = self._grow(language_model) if language_model and language_model.is_of_words else None
 
     def _grow(self, language_model: LanguageModel) -> Any:
-        """The words as a prefix tree of columns, each ended by the delimiter."""
+        """Return the words as a prefix tree of columns; a delimiter ends each word."""
         trie = self._flashlight.Trie(len(self._labels.labels), self._labels.delimiter)
         start = language_model.model.start(False)
         for word, columns in language_model.spellings or ():
             _, score = language_model.model.score(start, word)
             trie.insert([*columns, self._labels.delimiter], word, score)
-        # A beginning of a word is worth its likeliest word, so that it is not given up for want of a score.
+        # The beginning of a word scores as its likeliest word, so that the search does not give it up too early.
         trie.smear(self._flashlight.SmearingMode.MAX)
         return trie
 
     def search(self, log_probs: NDArray[np.float32], options: BeamOptions) -> list[Alternative]:
-        """The likeliest texts, best first; fewer than `nbest` where the beam holds fewer different ones.
+        """Return the likeliest texts, best first; fewer than `nbest` if the beam holds fewer different ones.
 
         Args:
             log_probs: float32 `[frames, vocab]`, without NaN.
-            options: how to search.
+            options: of the search.
         """
         words = self._trie is not None and options.lm_weight > 0
         results = self._words(log_probs, options) if words else self._labels_alone(log_probs, options)
@@ -97,21 +97,21 @@ class BeamSearch:
         return list(found.values())
 
     def _labels_alone(self, log_probs: NDArray[np.float32], options: BeamOptions) -> Iterator[_Result]:
-        """Any row of labels may come out."""
+        """Yield paths of any labels."""
         flashlight, blank = self._flashlight, self._labels.blank
         settings = flashlight.LexiconFreeDecoderOptions(
             lm_weight=options.lm_weight * _NATS, **self._settings(log_probs, options)
         )
         scored = self._language_model is not None and options.lm_weight > 0
         model = self._language_model.model if self._language_model and scored else flashlight.ZeroLM()
-        # It begins and ends with a "silence": the blank, which does not merge with what is heard; a delimiter would.
+        # A path begins and ends with flashlight's "silence": here the blank, as a delimiter would merge with others.
         decoder = flashlight.LexiconFreeDecoder(settings, model, blank, blank, [])
         emissions = np.ascontiguousarray(log_probs, dtype=np.float32)
         for result in decoder.decode(emissions.ctypes.data, *emissions.shape):
             yield np.array(result.tokens[1:-1], dtype=np.int64), result.score  # without the silences
 
     def _words(self, log_probs: NDArray[np.float32], options: BeamOptions) -> Iterator[_Result]:
-        """Words of the tree alone come out."""
+        """Yield paths that spell only words of the tree."""
         flashlight, labels = self._flashlight, self._labels
         assert self._language_model is not None
         settings = flashlight.LexiconDecoderOptions(
@@ -120,12 +120,12 @@ class BeamSearch:
             unk_score=-math.inf,
             **self._settings(log_probs, options),
         )
-        # After the last word the recording need not have a delimiter: one more frame has it.
+        # The recording need not have a delimiter after the last word, so the search gets one more frame with it.
         frames, delimiter = len(log_probs), labels.delimiter
         emissions = np.full((frames + 1, log_probs.shape[1]), _INCOMPLETE, dtype=np.float32)
         emissions[:-1] = log_probs
         emissions[-1, delimiter] = 0
-        # More delimiters between words, and those before the first, are flashlight's "silence".
+        # Further delimiters between words, and those before the first word, are flashlight's "silence".
         decoder = flashlight.LexiconDecoder(
             settings, self._trie, self._language_model.model, delimiter, labels.blank, _NO_WORD, [], False
         )

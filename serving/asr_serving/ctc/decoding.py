@@ -1,4 +1,4 @@
-"""One batch of recordings, each decoded as its request asks."""
+"""Decoding of a batch of recordings, each with the options of its own request."""
 
 import functools
 import json
@@ -19,13 +19,13 @@ from asr_serving.ctc.hotwords import Found, Hotword, HotwordTree, apply
 from asr_serving.ctc.hypotheses import Hypothesis, hypothesis, runs_of
 from asr_serving.ctc.language_model import LanguageModel
 
-# Lists of hotwords that are kept ready: callers send the same ones with every recording.
+# Lists of hotwords that are kept ready: callers send the same list with every recording.
 _TREES = 32
 
 
 @dataclass(frozen=True)
 class Task:
-    """A recording to decode; made by `Decoder.task`, which has checked it."""
+    """A recording to decode; `Decoder.task` makes it and checks it."""
 
     log_probs: NDArray[np.float32]  # float32 `[frames, vocab]`, without padding
     options: DecodeOptions
@@ -35,7 +35,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """What was heard in a recording."""
+    """The outcome of decoding one recording."""
 
     best: Hypothesis
     alternatives: list[Alternative]  # the likeliest texts, best first, without hotwords; of beam search
@@ -43,7 +43,7 @@ class Result:
 
 
 def outputs(task: Task, result: Result) -> dict[str, str | float]:
-    """Return the output tensors of a recording: text, confidence, and words and alternatives where they were asked for.
+    """Return a recording's output tensors: text, confidence, and words and alternatives if the request asks for them.
 
     Raises:
         ModelFailed: the log-probs hold NaN.
@@ -65,14 +65,14 @@ def outputs(task: Task, result: Result) -> dict[str, str | float]:
 
 
 class Decoder:
-    """Decodes what an acoustic model with these labels has heard.
+    """Decodes the log-probs of an acoustic model with these labels.
 
     Args:
         labels: of the acoustic model.
-        language_model: what beam search asks; None for none.
+        language_model: for beam search; None for none.
 
     Raises:
-        ImportError: there is a language model, but not the package of beam search.
+        ImportError: there is a language model, but the package of beam search is missing.
     """
 
     def __init__(self, labels: Labels, language_model: LanguageModel | None = None) -> None:
@@ -80,12 +80,12 @@ class Decoder:
         self._language_model = language_model
         self._beam = BeamSearch(labels, language_model) if language_model else None
         self._spot: Callable[[HotwordTree, NDArray[np.float32]], list[Found]] | None = None
-        self._no_spot = ""  # the reason
+        self._no_spot = ""  # why hotwords cannot be used
         try:
-            from asr_serving.ctc import spotting  # compiled when a model is loaded rather than under its first request
+            from asr_serving.ctc import spotting  # compiled when the model loads, not during its first request
 
             self._spot = spotting.search
-        except ImportError as error:  # of numba, which nothing else needs
+        except ImportError as error:  # numba is missing, which nothing else needs
             self._no_spot = str(error)
         self._tree = functools.lru_cache(_TREES)(self._grow)
 
@@ -100,14 +100,14 @@ class Decoder:
 
         Args:
             log_probs: float32 `[width, vocab]`.
-            frames: how many of them are real; the others are padding.
+            frames: number of real frames; the others are padding.
             options: how to decode them.
             is_cancelled: whether nobody waits for it any more; asked before a search, which takes long.
 
         Raises:
-            RequestError: shapes that do not fit.
-            ParameterError: a hotword that the labels cannot write, an option of a language model that is not there, or
-                beam search or hotwords where their package is missing.
+            RequestError: shapes do not fit.
+            ParameterError: the labels cannot write a hotword, the model has no language model for an option, or the
+                package for beam search or hotwords is missing.
         """
         greedy.check(log_probs, frames, self._labels)
         if options.decoder == "beam" and self._beam is None:
@@ -145,7 +145,7 @@ class Decoder:
         that nobody waits for any more is not searched.
         """
         runs = greedy.best_paths([task.log_probs for task in tasks])
-        paths: dict[int, NDArray[np.int64]] = {}  # of the tasks whose path is not the best one
+        paths: dict[int, NDArray[np.int64]] = {}  # of the tasks whose path is not the best path
         alternatives: dict[int, list[Alternative]] = {}
         cancelled: set[int] = set()
         for index, task in enumerate(tasks):
@@ -157,7 +157,7 @@ class Decoder:
                 continue
             if self._beam is not None and task.options.decoder == "beam":
                 alternatives[index] = self._beam.search(task.log_probs, self._beam_options(task.options))
-                if alternatives[index]:  # none where no text has any probability
+                if alternatives[index]:  # empty if no text has any probability
                     paths[index] = alternatives[index][0].path
             if self._spot is not None and task.tree is not None and (found := self._spot(task.tree, task.log_probs)):
                 path = paths[index] if index in paths else task.log_probs.argmax(axis=1)

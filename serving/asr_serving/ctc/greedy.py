@@ -1,6 +1,7 @@
 """Greedy (best-path) CTC decoding, vectorised over a batch whose items differ in length.
 
-Best path: the most likely label of every frame, repeats merged, blanks dropped (Graves et al. 2006, section 3.2).
+The best path takes the most likely label of every frame, merges repeats and drops blanks (Graves et al. 2006, section
+3.2).
 """
 
 import numpy as np
@@ -12,10 +13,10 @@ from asr_serving.ctc.hypotheses import Runs
 
 
 def check(log_probs: NDArray[np.float32], frames: int, labels: Labels) -> None:
-    """Refuse an item that cannot be decoded.
+    """Raise an error for an item that cannot be decoded.
 
     Raises:
-        RequestError: a shape other than `[width, vocab]`, or a frame count that is not from 1 to `width`.
+        RequestError: the shape is not `[width, vocab]`, or the frame count is not from 1 to `width`.
     """
     if log_probs.ndim != 2 or log_probs.shape[1] != len(labels.labels) or not 1 <= frames <= len(log_probs):
         raise RequestError(
@@ -25,7 +26,7 @@ def check(log_probs: NDArray[np.float32], frames: int, labels: Labels) -> None:
 
 
 def best_paths(items: list[NDArray[np.float32]]) -> list[Runs]:
-    """The runs of equal labels on each item's best path, all items at once as one flat row of frames.
+    """Return the runs of equal labels on each item's best path; it computes all items at once, as one row of frames.
 
     Args:
         items: one float32 `[frames, vocab]` each, at least one frame.
@@ -39,7 +40,7 @@ def best_paths(items: list[NDArray[np.float32]]) -> list[Runs]:
     offsets = np.concatenate(([0], np.cumsum(counts)))
     is_start = np.ones(len(best), dtype=bool)
     is_start[1:] = best[1:] != best[:-1]
-    is_start[offsets[:-1]] = True  # a run never reaches over into the next item
+    is_start[offsets[:-1]] = True  # a run never extends into the next item
     starts = np.flatnonzero(is_start)
     ends = np.append(starts[1:], len(best))
     means = np.add.reduceat(posteriors, starts) / (ends - starts)

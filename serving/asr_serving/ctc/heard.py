@@ -1,4 +1,4 @@
-"""What the decode step makes of a row of frames."""
+"""The decode step's result for a row of frames."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,7 @@ class Heard:
     words: list[dict[str, Any]]  # "word", "start" and "end" in seconds, "confidence"
 
     def shifted(self, seconds: float) -> "Heard":
-        """The same, so much later."""
+        """Return the same piece, `seconds` later."""
         words = [
             {**word, "start": round(word["start"] + seconds, 3), "end": round(word["end"] + seconds, 3)}
             for word in self.words
@@ -26,7 +26,7 @@ class Heard:
 
 
 def silence(labels: Labels) -> NDArray[np.float32]:
-    """Return log-probs of nothing, float32 `[1, vocab]`: with them the decode step looks at options ahead of time."""
+    """Return log-probs of silence, float32 `[1, vocab]`: with them the decode step checks options ahead of time."""
     log_probs = np.full((1, len(labels.labels)), -100.0, dtype=np.float32)
     log_probs[0, labels.blank] = 0
     return log_probs

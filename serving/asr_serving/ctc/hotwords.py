@@ -1,12 +1,12 @@
-"""Words that the caller expects (names, products), found in the log-probs themselves.
+"""Words that the caller expects (names, products), searched for in the log-probs themselves.
 
 After "Fast Context-Biasing for CTC and Transducer ASR models with CTC-based Word Spotter" (Andrusenko et al.,
 Interspeech 2024): all hotwords run through the frames together, as one prefix tree with CTC's blanks and repeats,
-beside the decoder and not inside it. Where one of them, with a bonus, is as likely as the best path over the same
-frames, it takes that place. Unlike there, the bonus is for differences, each label that the best path lacks or has too
-many: if it were for each label alike, a name would win by the letters that it shares with what was said. What such a
-search costs depends on how many beginnings of hotwords sound like the recording, hardly on how many there are; without
-hotwords nothing runs.
+beside the decoder and not inside it. If a hotword with its bonus is as likely as the best path over the same frames, it
+replaces that part of the path. Unlike in the paper, the bonus is for differences: for each label that the best path
+lacks or has too many. If each label alike had a bonus, a name would win through the letters that it shares with the
+words said. The cost of a search depends on how many beginnings of hotwords sound like the recording, and hardly on the
+number of hotwords. Without hotwords no search runs.
 """
 
 from collections.abc import Sequence
@@ -21,23 +21,23 @@ from numpy.typing import NDArray
 from asr_serving.ctc.spelling import Speller
 
 MAX_HOTWORDS = 10_000
-MAX_LABELS = 100  # of one hotword
+MAX_LABELS = 100  # of each hotword
 _ROOT = 0
 
 
 @dataclass(frozen=True)
 class Hotword:
-    """A word, or several, and how much it is wished for."""
+    """A word, or several, and the bonus for it."""
 
     text: str
     weight: float  # nats for each difference from the best path
 
 
 def parse(text: str, weight: float) -> tuple[Hotword, ...]:
-    """Return the words of `"acme, Quilter^5"`; those without a weight of their own get `weight` (nats).
+    """Return the hotwords in `"acme, Quilter^5"`; those without their own weight get `weight` (nats).
 
     Raises:
-        ParameterError: too many words, one without characters or with too many, or a weight that is out of range.
+        ParameterError: too many words, a word without characters or with too many, or a weight that is out of range.
     """
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     if len(entries) > MAX_HOTWORDS:
@@ -55,26 +55,26 @@ def parse(text: str, weight: float) -> tuple[Hotword, ...]:
 
 @dataclass(frozen=True)
 class Found:
-    """A hotword at its place."""
+    """A hotword at its place in the frames."""
 
     start: int  # first frame that it takes from the best path
     gain: float  # nats above the best path, bonus included
-    path: NDArray[np.int64]  # int64 `[frames that it takes]`, the column of each, blanks and a first delimiter included
+    path: NDArray[np.int64]  # int64 `[frames that it takes]`, the column of each, with blanks and a first delimiter
 
 
 class HotwordTree:
     """Hotwords as a prefix tree of labels, ready to be searched for in any recording.
 
-    Where the labels have a delimiter, a hotword stands between two of them, or at an end of the recording: else "art"
-    would be found in "party".
+    If the labels have a delimiter, a hotword must stand between two delimiters or at an end of the recording; otherwise
+    "art" would be found in "party".
 
     Args:
-        hotwords: the words; of two that are written alike the heavier one counts, as it does for the labels with
-            which both begin.
+        hotwords: the words; of two that are written alike, the higher weight counts. It also counts for the labels with
+            which both of two words begin.
         labels: the vocabulary.
 
     Raises:
-        UnknownCharacters: the labels cannot write one of them.
+        UnknownCharacters: the labels cannot write one of the hotwords.
     """
 
     def __init__(self, hotwords: Sequence[Hotword], labels: Labels) -> None:
@@ -83,9 +83,9 @@ class HotwordTree:
         self._label = [-1]  # of each node; the root has none
         self._bonus = [0.0]
         self._children: list[dict[int, int]] = [{}]
-        self.spelling: dict[int, list[int]] = {}  # of the hotwords, by the node at which they are complete
-        # At the beginning of a recording, or where labels need no delimiter, a hotword starts at the root.
-        # All share the delimiter before them, and with it the smallest bonus.
+        self.spelling: dict[int, list[int]] = {}  # of each hotword, by the node at which it is complete
+        # At the beginning of a recording, and with labels that need no delimiter, a hotword starts at the root.
+        # All hotwords share the delimiter before them, and it has the smallest bonus.
         least = min(hotword.weight for hotword in hotwords)
         before = _ROOT if labels.delimiter is None else self._child(_ROOT, labels.delimiter, least)
         for hotword in hotwords:
@@ -105,9 +105,9 @@ class HotwordTree:
         self.is_complete = np.zeros(len(self._label), dtype=bool)
         self.is_complete[list(self.spelling)] = True
         at_root = self.child_of[: counts[_ROOT]]
-        self.starts = at_root[:1] if labels.delimiter is not None else at_root  # anywhere
+        self.starts = at_root[:1] if labels.delimiter is not None else at_root  # anywhere in the recording
         self.starts_at_the_beginning = at_root
-        del self._label, self._bonus, self._children  # ten times the size of the arrays, and trees are kept
+        del self._label, self._bonus, self._children  # ten times the arrays' size, and trees stay in memory
 
     def _child(self, node: int, column: int, bonus: float) -> int:
         child = self._children[node].setdefault(column, len(self._label))
@@ -120,14 +120,14 @@ class HotwordTree:
 
 
 def apply(path: NDArray[np.int64], found: Sequence[Found], labels: Labels) -> NDArray[np.int64]:
-    """The path, int64 `[frames]` of columns, with the hotwords in their places."""
+    """Return the path, int64 `[frames]` of columns, with the hotwords in their places."""
     path = path.copy()
     for one in found:
         end = one.start + len(one.path)
         before, after = path[: one.start], path[end:]
         spoken_before, spoken_after = before[before != labels.blank], after[after != labels.blank]
         taken = one.path
-        if len(spoken_before) and spoken_before[-1] == labels.delimiter:  # one is enough
+        if len(spoken_before) and spoken_before[-1] == labels.delimiter:  # one delimiter is enough
             is_head = np.arange(len(taken)) < _head(taken, labels.blank)
             taken = np.where(is_head & (taken == labels.delimiter), labels.blank, taken)
         path[one.start : end] = taken
@@ -137,7 +137,7 @@ def apply(path: NDArray[np.int64], found: Sequence[Found], labels: Labels) -> ND
 
 
 def _head(path: NDArray[np.int64], blank: int) -> int:
-    """Where the second label of a path begins."""
+    """Return the frame at which the second label of a path begins."""
     labels = np.flatnonzero(path != blank)
     others = labels[path[labels] != path[labels[0]]]
     return int(others[0]) if len(others) else len(path)

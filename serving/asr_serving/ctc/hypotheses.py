@@ -1,4 +1,4 @@
-"""From labels in their frames to what was heard: text, confidence, words in time. The last step of every decoder."""
+"""The last step of every decoder: from labels in their frames to text, confidence and words in time."""
 
 import itertools
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ import numpy as np
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-# CTC marks a label somewhere within its sound, rather late than early. So much, in seconds, does a word begin before
-# the frames of its first label and end after those of its last one (measured in docs/model-repository.md).
+# CTC marks a label somewhere within its sound, rather late than early. A word begins this many seconds before the
+# frames of its first label, and ends this many after those of its last one (measured in docs/model-repository.md).
 ONSET_S = 0.03
 OFFSET_S = 0.02
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word and where it was heard."""
+    """One word and its time in the recording."""
 
     word: str
     start: float  # seconds from the start of the recording
@@ -25,16 +25,16 @@ class Word:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What was heard in one recording."""
+    """The transcript of one recording."""
 
     text: str
-    confidence: float  # 0 to 1, mean posterior of the emitted labels; of the blank where none was emitted
+    confidence: float  # 0 to 1, mean posterior of the emitted labels; of the blank if no label was emitted
     words: list[Word]
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Labels in the order in which they were heard, blanks among them, each with its frames; arrays `[runs]`."""
+    """Labels in the order in which they were heard, with blanks, each with its frames; arrays `[runs]`."""
 
     columns: NDArray[np.int64]  # int64, column of the label
     starts: NDArray[np.int64]  # int64, first frame
@@ -43,7 +43,7 @@ class Runs:
 
 
 def runs_of(path: NDArray[np.int64], log_probs: NDArray[np.float32]) -> Runs:
-    """The runs of a path through the frames.
+    """Return the runs of a path through the frames.
 
     Args:
         path: int64 `[frames]`, the column of each frame; equal neighbours are one label.
@@ -56,9 +56,9 @@ def runs_of(path: NDArray[np.int64], log_probs: NDArray[np.float32]) -> Runs:
 
 
 def hypothesis(runs: Runs, labels: Labels) -> Hypothesis:
-    """What these labels say.
+    """Return the text, confidence and words that these labels spell.
 
-    A recording whose posteriors hold NaN has confidence NaN and no text.
+    A recording whose posteriors hold NaN gets confidence NaN and no text.
     """
     if np.isnan(runs.posteriors).any():
         return Hypothesis("", float("nan"), [])
@@ -79,11 +79,11 @@ def hypothesis(runs: Runs, labels: Labels) -> Hypothesis:
 
 
 def _word_spans(columns: list[int], labels: Labels) -> list[tuple[int, int]]:
-    """Index ranges of `columns` that make a word."""
+    """Return the index ranges of `columns` that make a word."""
     if labels.word_start is not None:
         begins = [i for i, column in enumerate(columns) if labels.labels[column].startswith(labels.word_start)]
         cuts = sorted({0, *begins, len(columns)})
-        # A piece may be nothing but the mark, and another word may follow it at once.
+        # A piece may hold only the mark, and another word may follow it at once.
         return [(a, b) for a, b in itertools.pairwise(cuts) if labels.text(columns[a:b])]
     if labels.delimiter is None:
         return [(i, i + 1) for i in range(len(columns))]
@@ -92,7 +92,7 @@ def _word_spans(columns: list[int], labels: Labels) -> list[tuple[int, int]]:
 
 
 def _word_times(spans: list[tuple[int, int]], frames: int, labels: Labels) -> list[tuple[float, float]]:
-    """Seconds at which words of the given frames start and end: widened to their edges, but never into a neighbour."""
+    """Return the seconds at which words start and end: wider than their frames, but never overlapping a neighbour."""
     if not spans:
         return []
     starts, ends = np.array(spans).T

@@ -1,7 +1,7 @@
 """The n-gram language model that `triton-asr export --lm` put beside the decode step, ready for beam search.
 
-KenLM (Heafield 2011) reads it; its code is in flashlight-text's wheel. Two kinds are told apart by what they were
-trained on: words, or the labels of the acoustic model. Run as a program, this file tells what it makes of a folder:
+KenLM (Heafield 2011) reads it; flashlight-text's wheel contains KenLM's code. A model is of one of two kinds, by its
+training text: words, or the labels of the acoustic model. Run as a program, this file reports what a folder holds:
 
     python -m asr_serving.ctc.language_model FOLDER
 """
@@ -21,7 +21,7 @@ from asr_serving.ctc.spelling import Speller
 FILES = ("lm.arpa", "lm.bin")
 LEXICON = "lexicon.txt"
 WEIGHTS = "lm.json"
-# Where neither a request nor the file of weights says anything; docs/decoding.md tells more.
+# The defaults if neither the request nor the file of weights has a value; docs/decoding.md says more.
 LM_WEIGHT = 0.5
 WORD_SCORE = 0.0  # nats
 _SPECIAL = {"<s>", "</s>", "<unk>", "<UNK>", ""}
@@ -33,29 +33,29 @@ class LanguageModelError(ValueError):
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """An n-gram model and how its entries are written with the labels."""
+    """An n-gram model, and how the labels write its entries."""
 
     model: Any  # flashlight's KenLM; its index i is the i-th word, or the label of column i
     spellings: Sequence[tuple[int, list[int]]] | None  # (word, columns) of a model of words; None: one of labels
     left_out: tuple[str, ...]  # words that the labels cannot write
-    lm_weight: float = LM_WEIGHT  # where a request says nothing
-    word_score: float = WORD_SCORE  # nats for each word, where a request says nothing
+    lm_weight: float = LM_WEIGHT  # the default of requests
+    word_score: float = WORD_SCORE  # nats for each word; the default of requests
 
     @property
     def is_of_words(self) -> bool:
-        """Whether it scores words; it scores labels otherwise."""
+        """Return whether the model scores words; otherwise it scores labels."""
         return self.spellings is not None
 
 
 def load(folder: Path, labels: Labels) -> LanguageModel | None:
-    """The language model of a `ctc_decode` folder, None where there is none.
+    """Return the language model of a `ctc_decode` folder; None if there is none.
 
     Args:
         folder: holds `lm.arpa` or `lm.bin` and, optionally, `lexicon.txt` and `lm.json`.
         labels: of the acoustic model.
 
     Raises:
-        LanguageModelError: what is there cannot be read, or has no word that the labels can write.
+        LanguageModelError: the files cannot be read, or the labels can write none of the words.
     """
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
@@ -66,7 +66,7 @@ def load(folder: Path, labels: Labels) -> LanguageModel | None:
 
 
 def _weights(path: Path) -> tuple[float, float]:
-    """`lm_weight` and `word_score` as they are written beside the model, or else the defaults."""
+    """Return `lm_weight` and `word_score` from the file beside the model, or the defaults."""
     if not path.is_file():
         return LM_WEIGHT, WORD_SCORE
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -103,7 +103,7 @@ def _of_words(
             spelled = speller.columns(word)
         else:
             spelled = [columns[label] for label in spelling] if set(spelling) <= columns.keys() else None
-            if spelled and spelled[-1] == labels.delimiter:  # as wav2letter writes a lexicon; it is added by the search
+            if spelled and spelled[-1] == labels.delimiter:  # wav2letter's lexicons end in it; the search adds it
                 spelled.pop()
         if spelled:
             spellings.append((index, spelled))
@@ -133,12 +133,12 @@ def _open(path: Path, entries: Sequence[str]) -> Any:
 
 
 def _columns_of(words: Sequence[str], labels: Labels) -> list[str] | None:
-    """How a model of labels writes each column; None where the words are words."""
+    """Return how a model of labels writes each column; None if the model's words are words."""
     known, speakable = set(words), {label for column, label in enumerate(labels.labels) if column != labels.blank}
     written = {form: label for label in speakable for form in (label.lower(), label.upper(), label)}
     if not known <= written.keys():
         return None
-    # What the model lacks stays a name that it does not know, and gets the score of the unknown.
+    # A label that the model lacks keeps a name that the model does not know, and gets the score of unknown words.
     return [
         next((form for form in (label, label.lower(), label.upper()) if form in known), f"<column {column}>")
         for column, label in enumerate(labels.labels)
@@ -146,7 +146,7 @@ def _columns_of(words: Sequence[str], labels: Labels) -> list[str] | None:
 
 
 def _entries(lexicon: Path) -> list[tuple[str, list[str] | None]]:
-    """Words, with their labels where a line gives them: `word` or `word<TAB>l a b e l s`."""
+    """Return the words, with their labels if the line gives them: `word` or `word<TAB>l a b e l s`."""
     try:
         lines = lexicon.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -160,7 +160,7 @@ def _entries(lexicon: Path) -> list[tuple[str, list[str] | None]]:
 
 
 def _vocabulary(path: Path) -> Iterator[str]:
-    """The words of an ARPA file, or of KenLM's binary form of one."""
+    """Yield the words of an ARPA file, or of KenLM's binary form of one."""
     if not path.stat().st_size:
         raise LanguageModelError(f"{path.name} is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -172,7 +172,7 @@ def _vocabulary(path: Path) -> Iterator[str]:
 
 
 def _of_binary(content: mmap.mmap) -> Iterator[bytes]:
-    # KenLM writes the words behind all else, each ended by a zero byte, the unknown word first.
+    # KenLM writes the words at the end of the file, each ended by a zero byte, the unknown word first.
     begin = content.rfind(b"<unk>\0")
     if begin < 0:
         raise LanguageModelError(
@@ -194,7 +194,7 @@ def _of_arpa(content: mmap.mmap) -> Iterator[bytes]:
 
 
 def main(folder: Path) -> int:
-    """Print what is in the folder, as JSON; 1 and the reason on stderr where it cannot be used."""
+    """Print the folder's content as JSON; return 1 and print the reason on stderr if it cannot be used."""
     try:
         found = load(folder, Labels.load(folder / "labels.json"))
     except (LanguageModelError, ImportError) as error:

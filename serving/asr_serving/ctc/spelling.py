@@ -9,7 +9,7 @@ class UnknownCharacters(ParameterError):
 
 
 class Speller:
-    """Writes words as the checkpoint's tokenizer would, or with the fewest labels where it has pieces of words."""
+    """Writes words as the checkpoint's tokenizer does; with pieces of words as labels, it uses the fewest labels."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
@@ -20,10 +20,10 @@ class Speller:
         self._longest = max(map(len, self._columns))
 
     def spell(self, text: str) -> list[int]:
-        """The columns of a word or several, in the letter case that the labels have.
+        """Return the columns of one or more words, in the labels' letter case.
 
         Raises:
-            UnknownCharacters: with the characters that no label has.
+            UnknownCharacters: no label has some of the characters.
         """
         columns = self.columns(text)
         if columns is not None:
@@ -37,7 +37,7 @@ class Speller:
         )
 
     def columns(self, text: str) -> list[int] | None:
-        """The same, None where the labels cannot write it."""
+        """Return the columns of one or more words; None if the labels cannot write them."""
         words = text.split()
         for write in (str, str.upper, str.lower):
             spelled = [self._spell(write(word)) for word in words]
@@ -46,12 +46,12 @@ class Speller:
         return None
 
     def alphabet(self) -> str:
-        """What the labels can write, for messages."""
+        """Return the characters that the labels can write, for messages."""
         single = sorted(label for label in self._columns if len(label) == 1)
         return "".join(single[:100]) + ("…" if len(single) > 100 else "")
 
     def _spell(self, word: str) -> list[int] | None:
-        """The fewest labels that make up the word, None when none do."""
+        """Return the fewest labels that make up the word; None if no labels do."""
         marked = (self._labels.word_start or "") + word
         best: list[list[int] | None] = [[]] + [None] * len(marked)
         for end in range(1, len(marked) + 1):

@@ -1,7 +1,7 @@
-"""Where hotwords are in the log-probs of a recording: one pass over its frames, in machine code.
+"""The search for hotwords in the log-probs of a recording: one pass over its frames, in machine code.
 
-Importing this compiles it (numba), in ten seconds; later processes find the result in `__pycache__`, or in the user's
-cache where that folder cannot be written. An export brings it along.
+Importing this module compiles it (numba), in ten seconds. Later processes find the result in `__pycache__`, or in the
+user's cache if that folder cannot be written. An export includes it.
 """
 
 import math
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from asr_serving.ctc.hotwords import Found, HotwordTree
 
-# A beginning that is so much less likely than the best path, its bonus included, is given up.
+# The search gives up a beginning that is this much less likely than the best path, its bonus included.
 BEAM = 10.0
 MAX_ACTIVE = 200
-# A label counts as heard where the best path has it within so many frames: another path may enter it sooner or later.
+# A label counts as heard if the best path has it within this many frames: another path may enter it sooner or later.
 NEAR_FRAMES = 2
 
-# What one machine has compiled is for others of its kind, too.
+# The code that one machine has compiled must also run on others of its kind.
 numba.config.CPU_NAME = "generic"  # type: ignore[attr-defined]
 numba.config.CPU_FEATURES = ""  # type: ignore[attr-defined]
 
@@ -37,7 +37,7 @@ _HEARD = "Tuple((f4[:, ::1], f4[::1], i8[::1], i8[::1], i8, i8))"
 # The nodes of a `HotwordTree`: labels, bonuses, is_complete, first, child_of.
 _Tree = tuple[_Integers, _Floats, NDArray[np.bool_], _Integers, _Integers]
 _TREE = "Tuple((i8[::1], f8[::1], b1[::1], i8[::1], i8[::1]))"
-# Beginnings of hotwords under way, each in up to two ways: its last label lasts, or blanks have followed it. Nodes
+# Beginnings of hotwords under way, each in up to two ways: its last label goes on, or blanks have followed it. Nodes
 # `[n]`; scores `[2, n]`, nats above the best path, bonuses included; and first frames `[2, n]`.
 _Active = tuple[_Integers, _Floats, _Integers]
 _ACTIVE = "Tuple((i8[::1], f8[:, ::1], i8[:, ::1]))"
@@ -45,7 +45,7 @@ _LASTS, _RESTS = 0, 1
 
 
 def search(tree: HotwordTree, log_probs: NDArray[np.float32]) -> list[Found]:
-    """The hotwords that are at least as likely as the best path, bonus included, in their order; no two overlap.
+    """Return the hotwords, in order, that are at least as likely as the best path, bonus included; none overlap.
 
     Args:
         tree: the hotwords.
@@ -67,7 +67,7 @@ def search(tree: HotwordTree, log_probs: NDArray[np.float32]) -> list[Found]:
 
 
 def align(log_probs: NDArray[np.float32], columns: Sequence[int], blank: int) -> _Integers:
-    """The column of each frame on the most likely path that spells `columns` (Viterbi), int64 `[frames]`.
+    """Return each frame's column on the most likely path that spells `columns` (Viterbi), int64 `[frames]`.
 
     Args:
         log_probs: float32 `[frames, vocab]`, without NaN.
@@ -75,7 +75,7 @@ def align(log_probs: NDArray[np.float32], columns: Sequence[int], blank: int) ->
         blank: column of the blank.
 
     Raises:
-        ValueError: there are too few frames for so many labels.
+        ValueError: there are fewer frames than labels need.
     """
     path = _align(_as_compiled_for(log_probs), np.array(columns, dtype=np.int64), blank)
     if not len(path):
@@ -84,17 +84,17 @@ def align(log_probs: NDArray[np.float32], columns: Sequence[int], blank: int) ->
 
 
 def _as_compiled_for(log_probs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same; a copy where memory is laid out otherwise or cannot be written: other types to the compiler."""
+    """Return the same values; as a copy if memory is laid out otherwise or read-only: numba sees other types then."""
     return np.require(log_probs, np.float32, ("C", "W"))
 
 
 def _compiled(signature: str) -> Callable[[_Function], _Function]:
-    """Machine code for these types, kept for later processes where there is a place for it."""
+    """Return a decorator that compiles for these types, and caches the machine code if a folder can be written."""
 
     def compile_it(function: _Function) -> _Function:
         try:
             machine_code: Any = numba.njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError:  # nothing can be written
+        except RuntimeError:  # no folder can be written
             machine_code = numba.njit(signature, nogil=True)(function)
         return cast(_Function, machine_code)
 
@@ -116,14 +116,14 @@ def _heard(log_probs: NDArray[np.float32], blank: int, delimiter: int) -> _Heard
 
 @_compiled(f"f8(i8, i8, {_HEARD})")
 def _relative(frame: int, column: int, heard: _Heard) -> float:
-    """How much less likely a column is than the best path there, in nats; 0 or less."""
+    """Return how much less likely a column is than the best path there, in nats; 0 or less."""
     difference: float = heard[0][frame, column] - heard[1][frame]
     return difference
 
 
 @_compiled(f"f8(i8, i8, f8, {_HEARD})")
 def _for_entering(frame: int, label: int, bonus: float, heard: _Heard) -> float:
-    """The bonus for a label that is entered, if the best path has it nowhere near."""
+    """Return the bonus for entering a label, if the best path does not have that label nearby."""
     best = heard[2]
     for near in range(max(0, frame - NEAR_FRAMES), min(len(best), frame + NEAR_FRAMES + 1)):
         if best[near] == label:
@@ -133,9 +133,9 @@ def _for_entering(frame: int, label: int, bonus: float, heard: _Heard) -> float:
 
 @_compiled(f"f8(i8, i8, i8, {_HEARD}, {_TREE})")
 def _for_passing(frame: int, column: int, node: int, heard: _Heard, tree: _Tree) -> float:
-    """The bonus for a column, if the best path begins a label there and it is another one.
+    """Return the bonus for a column, if the best path begins a different label there.
 
-    A delimiter after the last label is the one that closes the hotword, however late it does so.
+    A delimiter after the last label is the one that closes the hotword, however late it comes.
     """
     begins, delimiter = heard[3][frame], heard[5]
     if begins in (_NO_LABEL, column) or (begins == delimiter and tree[2][node]):
@@ -146,9 +146,9 @@ def _for_passing(frame: int, column: int, node: int, heard: _Heard, tree: _Tree)
 
 @_compiled(f"i8(i8, {_HEARD}, {_TREE}, {_ACTIVE}, i8, {_ACTIVE}, i8[::1])")
 def _go_on(frame: int, heard: _Heard, tree: _Tree, now: _Active, count: int, then: _Active, places: _Integers) -> int:
-    """The first `count` of `now` whose label lasts in this frame, or a blank follows, put into `then`; their number.
+    """Put those of the first `count` of `now` that a label or blank carries on into `then`; return how many.
 
-    `places` int64 `[nodes]` is told where each of them is.
+    It writes into `places`, int64 `[nodes]`, where each of them is.
     """
     blank = heard[4]
     nodes, scores, begun = now
@@ -179,7 +179,7 @@ def _enter(
     places: _Integers,
     number: int,
 ) -> int:
-    """What enters a next label in this frame, or the first one of a hotword, put to the others; their number."""
+    """Add what enters a next label in this frame, or a hotword's first label, to the others; return their number."""
     labels, bonuses, _, first, child_of = tree
     nodes, scores, begun = now
     for at in range(count + 1):
@@ -188,7 +188,7 @@ def _enter(
             label, score, since = labels[child], 0.0, frame
             if at < count:
                 score, since = scores[_RESTS, at], begun[_RESTS, at]
-                # The same label again needs a blank between.
+                # The same label again needs a blank in between.
                 if scores[_LASTS, at] > score and label != labels[nodes[at]]:
                     score, since = scores[_LASTS, at], begun[_LASTS, at]
             score += _relative(frame, label, heard)
@@ -212,7 +212,7 @@ def _enter(
 
 @_compiled(f"i8({_ACTIVE}, i8)")
 def _keep_best(active: _Active, count: int) -> int:
-    """The best ones alone where there are too many; their number."""
+    """Keep only the best beginnings if there are too many; return their number."""
     if count <= MAX_ACTIVE:
         return count
     nodes, scores, begun = active
@@ -230,7 +230,7 @@ def _keep_best(active: _Active, count: int) -> int:
 
 @_compiled(f"{_ACTIVE}(i8)")
 def _none(nodes: int) -> _Active:
-    """Room for as many as there are nodes."""
+    """Return room for as many beginnings as there are nodes."""
     return np.empty(nodes, np.int64), np.empty((2, nodes)), np.empty((2, nodes), np.int64)
 
 
@@ -238,12 +238,12 @@ def _none(nodes: int) -> _Active:
 def _spot(
     heard: _Heard, tree: _Tree, starts: _Integers, starts_at_the_beginning: _Integers
 ) -> tuple[_Floats, _Integers, _Integers, _Integers]:
-    """Gain, first frame, frame after the last, and node, of all hotwords at all places where they are likely enough."""
+    """Return gain, first frame, frame after the last, and node of all hotwords at all places that are likely enough."""
     _, _, best, _, blank, delimiter = heard
     _, bonuses, is_complete, _, _ = tree
     spoken = np.flatnonzero((best != blank) & (best != delimiter))
-    # What the delimiter costs that has to come after a hotword, and whether the best path lacks it; where nothing more
-    # is said, none has to.
+    # The cost of the delimiter that must follow a hotword, and whether the best path lacks it; 0 where no more words
+    # follow, because no delimiter is needed there.
     closing, lacking = np.zeros(len(best) + 1), np.zeros(len(best) + 1)
     if len(spoken) and delimiter != _NO_LABEL:
         for end in range(1, spoken[-1] + 1):
@@ -277,7 +277,7 @@ def _spot(
 
 @_compiled("i8[::1](f4[:, ::1], i8[::1], i8)")
 def _align(log_probs: NDArray[np.float32], columns: _Integers, blank: int) -> _Integers:
-    """See `align`; nothing where there are too few frames."""
+    """See `align`; return an empty array if there are too few frames."""
     frames, size = len(log_probs), 2 * len(columns) + 1
     states = np.full(size, blank)
     states[1::2] = columns
@@ -289,7 +289,7 @@ def _align(log_probs: NDArray[np.float32], columns: _Integers, blank: int) -> _I
             score, step = scores[state], 0
             if state >= 1 and scores[state - 1] > score:
                 score, step = scores[state - 1], 1
-            # Over the blank between two different labels.
+            # Skip the blank between two different labels.
             if state >= 3 and state % 2 and states[state] != states[state - 2] and scores[state - 2] > score:
                 score, step = scores[state - 2], 2
             then[state], steps[frame, state] = score + log_probs[frame, states[state]], step
