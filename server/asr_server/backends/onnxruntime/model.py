@@ -101,7 +101,7 @@ class TritonPythonModel:
 
 
 def _cancelled() -> Any:
-    error = pb_utils.TritonError("the caller has gone", pb_utils.TritonError.CANCELLED)
+    error = pb_utils.TritonError("CANCELLED: the caller has gone", pb_utils.TritonError.CANCELLED)
     return pb_utils.InferenceResponse(error=error)
 
 
