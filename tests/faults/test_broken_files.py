@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import decodable
+import numpy as np
 import pytest
 from asr_client import Client
 from asr_server import TritonServer
@@ -44,3 +46,15 @@ def test_all_kinds_take_turns_and_all_but_one_change_the_file() -> None:
     for kind in KINDS:
         changed = [file.data not in originals for file in made if file.kind == kind]
         assert any(changed) == (kind != "unchanged")
+
+
+def test_the_oracle_knows_foreign_words_repeats_and_silence() -> None:
+    own, foreign = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 1_000)).astype(np.float32)
+    silence = np.zeros(500, np.float32)
+    assert decodable.begins(own, own)
+    assert decodable.begins(own[:600], own)
+    assert decodable.begins(np.concatenate([silence, own[:600], silence, own[600:]]), own)
+    assert not decodable.begins(np.concatenate([own, foreign]), own)
+    assert not decodable.begins(np.concatenate([own, own]), own)
+    assert not decodable.begins(np.concatenate([own[:600], own[:400]]), own)
+    assert not decodable.begins(own[1:], own)
