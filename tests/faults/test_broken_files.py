@@ -3,12 +3,12 @@
 import asyncio
 from pathlib import Path
 
-import decodable
 import numpy as np
 import pytest
 from asr_client import Client
 from asr_server import TritonServer
 from fuzz_audio import fuzz, sources, stubs
+from fuzzing import decodable
 from fuzzing.mutations import KINDS, mutant
 
 pytestmark = pytest.mark.alone
