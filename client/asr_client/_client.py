@@ -160,7 +160,7 @@ class Client(Core[Transport]):
         timeout_s: float | None = None,
         **decoding: Unpack[DecodeParameters],
     ) -> Generator[StreamResult, None, None]:
-        """What is being said, while it is being said.
+        """Yield what is being said, while it is being said.
 
         Each chunk is sent when it comes, small ones together, and what the server makes of it is given at once. A
         result that is not final takes the place of the one before; a final one is a segment that is over. Leave it
@@ -186,7 +186,7 @@ class Client(Core[Transport]):
         return self._given(self._live(iter(chunks), sampling_rate, encoding, channels, decode, timeout_s))
 
     def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
-        """Whether the server takes requests; False, too, when nobody answers within `timeout_s` seconds."""
+        """Return whether the server takes requests; False, too, when nobody answers within `timeout_s` seconds."""
         return self._run(self._server_readiness(timeout_s))
 
     def model_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
@@ -461,5 +461,5 @@ class AsyncClient(Core[AsyncTransport]):
 
 
 def _is_cancelled(task: "asyncio.Task[Any] | None") -> bool:
-    """Whether somebody asked the task to end."""
+    """Return whether somebody asked the task to end."""
     return task is not None and task.cancelling() > 0

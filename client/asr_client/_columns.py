@@ -70,7 +70,7 @@ def pad(text: str, columns: int) -> str:
 
 
 def are_written_together(left: str, right: str) -> bool:
-    """Whether two words follow each other without a space, as their scripts have it."""
+    """Return whether two words follow each other without a space, as their scripts have it."""
     return all(unicodedata.name(side, "").startswith(_SPACELESS) for side in (left[-1:], right[:1]) if side)
 
 
@@ -83,12 +83,12 @@ def _width(character: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _is_ideographic(character: str) -> bool:
-    """Whether a line may break on either side."""
+    """Return whether a line may break on either side."""
     return _width(character) == 2 and "HANGUL" not in unicodedata.name(character, "")
 
 
 def _may_break(left: str, right: str) -> bool:
-    """Whether a line may break between two characters."""
+    """Return whether a line may break between two characters."""
     if not (_is_ideographic(left) or _is_ideographic(right)):
         return False
     is_small_kana = _is_ideographic(right) and "LETTER SMALL" in unicodedata.name(right, "")

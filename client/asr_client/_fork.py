@@ -46,7 +46,7 @@ class Owner:
 
     @property
     def is_here(self) -> bool:
-        """Whether this is that process, and not one that was forked from it."""
+        """Return whether this is that process, and not one that was forked from it."""
         return os.getpid() == self._pid
 
     def check(self, what: str) -> None:

@@ -25,7 +25,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Transcription:
-    """What was said in one recording."""
+    """The transcript of one recording."""
 
     text: str
     confidence: float  # 0 to 1: mean posterior of the emitted tokens
@@ -39,7 +39,7 @@ class Transcription:
 
 @dataclass(frozen=True)
 class StreamResult:
-    """What is being said in a live stream, or has been."""
+    """A result of a live stream: of the segment that is being said, or of one that is over."""
 
     text: str
     is_final: bool  # of a segment that is over; otherwise it still grows, and takes the place of the one before
@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether there is a transcription."""
+        """Return whether there is a transcription."""
         return self.error is None
 
     def unwrap(self) -> Transcription:

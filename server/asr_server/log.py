@@ -71,7 +71,7 @@ class LogReader:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the log says that Triton waits for a process that has ended."""
+        """Return whether the log says that Triton waits for a process that has ended."""
         return self._stuck
 
     @property

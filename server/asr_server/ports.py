@@ -21,7 +21,7 @@ class Ports:
 
     @property
     def has_free_choice(self) -> bool:
-        """Whether another attempt may find other ports."""
+        """Return whether another attempt may find other ports."""
         return 0 in (self.http, self.grpc, self.metrics)
 
 

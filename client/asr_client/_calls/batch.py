@@ -45,7 +45,7 @@ def check(items: object, concurrency: int) -> None:
 
 
 def _is_recording(items: object) -> bool:
-    """Whether this is audio although it can be iterated: bytes, an open file, an array of numbers (not of paths)."""
+    """Return whether this is audio although it can be iterated: bytes, an open file, an array of numbers."""
     kind = getattr(getattr(items, "dtype", None), "kind", None)
     return (
         isinstance(items, str | bytes | bytearray | memoryview)

@@ -146,6 +146,6 @@ def _send_in_turn(operation: Operation[Answer], pace: Pace, deadline: float, clo
 
 
 def _is_last(number: int, interruptions: int, policy: RetryPolicy, state: RetryState) -> bool:
-    """Whether attempt `number`, which failed, was the last one allowed."""
+    """Return whether attempt `number`, which failed, was the last one allowed."""
     most = policy.max_attempts or (math.inf if state.has_answered else ATTEMPTS_UNANSWERED)
     return number >= most or interruptions >= policy.max_interruptions

@@ -54,7 +54,7 @@ class Transport(Protocol):
 
     @property
     def supports_streams(self) -> bool:
-        """Whether `open_stream` does."""
+        """Return whether `open_stream` does."""
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Make one attempt of `timeout_s` seconds (None: no limit); raises AsrError only."""
@@ -71,7 +71,7 @@ class AsyncTransport(Protocol):
 
     @property
     def supports_streams(self) -> bool:
-        """Whether `open_stream` does."""
+        """Return whether `open_stream` does."""
 
     async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Make one attempt of `timeout_s` seconds (None: no limit); raises AsrError only."""

@@ -183,7 +183,7 @@ def _too_large(message: str, endpoint: Endpoint) -> _errors.MessageTooLarge:
 
 
 def _was_cut_off(message: str) -> bool:
-    """Whether a connection that stood has ended; one that never stood ("failed to connect to …") has had no request."""
+    """Return whether a connection has ended that stood. "failed to connect to …" never stood, and had no request."""
     return _BROKEN.search(message) is not None and "connect to" not in message.lower()
 
 

@@ -92,7 +92,7 @@ class _Connection:
         _fork.keep_forever(self)
 
     def _in_use(self) -> bool:
-        """Whether a thread may be in a call."""
+        """Return whether a thread may be in a call."""
         return True
 
     def _closed(self) -> None:

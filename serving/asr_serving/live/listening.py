@@ -22,7 +22,7 @@ _BEFORE_SPEECH_S = 0.5  # of silence that a segment keeps
 
 @dataclass(frozen=True)
 class Pace:
-    """How the windows lie; seconds."""
+    """The position of the windows, in seconds."""
 
     before: float  # heard already
     chunk: float  # new
@@ -33,7 +33,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Window:
-    """What the acoustic model is to hear next."""
+    """A window that the acoustic model hears next."""
 
     samples: NDArray[np.float32]  # float32 `[samples]`
     start: int  # its first sample's place in the stream
@@ -50,7 +50,7 @@ class Segment:
 
 
 class Listener:
-    """What is known of one stream; its memory is bounded by the longest segment.
+    """The state of one stream; its memory is bounded by the longest segment.
 
     Args:
         labels: of the acoustic model.
@@ -72,7 +72,7 @@ class Listener:
 
     @property
     def seconds(self) -> float:
-        """How much has been received."""
+        """Seconds that have been received."""
         return (self._offset + len(self._samples)) / self._rate
 
     def _grid(self, seconds: float) -> int:
@@ -127,11 +127,11 @@ class Listener:
         return None
 
     def finish_segment(self) -> Segment | None:
-        """What was being said when the stream ended."""
+        """Return the segment that was being said when the stream ended; None for silence."""
         return self._end(len(self._columns)) if len(self._spoken()) else None
 
     def text(self) -> tuple[str, int]:
-        """What is being said, and how many of its characters are of words that are complete."""
+        """Return what is being said, and how many of its characters belong to complete words."""
         columns = [
             column
             for index, column in enumerate(self._columns)

@@ -36,7 +36,7 @@ class Final:
 
 @dataclass(frozen=True)
 class Update:
-    """What is known after a piece."""
+    """The state of a stream after a piece."""
 
     partial: str  # of the segment that is being said
     stable: int  # characters of it that belong to complete words
@@ -85,7 +85,7 @@ class Stream:
         )
 
     async def take(self, data: bytes, is_last: bool, models: Models) -> Update:
-        """What is known with the next piece.
+        """Return what is known with the next piece.
 
         Args:
             data: raw samples; a piece may end anywhere, even within a sample.

@@ -14,7 +14,7 @@ _GAP_FRAMES = 9  # over which a pause between words is looked for
 
 @dataclass(frozen=True)
 class Paragraph:
-    """What was heard between two silences, mostly."""
+    """The frames of one paragraph, mostly from silence to silence."""
 
     log_probs: NDArray[np.float32]  # float32 `[frames, vocab]`
     first_frame: int  # its place in the recording

@@ -26,7 +26,7 @@ PARAGRAPH_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Segment:
-    """What was heard since the segment before; times are from the start of the recording."""
+    """The transcript since the segment before; times are from the start of the recording."""
 
     heard: Heard
     seconds_done: float

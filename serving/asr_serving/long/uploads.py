@@ -36,7 +36,7 @@ class Uploads:
         self._uploads: dict[object, _Upload] = {}
 
     def count(self) -> int:
-        """How many are under way."""
+        """Return how many recordings are under way."""
         with self._lock:
             self._give_up_idle_ones()
             return len(self._uploads)

@@ -67,7 +67,7 @@ class Cutter:
                 yield self._cut(pause, True) if pause else self._cut(*self._best_place(held))
 
     def finish(self) -> Iterator[Window]:
-        """What is left."""
+        """Yield the windows of what is left."""
         while self._held and (pause := self._pause(self._joined())):
             yield self._cut(pause, True)
         if self._held:
@@ -128,7 +128,7 @@ def _levels(samples: NDArray[np.float32], hop: int) -> NDArray[np.float64]:
 
 
 def _is_silent(levels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Of each hop; nowhere, where nothing tells speech from what is behind it."""
+    """Return whether each hop is silent; none is where speech does not stand out from the background."""
     quiet, loud = np.percentile(levels, (_QUIET, _LOUD))
     silent: NDArray[np.bool_] = (levels < quiet + _SILENCE_SHARE * (loud - quiet)) & (loud - quiet >= _RANGE_DB)
     return silent

@@ -36,7 +36,7 @@ def parse_feeds(text: str) -> dict[str, int]:
 
 
 class Backlog:
-    """What waits for the models that this step feeds, as Triton's own metrics tell.
+    """The requests that wait for the models behind this step, by Triton's own metrics.
 
     The queues of these models have no bound of their own: in Triton 24.10 a bounded queue loses wake-ups, and its model
     then stands still for up to half a second (docs/triton-24.10.md). This is their bound.
@@ -68,7 +68,7 @@ class Backlog:
         self._refused_share, self._asked_at = 0.0, clock()
 
     def take(self, asked: int) -> int:
-        """How many of so many requests to take; the others are to be refused.
+        """Return how many of so many requests to take; the step refuses the others.
 
         A request does not tell this step which ensemble it belongs to: one for a full model gets through while another
         model has room.
@@ -91,7 +91,7 @@ class Backlog:
         return taken
 
     def _limit(self, model: str) -> int:
-        """How many may wait for that model now."""
+        """Return how many requests may wait for that model now."""
         (then, before), (now, after) = self._done[0], self._done[-1]
         if self._refused_share < OVERLOAD_SHARE or now == then or model not in before:
             return self._feeds[model]

@@ -28,7 +28,7 @@ SEED = 0
 
 
 class Backend(Protocol):
-    """What runs the graphs: `whisper_graphs.Graphs`."""
+    """A runner of the graphs: `graphs.Graphs`, or a fake."""
 
     def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-mel windows `[n, mels, frames]` -> hidden states."""
@@ -66,7 +66,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was heard in one recording."""
+    """The transcript of one recording."""
 
     tokens: list[int]  # of all segments, as `generate()` gives them
     language: str | None  # code; None where the checkpoint names none
@@ -97,7 +97,7 @@ class _Recording:
 
 @dataclass
 class _Answer:
-    """What the decoder wrote for one window."""
+    """The tokens that the decoder wrote for one window."""
 
     tokens: list[int] = field(default_factory=list)  # with the end token, unless the limit came first
     log_probs: list[float] = field(default_factory=list)  # of each token

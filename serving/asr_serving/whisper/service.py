@@ -20,7 +20,7 @@ from asr_serving.whisper.settings import Settings
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent back for one recording."""
+    """The answer for one recording."""
 
     text: str
     confidence: float  # 0 to 1

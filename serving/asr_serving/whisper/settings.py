@@ -46,7 +46,7 @@ class Settings:
 
     @property
     def max_prompt_tokens(self) -> int:
-        """How much text a prompt may hold: half of the positions, as in OpenAI's reference."""
+        """Most tokens of a prompt: half of the positions, as in OpenAI's reference."""
         return self.max_positions // 2 - 1
 
     @staticmethod

@@ -15,7 +15,7 @@ from asr_serving.whisper.settings import Settings
 
 @dataclass
 class History:
-    """What the rows of a batch have written so far, as far as the rules look back."""
+    """The tokens that the rows of a batch have written, as far as the rules look back."""
 
     timestamps: NDArray[np.bool_]  # [n], rows that write timestamps
     length: int  # tokens written, the same for all
