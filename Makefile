@@ -42,8 +42,8 @@ test: $(INSTALLED) ## Run all tests, against a real Triton where they need a ser
 test-exhaustive: $(INSTALLED) ## Run what make test leaves out: the dynamo exporter for every kind of checkpoint
 	$(PYTEST) -m exhaustive -n auto --maxprocesses 4
 
-check: lint ## lint, and the tests that need no server: before every commit
-	$(PYTEST) -m "not alone and not e2e" --ignore tests/export --ignore tests/demo -n auto --maxprocesses 4 --dist worksteal -q
+check: lint ## lint, and the tests that need no server and export nothing: before every commit
+	$(PYTEST) -m "not alone and not e2e" --ignore tests/export --ignore tests/demo --ignore tests/cli -n auto --maxprocesses 4 --dist worksteal -q
 
 lint: $(INSTALLED) ## ruff, mypy, who imports whom, and rumdl for Markdown
 	$(BIN)/ruff check .
