@@ -7,9 +7,9 @@ from typing import cast
 
 import numpy as np
 from asr_contract.names import STREAM_SUFFIX
+from asr_contract.tensors import INPUTS
 
 from asr_client._calls.protocol import (
-    INPUTS,
     OUTPUTS,
     Answer,
     DescribeModel,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from asr_contract.names import STREAM_SUFFIX
 from asr_contract.parameters import Value as ParameterValue
+from asr_contract.tensors import STREAM_OUTPUTS
 
 from asr_client import _audio
 from asr_client._audio import Audio, Encoding, Payload
@@ -21,7 +22,7 @@ from asr_client._transports.base import AsyncStream, Stream
 if TYPE_CHECKING:
     import numpy as np
 
-OUTPUTS = ("PARTIAL", "STABLE", "FINALS", "DURATION")
+OUTPUTS = tuple(output.name for output in STREAM_OUTPUTS)
 # Smaller pieces are sent together: each costs the server some time, however little it holds.
 SHORTEST_PIECE_S = 0.1
 LONGEST_PIECE_S = 5.0

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import IO
 
 from asr_contract.names import LONG_SUFFIX
+from asr_contract.tensors import WORDS
 
 from asr_client._audio import Pieces
-from asr_client._calls.protocol import OUTPUTS, WORDS, Piece, Tensors, new_sequence, transcription
+from asr_client._calls.protocol import OUTPUTS, Piece, Tensors, new_sequence, transcription
 from asr_client._calls.steps import Dialogue, Hear, Read, Steps
 from asr_client._options import DecodeOptions
 from asr_client._results import Transcription

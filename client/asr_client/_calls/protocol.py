@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from asr_contract.parameters import DISCARD
 from asr_contract.parameters import Value as ParameterValue
+from asr_contract.tensors import ALTERNATIVES, CONFIDENCE, DURATION, INPUTS, LANGUAGE, TRANSCRIPT, WORDS
+from asr_contract.tensors import OUTPUTS as ALL_OUTPUTS
 
 from asr_client._audio import Payload
 from asr_client._errors import ModelMismatch, ServerError
@@ -21,12 +23,9 @@ from asr_client._results import Alternative, Transcription, Word
 if TYPE_CHECKING:
     import numpy as np
 
-INPUTS = {"AUDIO": "BYTES"}
-OUTPUTS = {"TRANSCRIPT": "BYTES", "CONFIDENCE": "FP32", "DURATION": "FP32", "WORDS": "BYTES"}
-WORDS = "WORDS"
-LANGUAGE = "LANGUAGE"  # of models that know several
-ALTERNATIVES = "ALTERNATIVES"  # of models that have a beam search
-OPTIONAL_OUTPUTS = frozenset((LANGUAGE, ALTERNATIVES))
+# Of every ensemble; models of some kinds have the optional ones, too.
+OUTPUTS = {output.name: output.datatype for output in ALL_OUTPUTS if not output.optional}
+OPTIONAL_OUTPUTS = frozenset(output.name for output in ALL_OUTPUTS if output.optional)
 
 Answer = TypeVar("Answer")
 Tensors = Mapping[str, "np.ndarray[Any, Any] | None"]
@@ -144,9 +143,9 @@ def transcription(request: Asked, tensors: Tensors) -> Transcription:
     elements = {name: _element(request.model, name, tensors.get(name)) for name in present}
     try:
         return Transcription(
-            text=elements["TRANSCRIPT"].decode(),
-            confidence=float(elements["CONFIDENCE"]),
-            duration=float(elements["DURATION"]),
+            text=elements[TRANSCRIPT].decode(),
+            confidence=float(elements[CONFIDENCE]),
+            duration=float(elements[DURATION]),
             words=_words(elements[WORDS]) if WORDS in elements else (),
             language=elements[LANGUAGE].decode() if LANGUAGE in elements else None,
             alternatives=_alternatives(elements[ALTERNATIVES]) if ALTERNATIVES in elements else (),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from asr_contract.parameters import Task
+from asr_contract.tensors import LANGUAGE
 
 from asr_client import formats
 from asr_client._audio import Encoding
-from asr_client._calls.protocol import LANGUAGE
 from asr_client._errors import AsrError
 from asr_client.commands import connection, decoding, groups, output
 
