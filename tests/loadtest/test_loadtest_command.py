@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 import triton_asr.main as command
-from fake_server import Behaviour, running
+from fake_server import running
+from known_delays import Behaviour
 
 pytestmark = pytest.mark.alone
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from asr_server.ports import Ports, reserve
-from fake_server import Behaviour, running
+from fake_server import running
+from known_delays import Behaviour
 
 ROOT = Path(__file__).parents[3]
 sys.path.append(str(ROOT / "tests" / "client"))

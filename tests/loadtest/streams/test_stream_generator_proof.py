@@ -1,4 +1,8 @@
-"""The live streams against a server whose delays are known, in a process of its own: their figures are right."""
+"""The live streams against a server whose delays are known: their figures are right.
+
+Time is virtual, so that the values are exact. The last test has a real server, and asserts only what holds on a machine
+that is busy with other things.
+"""
 
 import asyncio
 import io
@@ -11,18 +15,14 @@ from asr_client import AsyncClient, RetryPolicy
 from asr_loadtest.recordings import Recording
 from asr_loadtest.results import Slo, Step
 from asr_loadtest.steps.settings import Settings
-from asr_loadtest.streams.generator import StreamGenerator
+from asr_loadtest.streams.generator import Stream, StreamGenerator
 from asr_loadtest.streams.playback import PIECE_S, Pace, scripts
 from asr_loadtest.streams.runner import StreamRunner
-from fake_server import AFTER_S, CHUNK_S, ENDPOINT_S, STREAM_RATE, Behaviour, running
-
-pytestmark = pytest.mark.alone
+from fake_server import running
+from known_delays import AFTER_S, CHUNK_S, ENDPOINT_S, STREAM_RATE, Behaviour, InProcess, on_virtual_time
 
 PACE = Pace(CHUNK_S, AFTER_S, ENDPOINT_S)
-# A machine that others use too delays by some milliseconds, which has to stay below 5 % of what is measured.
 DELAY_S = 0.05
-UNDISTURBED_MS = 15.0
-ATTEMPTS = 3
 
 
 def recording(seconds: float, value: int) -> Recording:
@@ -37,25 +37,17 @@ RECORDINGS = [recording(1.5, 1), recording(2.5, 2)]
 
 
 def hold(behaviour: Behaviour, streams: int, seconds: float, slo: Slo = Slo()) -> Step:  # noqa: B008 (frozen)
-    """Hold one step against a fake; repeat it where other work on this machine disturbed it."""
+    """Hold one step."""
 
-    async def main(url: str) -> Step:
-        async with AsyncClient(url, retry=RetryPolicy(max_attempts=1)) as client:
+    async def main() -> Step:
+        return await runner_of(InProcess(behaviour).stream, Settings(slo, ramp_s=0.5)).hold(streams, seconds, seed=7)
 
-            def stream(chunks, script):
-                return client.stream(chunks, sampling_rate=script.sampling_rate, channels=script.channels)
+    return on_virtual_time(main())
 
-            spoken = [script for _, script in scripts(RECORDINGS, PACE)]
-            settings = Settings(slo, ramp_s=0.5, late_tolerance_ms=1000.0)
-            runner = StreamRunner(StreamGenerator(stream, spoken, PACE), RECORDINGS, None, None, settings)
-            return await runner.hold(streams, seconds, seed=7)
 
-    for _ in range(ATTEMPTS):
-        with running(behaviour) as url:
-            step = asyncio.run(main(url))
-        if step.generator.worst_late_ms < UNDISTURBED_MS:
-            break
-    return step
+def runner_of(stream: Stream, settings: Settings) -> StreamRunner:
+    spoken = [script for _, script in scripts(RECORDINGS, PACE)]
+    return StreamRunner(StreamGenerator(stream, spoken, PACE), RECORDINGS, None, None, settings)
 
 
 def lags_s(seconds: float) -> list[float]:
@@ -72,10 +64,10 @@ def lags_s(seconds: float) -> list[float]:
 def test_a_constant_delay_is_what_the_lags_have():
     step = hold(Behaviour(delay_s=DELAY_S), streams=4, seconds=4.0)
     expected_ms = [1e3 * (lag + DELAY_S) for lag in lags_s(4.0)]
-    assert min(expected_ms) * 0.99 <= step.latency.p50_ms <= max(expected_ms) * 1.05
     assert step.latency.mean_ms == pytest.approx(np.mean(expected_ms), rel=0.05)
-    assert step.latency.max_ms == pytest.approx(max(expected_ms), rel=0.1)
-    assert DELAY_S <= step.streams.answer.p50_ms / 1e3 <= 1.3 * DELAY_S
+    assert step.latency.max_ms == pytest.approx(max(expected_ms), abs=1e-3)
+    answer = step.streams.answer
+    assert [answer.p50_ms, answer.max_ms] == pytest.approx([1e3 * DELAY_S] * 2)
     assert step.streams.late_pieces == 0
     assert step.audio_rate == pytest.approx(4, rel=0.05)
     assert not step.void
@@ -96,3 +88,20 @@ def test_streams_that_are_refused_are_errors_and_the_others_go_on():
     assert set(step.errors) == {"QueueFull"}
     assert step.audio_rate == pytest.approx(2, rel=0.15)
     assert any("error rate" in reason for reason in step.missed)
+
+
+def test_a_real_server_is_never_faster_than_it_was():
+    async def main(url: str) -> Step:
+        async with AsyncClient(url, retry=RetryPolicy(max_attempts=1)) as client:
+
+            def stream(chunks, script):
+                return client.stream(chunks, sampling_rate=script.sampling_rate, channels=script.channels)
+
+            settings = Settings(Slo(), ramp_s=0.5, late_tolerance_ms=1e6)
+            return await runner_of(stream, settings).hold(2, 4.0, seed=7)
+
+    with running(Behaviour(delay_s=DELAY_S)) as url:
+        step = asyncio.run(main(url))
+    assert not step.errors
+    assert step.streams.answer.p50_ms >= 1e3 * DELAY_S
+    assert step.latency.p50_ms >= 1e3 * (min(lags_s(4.0)) + DELAY_S)

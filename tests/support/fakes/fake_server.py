@@ -1,51 +1,27 @@
 """A fake Triton in a process of its own, over gRPC, which answers after a time that is known exactly.
 
 `python fake_server.py '{"delay_s": 0.1, …}'` prints its port and serves until its standard input ends. The settings are
-those of `Behaviour`; the text of every answer is the MD5 sum of the audio, so that answers can be told apart. Of a live
-stream each piece is a request; it has a partial result for each chunk, and a final one at its end.
+those of `Behaviour`. Of a live stream each piece is a request; it has a partial result for each chunk, and a final one
+at its end.
 """
 
 import asyncio
-import hashlib
 import json
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import grpc
+from known_delays import AFTER_S, CHUNK_S, ENDPOINT_S, Behaviour, Full, Work, chunks_heard, seconds_of, text_of
 from tritonclient.grpc import service_pb2, service_pb2_grpc
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """How the fake answers."""
-
-    delay_s: float = 0.0
-    slow_delay_s: float = 0.0  # of every `slow_every`-th request
-    slow_every: int = 0  # 0: none
-    stall_at_request: int = 0  # which request, from 1, meets a standstill first; 0: none
-    stall_s: float = 0.0  # how long nothing is answered from then on
-    servers: int = 0  # requests that are worked on at a time; the others queue. 0: all
-    queue_limit: int = 0  # of requests in all; beyond it they are refused at once. 0: none
-    changes_every: int = 0  # every n-th answer has another text; 0: none
-    streams: int = 0  # live streams at a time; beyond it they are refused. 0: any number
-
-
-STREAM_RATE = 16_000  # Hz; its samples have 16 bits
-CHUNK_S, AFTER_S, ENDPOINT_S = 0.32, 0.16, 0.8
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
     def __init__(self, behaviour: Behaviour) -> None:
-        self._behaviour = behaviour
-        self._places = asyncio.Semaphore(behaviour.servers) if behaviour.servers else None
-        self._stall_end = 0.0
-        self._received = 0
-        self._under_way = 0
-        self._streams = 0
+        self._work = Work(behaviour)
 
     async def ModelMetadata(self, request, context):
         kinds = {"TRANSCRIPT": "BYTES", "CONFIDENCE": "FP32", "DURATION": "FP32", "WORDS": "BYTES"}
@@ -56,20 +32,10 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         )
 
     async def ModelInfer(self, request, context):
-        behaviour = self._behaviour
-        self._received += 1
-        number = self._received
-        if behaviour.queue_limit and self._under_way >= behaviour.queue_limit:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
-        self._under_way += 1
         try:
-            await self._work(number)
-        finally:
-            self._under_way -= 1
-        audio = request.raw_input_contents[0][4:]
-        text = hashlib.md5(audio).hexdigest()
-        if behaviour.changes_every and number % behaviour.changes_every == 0:
-            text = "something else"
+            text = await self._work.answer(request.raw_input_contents[0][4:])
+        except Full as full:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(full))
         return _response(request.model_name, text.encode())
 
     async def ModelConfig(self, request, context):
@@ -79,43 +45,24 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelConfigResponse(config={"name": request.name, "parameters": parameters})
 
     async def ModelStreamInfer(self, requests, context):
-        if self._behaviour.streams and self._streams >= self._behaviour.streams:
-            yield service_pb2.ModelStreamInferResponse(error_message="QUEUE_FULL: as many as are taken")
-            return
-        self._streams += 1
-        audio, is_last = b"", False
         try:
-            async for request in requests:
-                self._received += 1
-                audio += request.raw_input_contents[0][4:]
-                await self._work(self._received)
-                is_last = request.parameters["sequence_end"].bool_param
-                self._streams -= is_last  # before the caller hears of it, and begins the next one
-                yield _live(request, audio)
-        finally:
-            self._streams -= not is_last
-
-    async def _work(self, number: int) -> None:
-        behaviour = self._behaviour
-        loop = asyncio.get_running_loop()
-        if number == behaviour.stall_at_request:
-            self._stall_end = loop.time() + behaviour.stall_s
-        if loop.time() < self._stall_end:
-            await asyncio.sleep(self._stall_end - loop.time())
-        is_slow = behaviour.slow_every and number % behaviour.slow_every == 0
-        delay_s = behaviour.slow_delay_s if is_slow else behaviour.delay_s
-        if self._places is None:
-            await asyncio.sleep(delay_s)
-        else:
-            async with self._places:
-                await asyncio.sleep(delay_s)
+            with self._work.stream() as leave:
+                audio = b""
+                async for request in requests:
+                    audio += request.raw_input_contents[0][4:]
+                    await self._work.piece()
+                    if request.parameters["sequence_end"].bool_param:
+                        leave()  # before the caller hears of it, and begins the next one
+                    yield _live(request, audio)
+        except Full as full:
+            yield service_pb2.ModelStreamInferResponse(error_message=f"QUEUE_FULL: {full}")
 
 
 def _live(request, audio: bytes) -> service_pb2.ModelStreamInferResponse:
-    seconds = len(audio) / (2 * STREAM_RATE)
-    final = {"text": hashlib.md5(audio).hexdigest(), "start": 0.0, "end": seconds, "confidence": 0.5, "words": []}
+    seconds = seconds_of(len(audio))
+    final = {"text": text_of(audio), "start": 0.0, "end": seconds, "confidence": 0.5, "words": []}
     is_last = request.parameters["sequence_end"].bool_param
-    chunks = 0 if is_last else max(0, int((seconds - AFTER_S + 1e-6) / CHUNK_S))
+    chunks = 0 if is_last else chunks_heard(len(audio))
     tensors = {
         "PARTIAL": ("BYTES", _text(b"word " * chunks)),
         "STABLE": ("INT32", struct.pack("<i", 0)),
