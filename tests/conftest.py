@@ -1,5 +1,6 @@
 """Checkpoints, repositories and the server that several folders of tests use; made once a session, on first use."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,11 @@ import pytest
 if TYPE_CHECKING:
     from asr_client import Client
     from asr_server import TritonServer
+
+# Every test process has a processor to itself. Two of them with threads for every processor wait for each other, which
+# makes tiny models ten times slower.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Machines are shared and noisy: how long an example takes says nothing about the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
