@@ -76,7 +76,7 @@ class LogReader:
 
     @property
     def lines(self) -> list[str]:
-        """The latest lines, including the harmless ones."""
+        """Return the latest lines, including the harmless ones."""
         return list(self._lines)
 
     def join(self, timeout_s: float) -> None:

@@ -1,4 +1,4 @@
-"""A WAV or an AIFF behind ID3 tags, read without the tags.
+"""Removal of ID3 tags before a WAV or an AIFF.
 
 libsndfile skips such a tag, but then leaves as many bytes unread at the end. FFmpeg does not read such a file.
 """

@@ -1,8 +1,8 @@
 """CTC prefix beam search: the likeliest text over all of its alignments, with or without a language model.
 
 flashlight-text does the search, in C++. It is the maintained successor of wav2letter's decoder (Collobert et al. 2016;
-for the prefix search, Hannun et al. 2014). A text's score is its log-probability by the acoustic model, plus `lm_weight`
-times its log-probability by the language model (shallow fusion), plus `word_score` for each word.
+for the prefix search, Hannun et al. 2014). A text's score is its log-probability by the acoustic model, plus
+`lm_weight` times its log-probability by the language model (shallow fusion), plus `word_score` for each word.
 """
 
 import math
