@@ -1,6 +1,6 @@
 """The codes of the service's errors, and their way to the client.
 
-Triton gives a client a status and a text; within a stream it gives the text alone. So the text begins with our code:
+Triton gives a client a status and a text; within a stream it gives only the text. So the text begins with our code:
 "AUDIO_TOO_LONG: audio is too long: 61.00 s …". Programs act on the code; the words are for people.
 """
 
@@ -61,7 +61,7 @@ class ParameterError(ServiceError):
 
 
 class RequestError(ServiceError):
-    """The tensors of a request are not what the model takes."""
+    """The tensors of a request do not fit the model."""
 
     code = ErrorCode.INVALID_REQUEST
 

@@ -80,7 +80,7 @@ class TritonServer:
     Attributes (valid inside the `with` block):
         grpc_url, http_url, metrics_url: "HOST:PORT", as tritonclient takes them.
         models: the names of the models that are ready.
-        pid: the process id of tritonserver; it changes when a model's process dies and tritonserver is started anew.
+        pid: the process id of tritonserver; it changes when a model's process dies and tritonserver is restarted.
 
     Raises (on entering): the errors of `asr_server.errors`.
     """

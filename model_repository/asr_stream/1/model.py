@@ -33,7 +33,7 @@ class TritonPythonModel:
         self.loop.run_until_complete(self._answer_all(requests))
 
     def finalize(self) -> None:
-        """Close what is open."""
+        """Close the event loop."""
         self.loop.close()
 
     async def _answer_all(self, requests: list[Any]) -> None:

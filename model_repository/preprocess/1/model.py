@@ -35,7 +35,7 @@ class TritonPythonModel:
         return None
 
     def finalize(self) -> None:
-        """Close what is open; Triton calls this before it ends the process."""
+        """Close the connection to the metrics; Triton calls this before it ends the process."""
         self.step.close()
 
     def _answer(self, request: Any) -> Any:

@@ -55,7 +55,7 @@ def blocks(file: BinaryIO, pcm: PcmFormat | None = None) -> Iterator[Block]:
         pcm: the layout of raw samples; None for a file, whose header has it.
 
     Raises:
-        AudioError: the bytes are not audio, are cut short, or have a rate or channel count that no speech recording has.
+        AudioError: the bytes are not audio, are cut short, or have a rate or channel count that speech never has.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -70,7 +70,7 @@ def _pcm_blocks(file: BinaryIO, size: int, pcm: PcmFormat) -> Iterator[Block]:
     if size % frame_bytes:
         raise AudioError(
             f"{size} bytes of {pcm.encoding} with {pcm.channels} channel(s) is not a whole number of "
-            f"{frame_bytes}-byte frames: bytes are missing or the encoding is another one"
+            f"{frame_bytes}-byte frames: bytes are missing or the encoding is wrong"
         )
     scale = 32768 if dtype.kind == "i" else 1
     while data := file.read(max(1, BLOCK_SAMPLES // pcm.channels) * frame_bytes):

@@ -56,7 +56,7 @@ def read(file: BinaryIO, size: int, refused: str | None) -> Iterator[Block]:
     Args:
         file: at any position.
         size: in bytes.
-        refused: why libsndfile refused the file; None if it was not asked or gave no reason.
+        refused: why libsndfile refused the file; None if it did not read the file or gave no reason.
 
     Raises:
         AudioError: the file is not audio, more of it is broken than whole, or it is a FLAC that was cut short.

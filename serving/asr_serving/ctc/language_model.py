@@ -92,7 +92,7 @@ def _of_words(
 ) -> LanguageModel:
     if labels.delimiter is None:
         raise LanguageModelError(
-            f"{source} holds words, but nothing stands between words in this model's labels; needs a language model of "
+            f"{source} holds words, but this model's labels have no delimiter between words; needs a language model of "
             f"these labels: train it on text that is written with them, as in {_sample(labels)!r}"
         )
     speller = Speller(labels)

@@ -242,8 +242,8 @@ def _spot(
     _, _, best, _, blank, delimiter = heard
     _, bonuses, is_complete, _, _ = tree
     spoken = np.flatnonzero((best != blank) & (best != delimiter))
-    # The cost of the delimiter that must follow a hotword, and whether the best path lacks it; 0 where no more words
-    # follow, because no delimiter is needed there.
+    # The cost of the delimiter that must follow a hotword, and whether the best path lacks it. Both are 0 if no more
+    # words follow, because no delimiter is needed then.
     closing, lacking = np.zeros(len(best) + 1), np.zeros(len(best) + 1)
     if len(spoken) and delimiter != _NO_LABEL:
         for end in range(1, spoken[-1] + 1):

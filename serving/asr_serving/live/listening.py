@@ -131,7 +131,7 @@ class Listener:
         return self._end(len(self._columns)) if len(self._spoken()) else None
 
     def text(self) -> tuple[str, int]:
-        """Return what is being said, and how many of its characters belong to complete words."""
+        """Return the text of the segment so far, and how many of its characters belong to complete words."""
         columns = [
             column
             for index, column in enumerate(self._columns)

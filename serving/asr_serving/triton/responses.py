@@ -50,9 +50,9 @@ def answer_batch(
 
     Args:
         requests: of the batch.
-        unpack: makes a task of a request; what it raises becomes this request's answer.
+        unpack: makes a task of a request; its exception becomes the answer to this request.
         run: returns a result, or an exception, for each task.
-        pack: makes tensors of a task and its result; what it raises becomes this request's answer.
+        pack: makes tensors of a task and its result; its exception becomes the answer to this request.
     """
     responses: list[Any] = [None] * len(requests)
     accepted: list[tuple[int, Task]] = []

@@ -21,7 +21,7 @@ class Options:
     task: str | None  # transcribe or translate; None: the checkpoint uses no token of a task
     timestamps: bool = False  # write timestamps, and fill WORDS with the segments between them
     prompt: tuple[int, ...] = ()  # tokens of the text before the recording
-    max_new_tokens: int | None = None  # of one window; None: what the checkpoint says
+    max_new_tokens: int | None = None  # of one window; None: the limit of the checkpoint
     temperature_fallback: bool = False  # try again if the text repeats itself or is unlikely
 
     def init_tokens(self, settings: Settings, language: str | None) -> list[int]:

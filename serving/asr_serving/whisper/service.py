@@ -43,7 +43,7 @@ class Service:
     def __init__(
         self, graphs: Graphs, generator: generation.Generator, settings: Settings, tokenizer: Tokenizer
     ) -> None:
-        """Bind the parts."""
+        """Bind the parts of the checkpoint."""
         self.graphs = graphs
         self.generator = generator
         self.settings = settings

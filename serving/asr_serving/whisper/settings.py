@@ -16,7 +16,7 @@ class Settings:
     sampling_rate: int  # Hz
     n_fft: int  # samples in one frame of the spectrum
     hop_length: int  # samples between two frames
-    window_samples: int  # what the encoder hears at once: 30 s
+    window_samples: int  # of one run of the encoder: 30 s
     window_frames: int  # the same in frames
     vocab_size: int
     max_positions: int  # of the decoder: prompt and answer together
