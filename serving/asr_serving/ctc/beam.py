@@ -22,7 +22,7 @@ LABELS_PER_FRAME = 8
 # The search gives up a prefix this many nats below the best one. 25 takes 1.3 times as long and makes as many errors.
 THRESHOLD = 20.0
 _NATS = math.log(10)  # KenLM's scores are logarithms to base 10
-# The penalty of a text whose last word is incomplete. It exceeds all other scores, so such a text is the last resort.
+# The penalty of a text whose last word is incomplete. It outweighs any other score, so such a text is the last resort.
 _INCOMPLETE = -1000.0
 _NO_WORD = -1
 

@@ -96,7 +96,7 @@ class Decoder:
         options: DecodeOptions,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> Task:
-        """Return the task of a request, checked.
+        """Check a request and return its task.
 
         Args:
             log_probs: float32 `[width, vocab]`.

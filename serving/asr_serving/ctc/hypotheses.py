@@ -7,8 +7,8 @@ import numpy as np
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-# CTC marks a label somewhere within its sound, usually late. A word begins this many seconds before the frames of its
-# first label, and ends this many after those of its last one (measured in docs/model-repository.md).
+# CTC marks a label somewhere within its sound, late rather than early. A word begins this many seconds before the
+# frames of its first label, and ends this many after those of its last one (measured in docs/model-repository.md).
 ONSET_S = 0.03
 OFFSET_S = 0.02
 

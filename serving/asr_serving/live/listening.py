@@ -79,7 +79,7 @@ class Listener:
         return max(1, round(seconds * self._rate / self._stride)) * self._stride
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[Window]:
-        """Yield the windows that further samples, float32 `[samples]` at the labels' rate, complete."""
+        """Yield the windows that are complete with further samples, float32 `[samples]` at the labels' rate."""
         self._samples = np.concatenate((self._samples, samples))
         while self._windowed + self._chunk + self._after <= self._received:
             yield self._next(self._windowed + self._chunk)

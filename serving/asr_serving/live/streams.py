@@ -22,7 +22,7 @@ from asr_serving.ctc.heard import Heard
 from asr_serving.live.listening import Listener, Pace, Segment
 
 MAX_PIECE_S = 10.0
-IDLE_S = 60.0  # without a new piece, after which a stream is forgotten
+IDLE_S = 60.0  # a stream without a new piece for this long is forgotten
 IDLE_WHEN_FULL_S = 10.0  # the same, if another stream needs its place
 
 

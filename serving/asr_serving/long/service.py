@@ -65,7 +65,7 @@ class LongRecordings:
         """Take a piece of a recording: of an audio file or of raw samples.
 
         Returns:
-            The whole recording, in a file that closing removes; None if the recording is not complete.
+            The whole recording, in a file that is removed when it is closed; None if it is not complete.
 
         Raises:
             ServiceError: the server takes no more recordings, a parameter is malformed, or the piece cannot be taken.

@@ -11,7 +11,7 @@ from asr_contract.errors import AudioTooLong, ModelFailed, SequenceError
 
 from asr_serving.sequences import Piece
 
-IDLE_S = 60.0  # without a new piece, after which an upload is given up
+IDLE_S = 60.0  # an upload without a new piece for this long is given up
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Uploads:
         """Add the next piece to its upload.
 
         Returns:
-            The whole recording, in a file that closing removes; None if more pieces will come.
+            The whole recording, in a file that is removed when it is closed; None if more pieces will come.
 
         Raises:
             SequenceError: the upload was never begun, or has been given up.

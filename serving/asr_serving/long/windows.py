@@ -55,7 +55,7 @@ class Cutter:
         self._begin = 0
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[Window]:
-        """Yield the windows that these further samples, float32 `[samples]`, complete."""
+        """Yield the windows that are complete with further samples, float32 `[samples]`."""
         # A little at a time, because every cut copies the samples that are held.
         for start in range(0, len(samples), self._longest):
             piece = samples[start : start + self._longest]

@@ -15,8 +15,8 @@ _DONE = re.compile(r'^nv_inference_request_success\{model="([^"]*)"[^}]*\} (\d+)
 _TIMEOUT_S = 0.25
 _PAUSE_S = 5.0  # before the next attempt, if the metrics have never answered
 # A queue absorbs bursts. A queue that stays full only makes everybody wait, so it is kept short under lasting overload.
-# The idea is CoDel's (Nichols and Jacobson, ACM Queue, 2012). "Fail at Scale" (Maurer, ACM Queue, 2015) has the idea of
-# a server that tells bursts from overload.
+# The idea is CoDel's (Nichols and Jacobson, ACM Queue, 2012); "Fail at Scale" (Maurer, ACM Queue, 2015) describes a
+# server that tells bursts from overload.
 OVERLOAD_SHARE = 0.5  # of the recent requests refused; from this share on, the model is overloaded
 OVERLOAD_WAIT_S = 0.3  # for an overloaded model, in addition to the work that it has begun
 _SHARE_OVER_S = 0.3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asr_contract.errors import Stopping
 
-# Path of a file that `triton-asr serve` creates when it is about to stop; empty under any other server.
+# Variable: path of a file that `triton-asr serve` makes when it is about to stop; unset under any other server.
 _FILE = "TRITON_ASR_STOPPING"
 
 

@@ -43,7 +43,7 @@ class Decode:
         self._model = model
 
     def ask(self, log_probs: NDArray[np.float32], parameters: Mapping[str, object]) -> Heard:
-        """Return the decoded log-probs, float32 `[frames, vocab]`.
+        """Decode log-probs, float32 `[frames, vocab]`, with the parameters of a request.
 
         Raises:
             ServiceError: the model failed or refused.

@@ -31,8 +31,8 @@ class Settings:
     max_initial_timestamp_index: int | None  # the latest first timestamp
     languages: dict[str, int]  # code -> token; empty for a checkpoint of one language
     tasks: dict[str, int]  # transcribe, translate -> token; empty for a checkpoint of one language
-    language: str | None  # if a request names none; None: detect it
-    task: str | None  # if a request names none; None: no token of a task
+    language: str | None  # for requests that name none; None: detect it
+    task: str | None  # for requests that name none; None: no token of a task
 
     @property
     def timestamp_begin(self) -> int:
