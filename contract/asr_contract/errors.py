@@ -1,6 +1,6 @@
-"""The codes of the service's errors, and how they reach the client.
+"""The codes of the service's errors, and their way to the client.
 
-Triton gives a client a status and a text; within a stream it gives the text alone. So the text begins with our code:
+Triton gives a client a status and a text; within a stream it gives only the text. So the text begins with our code:
 "AUDIO_TOO_LONG: audio is too long: 61.00 s …". Programs act on the code; the words are for people.
 """
 
@@ -17,7 +17,7 @@ class ErrorCode(StrEnum):
     INVALID_PARAMETER = "INVALID_PARAMETER"  # a request parameter that is unknown or malformed
     INVALID_REQUEST = "INVALID_REQUEST"  # tensors of another shape, and the like
     UNKNOWN_SEQUENCE = "UNKNOWN_SEQUENCE"  # a piece of a sequence that was never begun, or was given up
-    QUEUE_FULL = "QUEUE_FULL"  # the server has as much work as it takes; try again
+    QUEUE_FULL = "QUEUE_FULL"  # the server has as much work as it accepts; try again
     STOPPING = "STOPPING"  # the server is about to stop; try another one, or again
     MODEL_FAILED = "MODEL_FAILED"  # a model or its code failed
     CANCELLED = "CANCELLED"  # the caller went away before the answer was there
@@ -61,7 +61,7 @@ class ParameterError(ServiceError):
 
 
 class RequestError(ServiceError):
-    """The tensors of a request are not what the model takes."""
+    """The tensors of a request do not fit the model."""
 
     code = ErrorCode.INVALID_REQUEST
 
@@ -73,7 +73,7 @@ class SequenceError(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """The server has as much work as it takes."""
+    """The server has as much work as it accepts."""
 
     code = ErrorCode.QUEUE_FULL
 
@@ -109,7 +109,7 @@ def encode(error: Exception) -> tuple[ErrorCode, str]:
 
 
 def decode(message: str) -> tuple[ErrorCode | None, str]:
-    """Return the code in a server's message, and the text without it; the code is None if it has none of ours."""
+    """Return the code in a server's message, or None if it has none of ours, and the text without the code."""
     found = _CODED.search(message)
     return (ErrorCode(found[1]), found[2]) if found else (None, message)
 

@@ -33,13 +33,13 @@ class Labels:
 
     labels: list[str]  # one per column of the log-probs
     blank: int  # column of the CTC blank
-    delimiter: int | None  # column that separates words; None where every label is a word (e.g. Chinese)
-    lowercase: bool  # the tokenizer writes lower case though its labels are upper case
+    delimiter: int | None  # column that separates words; None if every label is a word (e.g. Chinese)
+    lowercase: bool  # the tokenizer writes lower case, although its labels are upper case
     clean_up_spaces: bool  # the tokenizer removes spaces before punctuation
     sampling_rate: int  # Hz
     stride_samples: int  # between two frames
     receptive_field_samples: int  # heard by one frame; 0 for frames centred on multiples of the stride
-    word_start: str | None = None  # with what a label begins that begins a word ("▁"); None: see delimiter
+    word_start: str | None = None  # the mark of a label that begins a word ("▁"); None: see delimiter
 
     @classmethod
     def load(cls, path: Path) -> "Labels":

@@ -72,7 +72,7 @@ def _tsv_parser(manifest: Path, number: int, header: str) -> Callable[[str], tup
     names = [name.strip() for name in header.split("\t")]
     if not set(COLUMNS) <= set(names):
         raise ManifestError(
-            f"{manifest}, line {number}: header is {header!r}; needs columns audio and text, parted by a TAB"
+            f"{manifest}, line {number}: header is {header!r}; needs columns audio and text, separated by a TAB"
         )
     audio, text = (names.index(column) for column in COLUMNS)
 

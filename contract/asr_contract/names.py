@@ -21,8 +21,8 @@ class ModelNames:
     preprocess: str
     acoustic: str
     ctc_decode: str
-    long: str  # for recordings of any length; "" where there is none
-    stream: str  # for live streams; "" where there is none
+    long: str  # for recordings of any length; "" if there is none
+    stream: str  # for live streams; "" if there is none
 
     @property
     def runner(self) -> str:

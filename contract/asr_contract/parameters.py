@@ -130,7 +130,7 @@ class Parameter:
     type: Type
     models: tuple[Model, ...]
     help: str  # of the command line
-    beam_only: bool = False  # goes with decoder=beam alone
+    beam_only: bool = False  # only with decoder=beam
     whole_only: bool = False  # for recordings that the model takes as a whole; not for long ones and live streams
 
 

@@ -19,7 +19,7 @@ class Output:
     """One output tensor of an ensemble."""
 
     name: str
-    datatype: str  # Triton's name of it
+    datatype: str  # Triton's name of the type
     meaning: str
     optional: bool = False  # only some kinds of models have it
 

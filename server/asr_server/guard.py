@@ -6,7 +6,7 @@ the starter, which can then clean up nothing itself. Then the guard ends the pro
 (the Python backend runs every model in a process of its own), removes the shared memory, and exits with tritonserver's
 status. It uses only the standard library, because it must start in milliseconds.
 
-After the server was ready once, the guard also starts tritonserver anew if it crashes, or if a model's process dies.
+After the server was ready once, the guard also restarts tritonserver if it crashes, or if a model's process dies.
 Triton 24.10 never restarts such a process: every request to the dead instance fails for ever, while the server and the
 model report that they are ready; and unloading such a model never ends (docs/faults.md).
 """
@@ -76,7 +76,7 @@ class _Orders:
         self._control = control
         self._wakeup = wakeup
         self._starter = os.getppid()
-        self.are_to_keep_up = False  # True once the server was ready: from then on the guard starts it anew
+        self.are_to_keep_up = False  # True once the server was ready: from then on the guard restarts it
         self._poller = select.poll()
         self._poller.register(control, select.POLLIN)
         self._poller.register(wakeup, select.POLLIN)
@@ -146,7 +146,7 @@ def _supervise(
     is up. Triton itself lets a model finish its batch, but fails a request of an ensemble at its next step.
 
     Returns:
-        The exit status; None if the guard must start the child anew: it has crashed, or a process of its models died.
+        The exit status; None if the guard must restart the child: it has crashed, or a process of its models died.
     """
     stop_by = kill_at = float("inf")
     stubs, load = _Stubs(child), _Load(child)
@@ -165,10 +165,10 @@ def _supervise(
             _signal(child, signal.SIGTERM)
             kill_at = time.monotonic() + stop_timeout_s
         elif (dead := stubs.dead()) and orders.are_to_keep_up and stop_by == float("inf"):
-            os.write(1, f"triton-asr: the process of {dead} has died; starting tritonserver anew\n".encode())
+            os.write(1, f"triton-asr: the process of {dead} has died; restarting tritonserver\n".encode())
             return None
     if status in _CRASHES and orders.are_to_keep_up and stop_by == float("inf"):
-        os.write(1, f"triton-asr: tritonserver has crashed (status {status}); starting it anew\n".encode())
+        os.write(1, f"triton-asr: tritonserver has crashed (status {status}); restarting it\n".encode())
         return None
     return status
 

@@ -45,7 +45,7 @@ _ERROR = re.compile(r"[EF]\d{4} |error: |.*: unrecognized option ")
 
 
 def to_stderr(line: str) -> None:
-    """Write a line to `sys.stderr`, which is looked up each time, since tests and notebooks replace it."""
+    """Write a line to `sys.stderr`, looked up each time, because tests and notebooks replace it."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
@@ -76,7 +76,7 @@ class LogReader:
 
     @property
     def lines(self) -> list[str]:
-        """The latest lines, including the harmless ones."""
+        """Return the latest lines, including the harmless ones."""
         return list(self._lines)
 
     def join(self, timeout_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Choice and check of the three ports before tritonserver starts; its own message names neither flag nor cure."""
+"""Choice and check of the three ports before tritonserver starts; its own message names no option and no cure."""
 
 import contextlib
 import errno

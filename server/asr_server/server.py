@@ -80,7 +80,7 @@ class TritonServer:
     Attributes (valid inside the `with` block):
         grpc_url, http_url, metrics_url: "HOST:PORT", as tritonclient takes them.
         models: the names of the models that are ready.
-        pid: the process id of tritonserver; it changes when a model's process dies and tritonserver is started anew.
+        pid: the process id of tritonserver; it changes when a model's process dies and tritonserver is restarted.
 
     Raises (on entering): the errors of `asr_server.errors`.
     """
@@ -164,7 +164,7 @@ class TritonServer:
             self._tell(guard.KILL)
 
     def wait(self) -> None:
-        """Wait for tritonserver to end, and raise a ServerDiedError then; this never returns."""
+        """Wait until tritonserver ends, then raise a ServerDiedError; this never returns."""
         if self._guard is None:
             raise TritonServerError("this server is not started")
         status = self._guard.wait()
@@ -173,7 +173,7 @@ class TritonServer:
 
     @property
     def pid(self) -> int:
-        """Process id of tritonserver; see the class."""
+        """Return the process id of tritonserver; see the class."""
         with contextlib.suppress(OSError, ValueError):  # the socket is closed if the server is stopped
             while select.select([self._control], [], [], 0)[0] and (told := self._control.recv(4096)):
                 self._pid = int(told.split()[-1])
@@ -194,7 +194,7 @@ class TritonServer:
             self.models = self._list_models(ports)
             self._tell(guard.READY)
         except BaseException:
-            self.kill()  # no requests are running, and with stop Triton would first finish loading
+            self.kill()  # no requests are running, and on `stop` Triton would first finish loading
             self.stop()
             shutil.rmtree(scratch, ignore_errors=True)
             raise
@@ -361,7 +361,7 @@ def _reasons(lines: list[str]) -> list[str]:
 
 
 def _with_cure(reason: str) -> str:
-    """Return a reason, with advice if Triton misses a version: the model is then a template without its graph."""
+    """Return a reason, with advice if Triton found no version: the model is then a template without its graph."""
     if "at least one version must be available" not in reason:
         return reason
     return f"{reason}; the model is a configuration without a graph: `triton-asr export` makes whole models"

@@ -1,4 +1,4 @@
-"""What a sequence of requests is made of: the pieces of a long recording or of a live stream."""
+"""A piece of a sequence of requests: of a long recording or of a live stream."""
 
 from dataclasses import dataclass
 from typing import Any

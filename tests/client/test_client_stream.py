@@ -260,8 +260,8 @@ def test_a_cancelled_task_gives_its_stream_up(triton: FakeTriton) -> None:
     [
         "inference request for sequence 7 to model 'asr_stream' must specify the START flag on the first request of "
         "the sequence",
-        "UNKNOWN_SEQUENCE: a piece of a stream that was not begun here, or not continued for 60 s: begin again, with "
-        "the start of a sequence",
+        "UNKNOWN_SEQUENCE: this stream was not begun here, or not continued for 60 s; begin again, with the start of a "
+        "sequence",
     ],
 )
 def test_a_stream_that_the_server_has_forgotten(triton: FakeTriton, call: Caller, message: str) -> None:

@@ -80,7 +80,7 @@ def test_several_recordings_in_one_request_are_refused(server: TritonServer) -> 
     with tritonclient.grpc.InferenceServerClient(server.grpc_url) as triton:
         audio = tritonclient.grpc.InferInput("AUDIO", [2, 1], "BYTES")
         audio.set_data_from_numpy(np.array([[GOOD], [GOOD]], dtype=object))
-        with pytest.raises(InferenceServerException, match="one recording a request"):
+        with pytest.raises(InferenceServerException, match="one recording per request"):
             triton.infer("asr", [audio])
 
 

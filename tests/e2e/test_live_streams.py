@@ -162,7 +162,7 @@ def test_sequences_out_of_order_harm_nobody(server: TritonServer, client: Client
         assert raw.send(4002, bytes(3200), end=True) == "[]"
         assert "START" in raw.send(4002, bytes(3200), end=True).upper()  # ended twice
         assert "not found" in raw.send(4003, bytes(3200), start=True, model="no_stream")
-        assert "INVALID_AUDIO: a piece of 11.0 s" in raw.send(4004, bytes(11 * 2 * RATE), start=True)
+        assert "INVALID_AUDIO: this piece holds 11.0 s" in raw.send(4004, bytes(11 * 2 * RATE), start=True)
     finally:
         raw.close()
     assert finals(list(client.stream(pieces(speech[: 4 * RATE], 0.1), sampling_rate=RATE)))

@@ -1,4 +1,4 @@
-"""Triton adapter for recordings of any length: pieces in, segments of the transcript out, by way of other models."""
+"""Triton adapter for recordings of any length; it calls the acoustic model and the decode step."""
 
 import sys
 from pathlib import Path
@@ -13,9 +13,9 @@ from asr_serving.triton import requests as incoming
 
 
 class TritonPythonModel:
-    """A sequence of AUDIO pieces, each BYTES [1, 1] -> for each paragraph what config.pbtxt lists, each [1, 1].
+    """A sequence of AUDIO pieces, each BYTES [1, 1] -> for each paragraph the outputs in config.pbtxt, each [1, 1].
 
-    The last response to each piece, which Triton marks as final, is empty; the paragraphs come before that of the last.
+    The final response to each piece is empty; the paragraphs come before the final response to the last piece.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -26,7 +26,7 @@ class TritonPythonModel:
         self.recordings = service.LongRecordings(settings, labels, acoustic.ask, decode.ask)
 
     def execute(self, requests: list[Any]) -> None:
-        """Take each piece; with the last one of a recording, begin to transcribe it."""
+        """Take each piece; start to transcribe a recording after its last piece."""
         for request in requests:
             answer = _Answer(request)
             try:
@@ -41,7 +41,7 @@ class TritonPythonModel:
                     self.recordings.start(file, piece.parameters, answer.tell, answer.finish, request.is_cancelled)
 
     def finalize(self) -> None:
-        """Give up what is under way."""
+        """Give up all recordings."""
         self.recordings.close()
 
 
@@ -53,6 +53,6 @@ class _Answer:
         responses.send(self._sender, responses.response(segment.outputs()), is_final=False)
 
     def finish(self, failed: Exception | None) -> None:
-        # tritonclient's asyncio client cannot ask for a last response without tensors.
+        # The last response has tensors, because tritonclient's asyncio client cannot ask for one without.
         last = responses.response(transcription.NOTHING.outputs()) if failed is None else responses.error(failed)
         responses.send(self._sender, last)

@@ -1,4 +1,4 @@
-"""Triton adapter for live streams: pieces of a sequence in, what is being said out, by way of the other models."""
+"""Triton adapter for live streams; it calls the acoustic model and the decode step."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ from asr_serving.triton import requests as incoming
 
 
 class TritonPythonModel:
-    """A sequence of AUDIO pieces, each BYTES [1, 1] -> to each of them what config.pbtxt lists, each [1, 1]."""
+    """A sequence of AUDIO pieces, each BYTES [1, 1] -> for each piece the outputs in config.pbtxt, each [1, 1]."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read the settings from the model's configuration."""
@@ -28,17 +28,17 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> None:
         """Answer all pieces at once, so that the windows of all streams share batches.
 
-        Returns when all are answered: Triton takes it for the end of the requests, and goes on with their sequences.
+        It returns when all are answered: Triton then takes the requests as ended, and continues their sequences.
         """
         self.loop.run_until_complete(self._answer_all(requests))
 
     def finalize(self) -> None:
-        """Close what is open."""
+        """Close the event loop."""
         self.loop.close()
 
     async def _answer_all(self, requests: list[Any]) -> None:
         for failed in await asyncio.gather(*map(self._answer, requests), return_exceptions=True):
-            if failed is not None:  # raised from `execute`, it would fail those that have their answer already
+            if failed is not None:  # raised from `execute`, it would fail pieces that already have their answer
                 pb_utils.Logger.log_warn(f"a piece of a live stream could not be answered: {failed!r}")
 
     async def _answer(self, request: Any) -> None:
@@ -48,6 +48,6 @@ class TritonPythonModel:
             response = responses.response(service.outputs(update))
         except Exception as failed:  # noqa: BLE001 - raised from `execute`, it would fail the whole batch
             response = responses.error(failed)
-        if request.is_cancelled():  # meanwhile, perhaps: nobody will go on with the stream
+        if request.is_cancelled():  # the caller may have gone meanwhile, and then nobody continues the stream
             self.streams.forget(request.correlation_id())
         responses.send(request.get_response_sender(), response)

@@ -14,10 +14,10 @@ from asr_serving.triton import responses
 
 
 class TritonPythonModel:
-    """`log_probs` FP32 [1, width, vocab], `frames` INT32 [1, 1] -> what config.pbtxt lists, each [1, 1]."""
+    """`log_probs` FP32 [1, width, vocab], `frames` INT32 [1, 1] -> the outputs in config.pbtxt, each [1, 1]."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read what the export put beside the model: the vocabulary, and a language model where there is one."""
+        """Read what the export put beside the model: the vocabulary, and a language model if there is one."""
         folder = Path(args["model_repository"])
         labels = Labels.load(folder / "labels.json")
         self.decoder = decoding.Decoder(labels, language_model.load(folder, labels))

@@ -24,7 +24,7 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(str(refused)) from refused
 
     def execute(self, requests: list[Any]) -> list[Any] | None:
-        """Answer each request for itself, and as soon as that is done: a bad one does not touch its neighbours."""
+        """Answer each request separately, as soon as it is done; a bad one does not affect the others."""
         taken, refusal = self.step.admit(len(requests))
         if len(requests) == 1:  # a response that is returned arrives a little sooner than one that is sent
             return [self._answer(requests[0]) if taken else responses.error(refusal)]
@@ -35,7 +35,7 @@ class TritonPythonModel:
         return None
 
     def finalize(self) -> None:
-        """Close what is open; Triton calls this before it ends the process."""
+        """Close the connection to the metrics; Triton calls this before it ends the process."""
         self.step.close()
 
     def _answer(self, request: Any) -> Any:

@@ -11,7 +11,7 @@ def parse(text: str, longest: int) -> tuple[int, ...]:
 
     Args:
         text: the setting; empty for no padding.
-        longest: samples of the longest recording that may come.
+        longest: samples of the longest recording that the step accepts.
 
     Raises:
         ValueError: the text is malformed, or the last length is less than `longest`.
@@ -21,7 +21,7 @@ def parse(text: str, longest: int) -> tuple[int, ...]:
     words = text.split(",")
     lengths = tuple(int(word) for word in words if word.strip().isdecimal())
     if len(lengths) < len(words) or lengths[0] < 1 or list(lengths) != sorted(set(lengths)):
-        raise ValueError(f"bucket_samples is {text!r}; needs whole numbers above 0, ascending, with commas between")
+        raise ValueError(f"bucket_samples is {text!r}; needs whole numbers above 0, ascending, separated by commas")
     if lengths[-1] < longest:
         raise ValueError(f"bucket_samples ends at {lengths[-1]}; needs {longest}, for max_audio_seconds")
     return lengths

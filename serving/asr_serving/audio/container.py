@@ -1,8 +1,8 @@
 """From audio files or raw samples to blocks of mono float32: a long recording is never in memory as a whole.
 
-No number from a header decides how many samples there are. This module asks a reader for more until the reader has no
-more, and uses only the samples that the reader says it has written. soundfile's own `blocks()` believes the header:
-after a short read it returns the whole buffer, with whatever its memory held before, even another recording.
+This module does not trust a header's number of samples. It asks a reader for more until there is no more, and uses only
+the samples that the reader says it has written. soundfile's own `blocks()` trusts the header: after a short read it
+returns the whole buffer, with whatever its memory held before, even another recording.
 
 libsndfile (through soundfile) reads WAV, FLAC, AIFF, AU, CAF …, in a fraction of a millisecond for a short clip. FFmpeg
 (through PyAV) reads the formats that libsndfile does not know (M4A/AAC, WebM, AMR, WMA …), the rest of a file in which
@@ -11,8 +11,8 @@ libsndfile stops early, and these formats, which libsndfile reads badly:
 - MP3: libsndfile stops where it estimates the end, which may be too early without a Xing header, and after the first of
   several concatenated MP3s. For a file with a true Xing header both readers give the same samples.
 - GSM 6.10: libsndfile decodes the byte that fills up a chunk as one more block.
-- Ogg: libsndfile loses 6 kB of memory with each Ogg file that it refuses, and a few bytes are enough for such a file.
-  Until its first seek it does not leave out the pre-skip of Ogg Opus (RFC 7845, 4.2).
+- Ogg: libsndfile leaks 6 kB of memory for each Ogg file that it refuses, and such a file can be a few bytes long. Until
+  its first seek, it does not leave out the pre-skip of Ogg Opus (RFC 7845, 4.2).
 
 Both come as wheels: no system package is needed.
 """
@@ -52,7 +52,7 @@ def blocks(file: BinaryIO, pcm: PcmFormat | None = None) -> Iterator[Block]:
 
     Args:
         file: a whole audio file, or raw samples if `pcm` is given; seekable, at its beginning.
-        pcm: the layout of raw samples; None for a file, whose header says it.
+        pcm: the layout of raw samples; None for a file, whose header has it.
 
     Raises:
         AudioError: the bytes are not audio, are cut short, or have a rate or channel count that speech never has.
@@ -70,7 +70,7 @@ def _pcm_blocks(file: BinaryIO, size: int, pcm: PcmFormat) -> Iterator[Block]:
     if size % frame_bytes:
         raise AudioError(
             f"{size} bytes of {pcm.encoding} with {pcm.channels} channel(s) is not a whole number of "
-            f"{frame_bytes}-byte frames: bytes are missing or the encoding is another one"
+            f"{frame_bytes}-byte frames: bytes are missing or the encoding is wrong"
         )
     scale = 32768 if dtype.kind == "i" else 1
     while data := file.read(max(1, BLOCK_SAMPLES // pcm.channels) * frame_bytes):

@@ -1,8 +1,8 @@
 """Blocks of samples from FFmpeg's libraries (through PyAV), which read nearly every format.
 
-The reader leaves out a packet that it cannot decode and keeps the packets around it: of a recording that was cut off or
-damaged in places, it returns what is there. Containers with a clock say when each packet is heard. Where the clock
-shows a gap, at the beginning or in between, the reader yields silence, so that words have the container's times.
+The reader leaves out a packet that it cannot decode and keeps the packets around it. So it returns what is left of a
+recording that was cut off or damaged. Containers with a clock say when each packet is heard. If the clock shows a gap,
+at the beginning or in between, the reader yields silence, so that words have the container's times.
 """
 
 import os
@@ -17,26 +17,26 @@ from numpy.typing import NDArray
 
 from asr_serving.audio.samples import BLOCK_SAMPLES, SUPPORTED, Block, check_format, check_plausible, downmix
 
-# FFmpeg guesses the container from content; without a list, a text could pass for a playlist that names other files.
+# FFmpeg guesses the container from content; without a list, it could take a text for a playlist that names other files.
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,mp3,ogg,flac,wav,w64,aiff,caf,asf,amr,ac3,eac3,au,avi,mpegts"
-# The bytes that silence takes in the formats that compress it most.
+# Bytes for a second of silence in the formats that compress it most.
 _BYTES_PER_S = 10
 
-# For the other formats FFmpeg counts packets, and the junk between them.
+# In the other formats FFmpeg counts packets, and also the junk between them.
 _CLOCKED = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "mpegts", "ogg"))
 # Their clocks may be those of a broadcast that began long before the recording.
 _BROADCAST = frozenset(("mpegts", "ogg"))
-# Clocks are rounded (WebM: 1 ms), and encoders begin a little before they hear something (AAC: 64 ms at 16 kHz).
+# Clocks are rounded (WebM: 1 ms), and encoders begin a little before the audio (AAC: 64 ms at 16 kHz).
 _JITTER_S = 0.1
-# A few bytes can claim any time, and silence costs as much computation as speech.
+# A file of a few bytes can claim any time, and silence costs as much computation as speech.
 MAX_SILENCE_S = 600.0
 
-# Broken packets allowed for each whole one, and at the start: a recording may begin in the middle of a broadcast.
+# The reader stops at this many more broken packets than whole ones; a recording may begin in the middle of a broadcast.
 _MAX_BROKEN_AT_FIRST = 100
 
 # FFmpeg's sample formats without the letter for planar ones -> (value of zero, full scale).
 _SCALES = {"u8": (128, 128.0), "s16": (0, 32768.0), "s32": (0, 2147483648.0), "flt": (0, 1.0), "dbl": (0, 1.0)}
-# PyAV looks for the end of a frame's list of planes and crashes: a list of eight planes is full and has no end mark.
+# PyAV crashes on a frame with eight planes: it looks for the end mark of the list of planes, and a full list has none.
 _MAX_PLANES = 7
 
 
@@ -47,16 +47,16 @@ class _Piece:
     samples: NDArray[np.float32]  # `[samples]`
     rate: int  # Hz
     at_s: float | None  # time by the container's clock
-    is_after_damage: bool  # a packet before it was broken
+    is_after_damage: bool  # the packet before it was broken
 
 
 def read(file: BinaryIO, size: int, refused: str | None) -> Iterator[Block]:
-    """Yield the samples of the audio stream; of several streams, those of the default one.
+    """Yield the samples of the audio stream, or of the default one if there are several.
 
     Args:
         file: at any position.
         size: in bytes.
-        refused: why libsndfile refused the file; None if it was not asked or gave no reason.
+        refused: why libsndfile refused the file; None if it did not read the file or gave no reason.
 
     Raises:
         AudioError: the file is not audio, more of it is broken than whole, or it is a FLAC that was cut short.
@@ -82,7 +82,7 @@ def read(file: BinaryIO, size: int, refused: str | None) -> Iterator[Block]:
 
 
 class _Within:
-    """A file in which FFmpeg may seek wherever a header points: a position behind the end counts as the end."""
+    """A file in which FFmpeg may seek to any position; one after the end counts as the end."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.read, self.tell = file.read, file.tell
@@ -96,11 +96,11 @@ class _Within:
 def _on_the_clock(container: "av.container.InputContainer", size: int) -> Iterator[Block]:
     if not container.streams.audio:
         raise AudioError(f"file holds no audio stream; needs {SUPPORTED}")
-    # Of several streams, the one that the file's maker marked as the default.
+    # The stream that is marked as the default, if there are several.
     best = container.streams.best("audio")
     stream = best if isinstance(best, av.AudioStream) else container.streams.audio[0]
     if stream.codec_context is None:
-        raise AudioError(f"audio is of a codec that FFmpeg does not know; needs {SUPPORTED}")
+        raise AudioError(f"audio has a codec that FFmpeg does not know; needs {SUPPORTED}")
     clock = _Clock.of(container)
     rate = done = 0
     for piece in _decoded(container, stream, size):
@@ -115,11 +115,11 @@ def _on_the_clock(container: "av.container.InputContainer", size: int) -> Iterat
     if container.format.name == "flac" and stream.duration and stream.time_base:
         claimed = round(stream.duration * stream.time_base * stream.rate)
         if done < claimed:
-            raise AudioError(f"FLAC is cut short or damaged: header says {claimed} frames, {done} are here")
+            raise AudioError(f"FLAC is cut short or damaged: its header claims {claimed} frames, the file has {done}")
 
 
 class _Clock:
-    """The times at which packets are heard, in seconds; the clock may jump anywhere, also back to its beginning.
+    """The clock of a container, in seconds; it may jump to any time, also back to its beginning.
 
     Args:
         begin_s: the clock's time at the beginning of the recording.
@@ -188,7 +188,7 @@ def _decoded(container: "av.container.InputContainer", stream: "av.AudioStream",
 
 
 def _packets(container: "av.container.InputContainer", stream: "av.AudioStream") -> Iterator[Any]:
-    """Yield packets, and an error for bytes that belong to none; raise the errors that FFmpeg cannot get past."""
+    """Yield packets, and an error for bytes that belong to none; raise an error that FFmpeg cannot get past."""
     while True:
         try:
             yield from container.demux(stream)
@@ -196,7 +196,7 @@ def _packets(container: "av.container.InputContainer", stream: "av.AudioStream")
             yield damage
             continue
         except IndexError:
-            # If more streams begin later in the file, PyAV looks up one that it does not know, after all packets.
+            # After all packets, PyAV looks up a stream that it does not know, if one begins later in the file.
             pass
         return
 

@@ -15,17 +15,17 @@ from asr_serving.overload import backlog, stopping
 from asr_serving.overload.heap import Heap
 
 SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
-# For an acoustic model that takes padded audio: the lengths to pad to. The step then has a third output, `lengths`.
-# Also the models behind this step, with the sizes of their queues.
+# `bucket_samples`: the lengths to pad to, for an acoustic model that takes padded audio; the step then has a third
+# output, `lengths`. `feeds`: the models after this step, with the sizes of their queues.
 OPTIONAL = {"bucket_samples", "feeds"}
-# HOST:PORT of this server's metrics, which say how many requests wait for the models behind. `triton-asr serve` sets
-# it; the default is Triton's own address; empty turns the check off.
+# HOST:PORT of this server's metrics, which say how many requests wait for the next models. `triton-asr serve` sets it;
+# the default is Triton's own address; empty turns the check off.
 METRICS = "TRITON_ASR_METRICS"
 _DEFAULT_METRICS = "localhost:8002"
 
 
 class Preprocess:
-    """Prepares recordings, and refuses those that the models behind cannot take.
+    """Prepares recordings, and refuses requests for which the next models have no room.
 
     Args:
         settings: of the model's configuration: SETTINGS, and some of OPTIONAL.
@@ -54,7 +54,7 @@ class Preprocess:
             stopping.check()
         except Stopping as refusal:
             return 0, refusal
-        return self.backlog.take(asked), QueueFull("the server has more requests than it can do")
+        return self.backlog.take(asked), QueueFull("the server has more requests than it can handle")
 
     def prepare(self, data: bytes, parameters: Mapping[str, object]) -> dict[str, NDArray[Any]]:
         """Return the tensors of one recording.
@@ -65,7 +65,7 @@ class Preprocess:
 
         Returns:
             `audio` float32 `[1, samples]` and `duration` float32 `[1, 1]` in seconds. With buckets, `audio` is padded,
-            and `lengths` int32 `[1, 1]` tells how many of its samples are real.
+            and `lengths` int32 `[1, 1]` is the number of its real samples.
 
         Raises:
             AudioError: the recording cannot be used.

@@ -13,8 +13,7 @@ from asr_serving.audio.container import PCM_DTYPES, PcmFormat
 def pcm_format(parameters: Mapping[str, object]) -> PcmFormat | None:
     """Return the layout of raw samples, or None if AUDIO is a file.
 
-    It ignores the parameters of other steps of the ensemble (decoder options): the decode step refuses parameters that
-    no step knows.
+    It ignores the parameters of other steps (decoder options); the decode step refuses parameters that no step knows.
 
     Raises:
         ParameterError: an unknown encoding, or a rate or channel count that is missing, malformed or out of range.
@@ -24,7 +23,7 @@ def pcm_format(parameters: Mapping[str, object]) -> PcmFormat | None:
         for name in ("sample_rate", "channels"):
             if name in parameters:
                 raise ParameterError(
-                    f"{name} is only for raw samples (encoding={' or '.join(PCM_DTYPES)}): a file's own header tells it"
+                    f"{name} is only for raw samples (encoding={' or '.join(PCM_DTYPES)}): the header of a file has it"
                 )
         return None
     if "sample_rate" not in parameters:

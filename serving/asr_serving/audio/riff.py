@@ -1,8 +1,8 @@
 """The length of a WAV, RF64 or W64: known, unknown, or more than the file holds.
 
-A program writes the header before the samples. Where it cannot correct the header afterwards, as in a pipe, the sizes
-are arbitrary: zero, or the largest that fits. Such a file is read to its end. If the header claims another size than
-the file has, the file was complete and has been cut off since: libsndfile and FFmpeg would read it without an error.
+A program writes the header before the samples. If it cannot correct the header afterwards, as in a pipe, the sizes are
+arbitrary: zero, or the largest that fits. Such a file is read to its end. If any other size is more than the file has,
+the file was cut off later; libsndfile and FFmpeg would read it without an error.
 """
 
 import io
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # A WAV has a handful of chunks; a file of nothing but empty chunks would keep the server busy for minutes.
 _MAX_CHUNKS = 1_000
-# Some programs include the header in the size, or round it up; that many bytes are 8 ms of 16 bits at 16 kHz.
+# Some programs include the header in the size, or round it up; this many bytes are 8 ms of 16 bits at 16 kHz.
 _SLACK_BYTES = 256
 # The largest size in 31 or 32 bits (SoX, espeak-ng: 0x7FFFF000, arecord: 0x80000000, FFmpeg: 0xFFFFFFFF), sometimes
 # less the header; W64 has 64 bits.
@@ -50,7 +50,7 @@ def of_known_length(file: BinaryIO, size: int) -> BinaryIO:
     """Return the file with its true sizes if its header does not know them; return any other file unchanged.
 
     Args:
-        file: any file; its position does not matter, and is lost.
+        file: any file, at any position; the position changes.
         size: in bytes.
 
     Raises:
@@ -103,7 +103,7 @@ def _to_its_end(file: BinaryIO, size: int, layout: _Layout, begin: int, claimed:
     here = size - begin
     is_unknown = _is_full(claimed) or (claimed == 0 and not _are_chunks(file, begin, size, layout))
     if not is_unknown and claimed > here + _SLACK_BYTES:
-        raise AudioError(f"WAV is cut short: its header claims {claimed} bytes of samples, {here} are here")
+        raise AudioError(f"WAV is cut short: its header claims {claimed} bytes of samples, the file has {here}")
     if claimed <= here and not is_unknown:
         return file
     if sizes_at is not None:
@@ -123,7 +123,7 @@ def _is_full(claimed: int) -> bool:
 
 
 def _are_chunks(file: BinaryIO, position: int, size: int, layout: _Layout) -> bool:
-    """Return whether only other chunks follow, to the end of the file: then a size of 0 samples is true."""
+    """Return whether only other chunks follow, to the end of the file; a size of 0 samples is then true."""
     for _ in range(_MAX_CHUNKS):
         if position >= size:
             return True
@@ -140,7 +140,7 @@ def _are_chunks(file: BinaryIO, position: int, size: int, layout: _Layout) -> bo
 
 
 class _Mended(io.RawIOBase):
-    """A file that is read with other bytes in a few places; closing it leaves the original open.
+    """A view of a file with other bytes in a few places; closing it leaves the original open.
 
     Args:
         file: the original file.

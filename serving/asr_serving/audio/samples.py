@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 BLOCK_SAMPLES = 1 << 18
 SUPPORTED = "WAV, FLAC, OGG (Opus, Vorbis), MP3, M4A/AAC, WebM, AIFF, AMR, WMA, or raw PCM with its encoding"
 _SLACK_S = 60.0
-# Share of their energy that unrelated channels leave in their mean. Channels that leave less cancel each other out: a
-# balanced line in a stereo socket has the voice in one channel and its mirror image in the other.
+# Channels cancel each other out if their mean has less than this share of the energy that unrelated channels leave in
+# it. A balanced line in a stereo socket has the voice in one channel and its mirror image in the other.
 _CANCELLED = 0.01
 
 Block = tuple[NDArray[np.float32], int]  # float32 `[samples]`, see `downmix`; and the sampling rate in Hz
@@ -56,7 +56,7 @@ def _mean(samples: "NDArray[Any]") -> NDArray[np.float32]:
 
 
 def check_plausible(seconds: float, size: int, bytes_per_s: int) -> None:
-    """Stop a decoder that does not end.
+    """Raise an error for a decoder that yields more than the file can hold.
 
     Args:
         seconds: decoded so far.
@@ -64,7 +64,7 @@ def check_plausible(seconds: float, size: int, bytes_per_s: int) -> None:
         bytes_per_s: the fewest bytes that a second takes in this format.
 
     Raises:
-        AudioError: so many bytes cannot hold so many seconds.
+        AudioError: `size` bytes cannot hold so many seconds.
     """
     if seconds > _SLACK_S + size / bytes_per_s:
         raise AudioError(f"audio is broken: {size} bytes cannot hold {seconds:.0f} s and more")

@@ -1,6 +1,6 @@
-"""A WAV or an AIFF behind ID3 tags, read without the tags.
+"""Removal of ID3 tags before a WAV or an AIFF.
 
-libsndfile skips such a tag, but then leaves as many bytes unread at the end. FFmpeg does not read such a file.
+libsndfile skips such a tag, but then leaves as many bytes unread at the end. FFmpeg cannot read such a file.
 """
 
 import io

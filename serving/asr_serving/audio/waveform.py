@@ -34,7 +34,7 @@ def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[NDA
     Args:
         data: a whole audio file, or raw samples if `pcm` is given.
         limits: of the model.
-        pcm: the layout of raw samples; None for a file, whose header says it.
+        pcm: the layout of raw samples; None for a file, whose header has it.
 
     Returns:
         The waveform, float32 `[samples]` at `limits.sampling_rate`, and its duration in seconds.
@@ -52,7 +52,7 @@ def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[NDA
 
 
 def check_samples(mono: NDArray[np.float32]) -> None:
-    """Raise an error for samples that would spoil the model's result for the others.
+    """Raise an error for samples that would spoil the model's results for the other recordings of a batch.
 
     Raises:
         AudioError: the samples hold NaN, Inf, or values far beyond ±1.
@@ -79,7 +79,7 @@ def check_length(samples: int, seconds: float, limits: Limits) -> None:
 
 
 def _collect(pieces: Iterator[Block], max_seconds: float) -> Block:
-    """Return all blocks as one; of a longer recording it reads little more than `max_seconds`."""
+    """Return all blocks as one; stop soon after `max_seconds`, with an AudioTooLong."""
     samples, rate, length = [], 0, 0
     for piece, rate in pieces:
         samples.append(piece)

@@ -1,8 +1,8 @@
 """CTC prefix beam search: the likeliest text over all of its alignments, with or without a language model.
 
-flashlight-text searches, in C++: it is the maintained heir of wav2letter's decoder (Collobert et al. 2016; for the
-prefix search, Hannun et al. 2014). A text's score is its log-probability by the acoustic model, plus `lm_weight` times
-its log-probability by the language model (shallow fusion), plus `word_score` for each word.
+flashlight-text does the search, in C++. It is the maintained successor of wav2letter's decoder (Collobert et al. 2016;
+for the prefix search, Hannun et al. 2014). A text's score is its log-probability by the acoustic model, plus
+`lm_weight` times its log-probability by the language model (shallow fusion), plus `word_score` for each word.
 """
 
 import math
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from asr_serving.ctc.language_model import LanguageModel
 
-# Labels that one frame may add to a prefix; a frame's other labels are far less likely. It takes a third of the time
-# that all 32 labels of the demo checkpoint take.
+# Labels that one frame may add to a prefix; a frame's other labels are far less likely. The search takes a third of the
+# time that it takes with all 32 labels of the demo checkpoint.
 LABELS_PER_FRAME = 8
-# The search gives up a prefix this many nats below the best one. 25 takes 1.3 times as long, for as many errors.
+# The search gives up a prefix this many nats below the best one. 25 takes 1.3 times as long and makes as many errors.
 THRESHOLD = 20.0
 _NATS = math.log(10)  # KenLM's scores are logarithms to base 10
-# The penalty of a text whose last word is incomplete: more than any other score can gain, so it is the last resort.
+# The penalty of a text whose last word is incomplete. It outweighs any other score, so such a text is the last resort.
 _INCOMPLETE = -1000.0
 _NO_WORD = -1
 
@@ -44,7 +44,7 @@ class BeamOptions:
 
     beam_width: int  # prefixes that are kept from frame to frame
     nbest: int = 1  # texts to return, up to `beam_width`
-    lm_weight: float = 0.0  # of the language model; 0: without it
+    lm_weight: float = 0.0  # of the language model; 0: it is not used
     word_score: float = 0.0  # nats for each word, with a language model of words
 
 
@@ -53,7 +53,7 @@ class BeamSearch:
 
     Args:
         labels: the vocabulary.
-        language_model: of words, and then only these words come out, or of labels; None for none.
+        language_model: of labels, or of words; with one of words, results hold only its words. None for none.
 
     Raises:
         ImportError: flashlight-text is not installed.
@@ -120,7 +120,7 @@ class BeamSearch:
             unk_score=-math.inf,
             **self._settings(log_probs, options),
         )
-        # The recording need not have a delimiter after the last word, so the search gets one more frame with it.
+        # A recording may have no delimiter after the last word, so the search gets one more frame with it.
         frames, delimiter = len(log_probs), labels.delimiter
         emissions = np.full((frames + 1, log_probs.shape[1]), _INCOMPLETE, dtype=np.float32)
         emissions[:-1] = log_probs

@@ -19,7 +19,7 @@ from asr_serving.ctc.hotwords import Found, Hotword, HotwordTree, apply
 from asr_serving.ctc.hypotheses import Hypothesis, hypothesis, runs_of
 from asr_serving.ctc.language_model import LanguageModel
 
-# Lists of hotwords that are kept ready: callers send the same list with every recording.
+# Lists of hotwords that are kept ready, because callers send the same list with every recording.
 _TREES = 32
 
 
@@ -30,7 +30,7 @@ class Task:
     log_probs: NDArray[np.float32]  # float32 `[frames, vocab]`, without padding
     options: DecodeOptions
     tree: HotwordTree | None
-    is_cancelled: Callable[[], bool]  # whether nobody waits for it any more
+    is_cancelled: Callable[[], bool]  # returns whether the caller has gone
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Result:
     """The outcome of decoding one recording."""
 
     best: Hypothesis
-    alternatives: list[Alternative]  # the likeliest texts, best first, without hotwords; of beam search
-    is_cancelled: bool = False  # nobody waited for it: `best` is that of greedy decoding
+    alternatives: list[Alternative]  # the likeliest texts of beam search, best first, without hotwords
+    is_cancelled: bool = False  # the caller has gone; `best` is that of greedy decoding
 
 
 def outputs(task: Task, result: Result) -> dict[str, str | float]:
@@ -47,7 +47,7 @@ def outputs(task: Task, result: Result) -> dict[str, str | float]:
 
     Raises:
         ModelFailed: the log-probs hold NaN.
-        Cancelled: nobody waits for the recording any more.
+        Cancelled: the caller has gone.
     """
     if result.is_cancelled:
         raise Cancelled("the caller has gone")
@@ -65,7 +65,7 @@ def outputs(task: Task, result: Result) -> dict[str, str | float]:
 
 
 class Decoder:
-    """Decodes the log-probs of an acoustic model with these labels.
+    """Decodes the log-probs of one acoustic model.
 
     Args:
         labels: of the acoustic model.
@@ -96,16 +96,16 @@ class Decoder:
         options: DecodeOptions,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> Task:
-        """Check a request.
+        """Check a request and return its task.
 
         Args:
             log_probs: float32 `[width, vocab]`.
             frames: number of real frames; the others are padding.
             options: how to decode them.
-            is_cancelled: whether nobody waits for it any more; asked before a search, which takes long.
+            is_cancelled: returns whether the caller has gone; called before a search, which takes long.
 
         Raises:
-            RequestError: shapes do not fit.
+            RequestError: the shapes do not fit.
             ParameterError: the labels cannot write a hotword, the model has no language model for an option, or the
                 package for beam search or hotwords is missing.
         """
@@ -139,10 +139,10 @@ class Decoder:
         return BeamOptions(options.beam_width, options.nbest, weight, score)
 
     def decode(self, tasks: Sequence[Task]) -> list[Result]:
-        """Return what was heard, for each task.
+        """Return the result of each task.
 
-        One whose log-probs hold NaN comes back with confidence NaN and no text; its neighbours are not touched. One
-        that nobody waits for any more is not searched.
+        A task whose log-probs hold NaN gets confidence NaN and no text; the others are not affected. A task whose
+        caller has gone is not searched.
         """
         runs = greedy.best_paths([task.log_probs for task in tasks])
         paths: dict[int, NDArray[np.int64]] = {}  # of the tasks whose path is not the best path

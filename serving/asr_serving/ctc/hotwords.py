@@ -1,12 +1,12 @@
 """Words that the caller expects (names, products), searched for in the log-probs themselves.
 
 After "Fast Context-Biasing for CTC and Transducer ASR models with CTC-based Word Spotter" (Andrusenko et al.,
-Interspeech 2024): all hotwords run through the frames together, as one prefix tree with CTC's blanks and repeats,
-beside the decoder and not inside it. If a hotword with its bonus is as likely as the best path over the same frames, it
-replaces that part of the path. Unlike in the paper, the bonus is for differences: for each label that the best path
-lacks or has too many. If each label alike had a bonus, a name would win through the letters that it shares with the
-words said. The cost of a search depends on how many beginnings of hotwords sound like the recording, and hardly on the
-number of hotwords. Without hotwords no search runs.
+Interspeech 2024): all hotwords go through the frames together, as one prefix tree with CTC's blanks and repeats. The
+search runs beside the decoder, not inside it. If a hotword with its bonus is as likely as the best path over the same
+frames, it replaces that part of the path. Unlike in the paper, the bonus is for differences: for each label that the
+best path lacks or has in excess. If every label had a bonus, a name would win through the letters that it shares with
+the spoken words. The cost of a search depends on how many beginnings of hotwords sound like the recording, and hardly
+on the number of hotwords. Without hotwords no search runs.
 """
 
 from collections.abc import Sequence
@@ -69,8 +69,8 @@ class HotwordTree:
     "art" would be found in "party".
 
     Args:
-        hotwords: the words; of two that are written alike, the higher weight counts. It also counts for the labels with
-            which both of two words begin.
+        hotwords: the words. If two have the same spelling, the higher weight counts; if two begin with the same labels,
+            the higher weight counts for these labels.
         labels: the vocabulary.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The last step of every decoder: from labels in their frames to text, confidence and words in time."""
+"""The last step of every decoder: it turns labels and their frames into text, confidence and words with times."""
 
 import itertools
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-# CTC marks a label somewhere within its sound, rather late than early. A word begins this many seconds before the
+# CTC marks a label somewhere within its sound, late rather than early. A word begins this many seconds before the
 # frames of its first label, and ends this many after those of its last one (measured in docs/model-repository.md).
 ONSET_S = 0.03
 OFFSET_S = 0.02
@@ -34,7 +34,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Runs:
-    """Labels in the order in which they were heard, with blanks, each with its frames; arrays `[runs]`."""
+    """The labels of a path in order, with blanks, each with its frames; arrays `[runs]`."""
 
     columns: NDArray[np.int64]  # int64, column of the label
     starts: NDArray[np.int64]  # int64, first frame
@@ -46,7 +46,7 @@ def runs_of(path: NDArray[np.int64], log_probs: NDArray[np.float32]) -> Runs:
     """Return the runs of a path through the frames.
 
     Args:
-        path: int64 `[frames]`, the column of each frame; equal neighbours are one label.
+        path: int64 `[frames]`, the column of each frame; equal columns in a row are one label.
         log_probs: float32 `[frames, vocab]`.
     """
     starts = np.flatnonzero(np.concatenate(([True], path[1:] != path[:-1])))
@@ -79,7 +79,7 @@ def hypothesis(runs: Runs, labels: Labels) -> Hypothesis:
 
 
 def _word_spans(columns: list[int], labels: Labels) -> list[tuple[int, int]]:
-    """Return the index ranges of `columns` that make a word."""
+    """Return the index range of each word in `columns`."""
     if labels.word_start is not None:
         begins = [i for i, column in enumerate(columns) if labels.labels[column].startswith(labels.word_start)]
         cuts = sorted({0, *begins, len(columns)})

@@ -1,7 +1,7 @@
 """The n-gram language model that `triton-asr export --lm` put beside the decode step, ready for beam search.
 
-KenLM (Heafield 2011) reads it; flashlight-text's wheel contains KenLM's code. A model is of one of two kinds, by its
-training text: words, or the labels of the acoustic model. Run as a program, this file reports what a folder holds:
+KenLM (Heafield 2011) reads it; flashlight-text's wheel contains KenLM's code. A model scores either words or the labels
+of the acoustic model, depending on its training text. As a program, this file reports the content of a folder:
 
     python -m asr_serving.ctc.language_model FOLDER
 """
@@ -36,7 +36,7 @@ class LanguageModel:
     """An n-gram model, and how the labels write its entries."""
 
     model: Any  # flashlight's KenLM; its index i is the i-th word, or the label of column i
-    spellings: Sequence[tuple[int, list[int]]] | None  # (word, columns) of a model of words; None: one of labels
+    spellings: Sequence[tuple[int, list[int]]] | None  # (word, columns) of a model of words; None: a model of labels
     left_out: tuple[str, ...]  # words that the labels cannot write
     lm_weight: float = LM_WEIGHT  # the default of requests
     word_score: float = WORD_SCORE  # nats for each word; the default of requests
@@ -92,7 +92,7 @@ def _of_words(
 ) -> LanguageModel:
     if labels.delimiter is None:
         raise LanguageModelError(
-            f"{source} holds words, but nothing stands between words in this model's labels; needs a language model of "
+            f"{source} holds words, but this model's labels have no delimiter between words; needs a language model of "
             f"these labels: train it on text that is written with them, as in {_sample(labels)!r}"
         )
     speller = Speller(labels)
@@ -133,7 +133,7 @@ def _open(path: Path, entries: Sequence[str]) -> Any:
 
 
 def _columns_of(words: Sequence[str], labels: Labels) -> list[str] | None:
-    """Return how a model of labels writes each column; None if the model's words are words."""
+    """Return how a model of labels writes each column; None if it is a model of words."""
     known, speakable = set(words), {label for column, label in enumerate(labels.labels) if column != labels.blank}
     written = {form: label for label in speakable for form in (label.lower(), label.upper(), label)}
     if not known <= written.keys():

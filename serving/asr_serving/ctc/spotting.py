@@ -1,7 +1,7 @@
 """The search for hotwords in the log-probs of a recording: one pass over its frames, in machine code.
 
-Importing this module compiles it (numba), in ten seconds. Later processes find the result in `__pycache__`, or in the
-user's cache if that folder cannot be written. An export includes it.
+numba compiles this module when it is imported, in ten seconds. Later processes find the result in `__pycache__`, or in
+the user's cache if that folder cannot be written. An export includes the result.
 """
 
 import math
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from asr_serving.ctc.hotwords import Found, HotwordTree
 
-# The search gives up a beginning that is this much less likely than the best path, its bonus included.
+# The search gives up a beginning that is this many nats below the best path, bonus included.
 BEAM = 10.0
 MAX_ACTIVE = 200
-# A label counts as heard if the best path has it within this many frames: another path may enter it sooner or later.
+# A label counts as heard if the best path has it within this many frames: another path may enter it earlier or later.
 NEAR_FRAMES = 2
 
-# The code that one machine has compiled must also run on others of its kind.
+# Code that one machine has compiled must also run on others of the same architecture.
 numba.config.CPU_NAME = "generic"  # type: ignore[attr-defined]
 numba.config.CPU_FEATURES = ""  # type: ignore[attr-defined]
 
@@ -37,8 +37,8 @@ _HEARD = "Tuple((f4[:, ::1], f4[::1], i8[::1], i8[::1], i8, i8))"
 # The nodes of a `HotwordTree`: labels, bonuses, is_complete, first, child_of.
 _Tree = tuple[_Integers, _Floats, NDArray[np.bool_], _Integers, _Integers]
 _TREE = "Tuple((i8[::1], f8[::1], b1[::1], i8[::1], i8[::1]))"
-# Beginnings of hotwords under way, each in up to two ways: its last label goes on, or blanks have followed it. Nodes
-# `[n]`; scores `[2, n]`, nats above the best path, bonuses included; and first frames `[2, n]`.
+# The beginnings of hotwords that the search follows, each in two ways: its last label goes on, or blanks follow it.
+# Nodes `[n]`; scores `[2, n]`, nats above the best path, bonuses included; and first frames `[2, n]`.
 _Active = tuple[_Integers, _Floats, _Integers]
 _ACTIVE = "Tuple((i8[::1], f8[:, ::1], i8[:, ::1]))"
 _LASTS, _RESTS = 0, 1
@@ -84,7 +84,7 @@ def align(log_probs: NDArray[np.float32], columns: Sequence[int], blank: int) ->
 
 
 def _as_compiled_for(log_probs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the same values; as a copy if memory is laid out otherwise or read-only: numba sees other types then."""
+    """Return the same values, as a copy if numba would see another type: read-only, or laid out in another way."""
     return np.require(log_probs, np.float32, ("C", "W"))
 
 
@@ -116,7 +116,7 @@ def _heard(log_probs: NDArray[np.float32], blank: int, delimiter: int) -> _Heard
 
 @_compiled(f"f8(i8, i8, {_HEARD})")
 def _relative(frame: int, column: int, heard: _Heard) -> float:
-    """Return how much less likely a column is than the best path there, in nats; 0 or less."""
+    """Return the log-probability of a column minus that of the best path in this frame, in nats; 0 or less."""
     difference: float = heard[0][frame, column] - heard[1][frame]
     return difference
 
@@ -135,7 +135,7 @@ def _for_entering(frame: int, label: int, bonus: float, heard: _Heard) -> float:
 def _for_passing(frame: int, column: int, node: int, heard: _Heard, tree: _Tree) -> float:
     """Return the bonus for a column, if the best path begins a different label there.
 
-    A delimiter after the last label is the one that closes the hotword, however late it comes.
+    There is no bonus for a delimiter after the last label: it closes the hotword, however late it comes.
     """
     begins, delimiter = heard[3][frame], heard[5]
     if begins in (_NO_LABEL, column) or (begins == delimiter and tree[2][node]):
@@ -146,9 +146,9 @@ def _for_passing(frame: int, column: int, node: int, heard: _Heard, tree: _Tree)
 
 @_compiled(f"i8(i8, {_HEARD}, {_TREE}, {_ACTIVE}, i8, {_ACTIVE}, i8[::1])")
 def _go_on(frame: int, heard: _Heard, tree: _Tree, now: _Active, count: int, then: _Active, places: _Integers) -> int:
-    """Put those of the first `count` of `now` that a label or blank carries on into `then`; return how many.
+    """Continue the first `count` beginnings of `now` with their label or a blank, in `then`; return how many remain.
 
-    It writes into `places`, int64 `[nodes]`, where each of them is.
+    It writes the place of each into `places`, int64 `[nodes]`.
     """
     blank = heard[4]
     nodes, scores, begun = now
@@ -179,7 +179,7 @@ def _enter(
     places: _Integers,
     number: int,
 ) -> int:
-    """Add what enters a next label in this frame, or a hotword's first label, to the others; return their number."""
+    """Add the beginnings that enter a next label, or a hotword's first label, in this frame; return the new number."""
     labels, bonuses, _, first, child_of = tree
     nodes, scores, begun = now
     for at in range(count + 1):
@@ -230,7 +230,7 @@ def _keep_best(active: _Active, count: int) -> int:
 
 @_compiled(f"{_ACTIVE}(i8)")
 def _none(nodes: int) -> _Active:
-    """Return room for as many beginnings as there are nodes."""
+    """Return uninitialised arrays for `nodes` beginnings."""
     return np.empty(nodes, np.int64), np.empty((2, nodes)), np.empty((2, nodes), np.int64)
 
 
@@ -242,8 +242,8 @@ def _spot(
     _, _, best, _, blank, delimiter = heard
     _, bonuses, is_complete, _, _ = tree
     spoken = np.flatnonzero((best != blank) & (best != delimiter))
-    # The cost of the delimiter that must follow a hotword, and whether the best path lacks it; 0 where no more words
-    # follow, because no delimiter is needed there.
+    # The cost of the delimiter that must follow a hotword, and whether the best path lacks it. Both are 0 if no more
+    # words follow, because no delimiter is needed then.
     closing, lacking = np.zeros(len(best) + 1), np.zeros(len(best) + 1)
     if len(spoken) and delimiter != _NO_LABEL:
         for end in range(1, spoken[-1] + 1):

@@ -1,1 +1,1 @@
-"""Live streams."""
+"""Transcription of live streams."""

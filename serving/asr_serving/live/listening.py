@@ -1,9 +1,9 @@
-"""One live stream: samples in, windows for the acoustic model out; its frames in, what was heard so far out.
+"""The state of one live stream: it cuts samples into windows, and turns the model's frames into the text so far.
 
-Windows lie on a fixed grid, so that the result does not depend on how the samples were cut into pieces: a chunk that is
-new, some seconds before it that were heard already, and a moment after it. Each frame is heard once, which makes the
-text of what is being said grow and never change. When a silence ends a segment, the caller has the acoustic model hear
-it once more as a whole: what is final is as good as if it had been recorded first.
+Windows lie on a fixed grid, so the result does not depend on how the samples were cut into pieces. A window holds a new
+chunk, some seconds before it that were heard already, and a moment after it. Each frame counts once, so the text of the
+current segment grows and never changes. When silence ends a segment, the caller runs the acoustic model once more, on
+the whole segment: the final text is as good as that of a recording.
 """
 
 from collections.abc import Iterator
@@ -13,30 +13,30 @@ import numpy as np
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-# Of a stride's samples: what is so far below the loudest so far, or so quiet at all, is silence, whatever the model
-# makes of it (it hears every window as loud as any other).
+# A stride is silent if its level is this far below the loudest one so far, or below an absolute level. The model cannot
+# tell, because it normalises the loudness of every window.
 _BELOW_LOUDEST_DB = 40.0
 _QUIET_DB = -60.0
-_BEFORE_SPEECH_S = 0.5  # of silence that a segment keeps
+_BEFORE_SPEECH_S = 0.5  # of silence that a segment keeps before its speech
 
 
 @dataclass(frozen=True)
 class Pace:
-    """The position of the windows, in seconds."""
+    """The lengths of the parts of a window, and of segments, in seconds."""
 
     before: float  # heard already
     chunk: float  # new
     after: float
     endpoint: float  # silence that ends a segment
-    longest: float  # segment
+    longest: float  # the longest segment
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window that the acoustic model hears next."""
+    """A window for the acoustic model."""
 
     samples: NDArray[np.float32]  # float32 `[samples]`
-    start: int  # its first sample's place in the stream
+    start: int  # place of its first sample in the stream
     begin: int  # the samples whose frames are new
     end: int
 
@@ -46,7 +46,7 @@ class Segment:
     """Something that was said, from silence to silence."""
 
     samples: NDArray[np.float32]  # float32 `[samples]`
-    start: int  # its first sample's place in the stream
+    start: int  # place of its first sample in the stream
 
 
 class Listener:
@@ -54,7 +54,7 @@ class Listener:
 
     Args:
         labels: of the acoustic model.
-        pace: how the windows lie.
+        pace: of its windows and segments.
     """
 
     def __init__(self, labels: Labels, pace: Pace) -> None:
@@ -65,27 +65,27 @@ class Listener:
         self._longest = self._grid(pace.longest)
         self._samples = np.zeros(0, dtype=np.float32)  # from `_offset` on
         self._offset = 0
-        self._windowed = 0  # samples whose windows have been given out
+        self._windowed = 0  # samples that windows have covered
         self._segment = 0  # first sample of the segment
-        self._columns: list[int] = []  # the label of each frame since then
+        self._columns: list[int] = []  # the label of each frame of the segment
         self._loudest = -np.inf
 
     @property
     def seconds(self) -> float:
-        """Seconds that have been received."""
+        """Return the seconds of audio that have been received."""
         return (self._offset + len(self._samples)) / self._rate
 
     def _grid(self, seconds: float) -> int:
         return max(1, round(seconds * self._rate / self._stride)) * self._stride
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[Window]:
-        """The windows that further samples, float32 `[samples]` at the labels' rate, make complete."""
+        """Yield the windows that are complete with further samples, float32 `[samples]` at the labels' rate."""
         self._samples = np.concatenate((self._samples, samples))
         while self._windowed + self._chunk + self._after <= self._received:
             yield self._next(self._windowed + self._chunk)
 
     def finish(self) -> Iterator[Window]:
-        """The windows that are left when nothing more will come."""
+        """Yield the remaining windows at the end of the stream."""
         while self._windowed < self._received:
             yield self._next(min(self._windowed + self._chunk, self._received))
 
@@ -101,11 +101,11 @@ class Listener:
         return window
 
     def hear(self, window: Window, log_probs: NDArray[np.float32]) -> Segment | None:
-        """Take the frames of the next window; the segment that is over with them, if one is.
+        """Take the frames of the next window; return the segment that they end, or None.
 
         Args:
-            window: as `push` or `finish` gave it, in their order.
-            log_probs: float32 `[frames, vocab]` of it.
+            window: from `push` or `finish`, in order.
+            log_probs: of the window, float32 `[frames, vocab]`.
         """
         first = (window.begin - window.start) // self._stride
         last = first + -(-(window.end - window.begin) // self._stride)
@@ -131,25 +131,25 @@ class Listener:
         return self._end(len(self._columns)) if len(self._spoken()) else None
 
     def text(self) -> tuple[str, int]:
-        """Return what is being said, and how many of its characters belong to complete words."""
+        """Return the text of the segment so far, and how many of its characters belong to complete words."""
         columns = [
             column
             for index, column in enumerate(self._columns)
             if column != self._labels.blank and (not index or column != self._columns[index - 1])
         ]
-        text = " ".join(self._labels.text(columns).split())  # no two spaces where a delimiter was heard twice
+        text = " ".join(self._labels.text(columns).split())  # no two spaces if a delimiter was heard twice
         if self._labels.delimiter is not None and columns and columns[-1] == self._labels.delimiter:
             return text, len(text)
         return text, max(0, text.rfind(" "))
 
     def _spoken(self) -> NDArray[np.int64]:
-        """The frames of the segment in which something is said."""
+        """Return the frames of the segment that hold speech."""
         columns = np.array(self._columns, dtype=np.int64)
         delimiter = self._labels.blank if self._labels.delimiter is None else self._labels.delimiter
         return np.flatnonzero((columns != self._labels.blank) & (columns != delimiter))
 
     def _pause(self, spoken: NDArray[np.int64]) -> int:
-        """The frame in the middle of the longest gap in the later half of what is said."""
+        """Return the frame in the middle of the longest gap in the second half of the segment."""
         later = spoken[spoken >= len(self._columns) // 2]
         if len(later) < 2:
             return len(self._columns)
@@ -167,19 +167,19 @@ class Listener:
         return segment
 
     def _forget(self, until: int) -> None:
-        """Let a segment in which nothing was said begin later."""
+        """Let a segment without speech begin later."""
         frames = min(max(0, until - self._segment) // self._stride, len(self._columns))
         self._columns = self._columns[frames:]
         self._segment += frames * self._stride
         self._drop()
 
     def _drop(self) -> None:
-        """Samples that neither the segment nor the next window needs."""
+        """Drop the samples that neither the segment nor the next window needs."""
         offset = max(self._offset, min(self._segment, self._windowed - self._before) // self._stride * self._stride)
         self._samples = self._samples[offset - self._offset :]
         self._offset = offset
 
 
 def _level(samples: NDArray[np.float32]) -> float:
-    """In dB of full scale."""
+    """Return the level in dB of full scale."""
     return float(10 * np.log10(np.square(samples, dtype=np.float64).mean() + 1e-12)) if len(samples) else -np.inf

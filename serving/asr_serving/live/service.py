@@ -1,4 +1,7 @@
-"""Live streams: pieces come in, what is being said goes out. What runs the models is handed in."""
+"""The service for live streams: it takes their pieces and returns the text so far.
+
+The caller passes the functions that run the models.
+"""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,8 +35,8 @@ class LiveStreams:
     Args:
         settings: of the model's configuration: SETTINGS.
         labels: of the acoustic model.
-        acoustic: asks the acoustic model.
-        decode: asks the decode step.
+        acoustic: calls the acoustic model.
+        decode: calls the decode step.
     """
 
     def __init__(self, settings: Mapping[str, str], labels: Labels, acoustic: Acoustic, decode: Decode) -> None:
@@ -44,7 +47,7 @@ class LiveStreams:
         self._models = Models(self._log_probs, self._heard)
 
     async def answer(self, piece: Piece) -> Update:
-        """Return what is known with the next piece of a stream, raw samples. A stream that fails is forgotten.
+        """Return the state of a stream after its next piece of raw samples; forget a stream that fails.
 
         Raises:
             ServiceError: the stream or its piece cannot be taken, or a model failed.
@@ -64,7 +67,7 @@ class LiveStreams:
         return update
 
     def forget(self, key: object) -> None:
-        """Give up the place of a stream whose caller has gone."""
+        """Forget a stream whose caller has gone."""
         self._streams.end(key)
 
     async def _begin(self, key: object, parameters: Mapping[str, object]) -> None:
@@ -73,7 +76,7 @@ class LiveStreams:
         if pcm is None:
             raise ParameterError(f"encoding is 'file'; a live stream needs one of {', '.join(PCM_DTYPES)}")
         contract.refuse_whole_only(parameters, "live streams")
-        # The decode step looks at the options now, and not when the first sentence is over.
+        # The decode step checks the options now, not after the first sentence.
         await self._decode(silence(self._labels), parameters)
         self._streams.begin(key, Stream(pcm, self._labels, self._pace, parameters))
 

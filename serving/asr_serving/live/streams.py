@@ -1,4 +1,7 @@
-"""Live streams: bytes as they come -> what is being said, and what has been. What runs the models is handed in."""
+"""Live streams: bytes become the text of the current segment and of those that have ended.
+
+The caller passes the functions that run the models.
+"""
 
 import asyncio
 import time
@@ -19,13 +22,13 @@ from asr_serving.ctc.heard import Heard
 from asr_serving.live.listening import Listener, Pace, Segment
 
 MAX_PIECE_S = 10.0
-IDLE_S = 60.0  # after which a stream that nobody goes on with is forgotten
-IDLE_WHEN_FULL_S = 10.0  # the same where others wait for its place
+IDLE_S = 60.0  # a stream without a new piece for this long is forgotten
+IDLE_WHEN_FULL_S = 10.0  # the same, if another stream needs its place
 
 
 @dataclass(frozen=True)
 class Final:
-    """A segment of a stream that is over."""
+    """A segment of a stream that has ended."""
 
     text: str
     start: float  # seconds from the beginning of the stream
@@ -38,7 +41,7 @@ class Final:
 class Update:
     """The state of a stream after a piece."""
 
-    partial: str  # of the segment that is being said
+    partial: str  # text of the segment that is being said
     stable: int  # characters of it that belong to complete words
     finals: list[Final]  # that this piece completed
     seconds: float  # of audio received
@@ -49,7 +52,7 @@ NOTHING = Update("", 0, [], 0.0)
 
 @dataclass(frozen=True)
 class Models:
-    """The models behind."""
+    """The models to call."""
 
     acoustic: Callable[[NDArray[np.float32]], Awaitable[NDArray[np.float32]]]  # `[samples]` -> `[frames, vocab]`
     decode: Callable[[NDArray[np.float32], Mapping[str, object]], Awaitable[Heard]]
@@ -60,9 +63,9 @@ class Stream:
     """One live stream.
 
     Args:
-        pcm: how its samples are laid out.
+        pcm: the layout of its samples.
         labels: of the acoustic model.
-        pace: how its windows lie.
+        pace: of its windows and segments.
         options: request parameters for the decode step.
     """
 
@@ -75,7 +78,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._listener = Listener(self.labels, self.pace)
-        self._rest = b""  # of a frame that came in part
+        self._rest = b""  # bytes of an incomplete frame
         self._dtype = PCM_DTYPES[self.pcm.encoding]
         rate = self.labels.sampling_rate
         self._resampler = (
@@ -85,15 +88,15 @@ class Stream:
         )
 
     async def take(self, data: bytes, is_last: bool, models: Models) -> Update:
-        """Return what is known with the next piece.
+        """Return the state of the stream after its next piece.
 
         Args:
             data: raw samples; a piece may end anywhere, even within a sample.
-            is_last: whether nothing more will come.
-            models: which turn windows into log-probs, and these into text.
+            is_last: whether this is the last piece.
+            models: turn windows into log-probs, and log-probs into text.
 
         Raises:
-            AudioError: a piece that is too long, or holds NaN or Inf.
+            AudioError: the piece is too long, or holds NaN or Inf.
         """
         async with self.lock:
             windows = list(self._listener.push(self._samples(data, is_last)))
@@ -108,13 +111,13 @@ class Stream:
             return Update(partial, stable, [final for final in finals if final.text], self._listener.seconds)
 
     def _samples(self, data: bytes, is_last: bool) -> NDArray[np.float32]:
-        """Mono float32 at the model's rate."""
+        """Return the samples as mono float32 at the model's rate."""
         data = self._rest + data
         frame_bytes = self._dtype.itemsize * self.pcm.channels
         whole = len(data) // frame_bytes * frame_bytes
         if whole > MAX_PIECE_S * self.pcm.sampling_rate * frame_bytes:
             seconds = whole / frame_bytes / self.pcm.sampling_rate
-            raise AudioError(f"a piece of {seconds:.1f} s; needs {MAX_PIECE_S:g} s or less")
+            raise AudioError(f"this piece holds {seconds:.1f} s; needs {MAX_PIECE_S:g} s or less")
         self._rest = data[whole:]
         samples = np.frombuffer(data[:whole], self._dtype).reshape(-1, self.pcm.channels)
         scale = 32768 if self._dtype.kind == "i" else 1
@@ -138,7 +141,7 @@ class Streams:
 
     Args:
         most: how many there may be.
-        clock: seconds that only grow.
+        clock: monotonic, in seconds.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -150,10 +153,10 @@ class Streams:
         return len(self._streams)
 
     def begin(self, key: object, stream: Stream) -> None:
-        """A new stream; one of the same id is forgotten.
+        """Add a new stream; it replaces one with the same id.
 
         Raises:
-            QueueFull: there are as many as there may be.
+            QueueFull: there are as many streams as there may be.
         """
         self._forget(IDLE_S)
         if key not in self._streams and len(self._streams) >= self._most:
@@ -166,16 +169,16 @@ class Streams:
         self._streams[key] = stream
 
     def get(self, key: object) -> Stream:
-        """The stream of a further piece.
+        """Return the stream to which a further piece belongs.
 
         Raises:
-            SequenceError: there is none.
+            SequenceError: there is no such stream.
         """
         stream = self._streams.get(key)
         if stream is None:
             raise SequenceError(
-                f"a piece of a stream that was not begun here, or not continued for {IDLE_S:g} s: begin again, with "
-                "the start of a sequence"
+                f"this stream was not begun here, or not continued for {IDLE_S:g} s; begin again, with the start of a "
+                "sequence"
             )
         stream.touched = self._clock()
         return stream

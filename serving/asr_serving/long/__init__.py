@@ -1,1 +1,1 @@
-"""Recordings of any length, in windows."""
+"""Transcription of recordings of any length, window by window."""

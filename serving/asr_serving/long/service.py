@@ -1,4 +1,7 @@
-"""Recordings of any length: pieces come in, segments of the transcript go out. What runs the models is handed in."""
+"""The service for recordings of any length: it takes their pieces and returns segments of the transcript.
+
+The caller passes the functions that run the models.
+"""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,16 +22,16 @@ from asr_serving.overload import stopping
 from asr_serving.sequences import Piece
 
 SETTINGS = {
-    "acoustic",  # the models behind
+    "acoustic",  # the models that it calls
     "ctc_decode",
     "sampling_rate",
     "min_samples",
     "max_seconds",  # of a recording
     "max_bytes",
     "window_seconds",
-    "recordings",  # that are transcribed at a time; others wait
-    "max_queue",  # of those that wait
-    "windows",  # of all recordings that the acoustic model has at a time: the rest of its queue is for others
+    "recordings",  # transcribed at the same time; others wait
+    "max_queue",  # recordings that may wait
+    "windows",  # in the acoustic model at the same time, of all recordings; the rest of its queue is for others
 }
 
 Acoustic = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # `[samples]` -> log-probs `[frames, vocab]`
@@ -36,13 +39,13 @@ Decode = Callable[[NDArray[np.float32], Mapping[str, object]], Heard]
 
 
 class LongRecordings:
-    """The recordings that are uploaded, wait or are transcribed.
+    """The recordings that are being uploaded, wait, or are being transcribed.
 
     Args:
         settings: of the model's configuration: SETTINGS.
         labels: of the acoustic model.
-        acoustic: asks the acoustic model.
-        decode: asks the decode step.
+        acoustic: calls the acoustic model.
+        decode: calls the decode step.
     """
 
     def __init__(self, settings: Mapping[str, str], labels: Labels, acoustic: Acoustic, decode: Decode) -> None:
@@ -59,10 +62,10 @@ class LongRecordings:
         self._is_closing = False
 
     def take(self, piece: Piece) -> BinaryIO | None:
-        """Take a piece of a recording, of a file or of raw samples.
+        """Take a piece of a recording: of an audio file or of raw samples.
 
         Returns:
-            The whole recording, in a file that is removed when it is closed; None while there is more to come.
+            The whole recording, in a file that is removed when it is closed; None if it is not complete.
 
         Raises:
             ServiceError: the server takes no more recordings, a parameter is malformed, or the piece cannot be taken.
@@ -73,7 +76,7 @@ class LongRecordings:
         if piece.is_first:
             stopping.check()
             if self._uploads.count() + len(self._under_way) >= self._most:
-                raise QueueFull("the server has more long recordings than it can do")
+                raise QueueFull("the server has more long recordings than it can handle")
             pcm_format(piece.parameters)
         return self._uploads.add(piece)
 
@@ -88,17 +91,17 @@ class LongRecordings:
         """Transcribe a recording in a thread, as soon as one is free.
 
         Args:
-            file: as `take` returned it.
+            file: from `take`.
             parameters: of the request.
             tell: called with each segment.
-            finish: called once at the end, with the exception that ended it early or None.
-            is_cancelled: whether the caller has gone.
+            finish: called once at the end: with the exception that ended it early, or with None.
+            is_cancelled: returns whether the caller has gone.
         """
         self._under_way.add(file)
         self._recordings.submit(self._transcribe, file, parameters, tell, finish, is_cancelled)
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Give up all recordings."""
         self._is_closing = True
         self._recordings.shutdown(cancel_futures=True)
         self._windows.shutdown(cancel_futures=True)
@@ -122,7 +125,7 @@ class LongRecordings:
                     return
                 pcm = pcm_format(parameters)
                 contract.refuse_whole_only(parameters, "long recordings")
-                # The decode step looks at the options before an hour of work is done in vain.
+                # The decode step checks the options now, not after an hour of work.
                 self._decode(silence(self._labels), parameters)
                 models = Models(
                     acoustic=self._acoustic,
@@ -134,7 +137,7 @@ class LongRecordings:
                     file, pcm, self._limits, self._window_seconds, self._labels, models, is_given_up
                 ):
                     tell(segment)
-        except Exception as error:  # noqa: BLE001 - in a thread, it would be lost, and the caller would wait
+        except Exception as error:  # noqa: BLE001 - the thread would lose it, and the caller would wait for ever
             failed = error
         finally:
             self._under_way.discard(file)

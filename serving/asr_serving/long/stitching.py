@@ -1,4 +1,4 @@
-"""The frames of windows, in order -> paragraphs: rows of frames that can be decoded for themselves."""
+"""Joining of windows: their frames become paragraphs, which are decoded one by one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from asr_serving.long.windows import Window
 
-_GAP_FRAMES = 9  # over which a pause between words is looked for
+_GAP_FRAMES = 9  # length of the pause between words that the stitcher looks for
 
 
 @dataclass(frozen=True)
@@ -18,18 +18,18 @@ class Paragraph:
 
     log_probs: NDArray[np.float32]  # float32 `[frames, vocab]`
     first_frame: int  # its place in the recording
-    end: int  # the sample of the recording after it
+    end: int  # the first sample of the recording after it
 
 
 class Stitcher:
-    """Puts the frames of windows together.
+    """Joins the frames of windows into paragraphs.
 
-    A paragraph ends where a window ends in silence. One that grows longer than `max_seconds` ends in the pause between
-    words that the acoustic model is surest of.
+    A paragraph ends where a window ends in silence. If it grows longer than `max_seconds`, it ends in the pause between
+    words of which the acoustic model is most certain.
 
     Args:
         labels: of the acoustic model.
-        max_seconds: of one paragraph, about; bounds memory.
+        max_seconds: approximate length of the longest paragraph; bounds memory.
     """
 
     def __init__(self, labels: Labels, max_seconds: float) -> None:
@@ -39,11 +39,11 @@ class Stitcher:
         self._first = 0
 
     def add(self, window: Window, log_probs: NDArray[np.float32]) -> Iterator[Paragraph]:
-        """The paragraphs that are complete with the next window.
+        """Yield the paragraphs that the next window completes.
 
         Args:
-            window: as `windows.Cutter` gave it.
-            log_probs: float32 `[frames, vocab]` of it.
+            window: from `windows.Cutter`, in order.
+            log_probs: of the window, float32 `[frames, vocab]`.
         """
         stride = self._labels.stride_samples
         offset = window.start // stride
@@ -62,7 +62,7 @@ class Stitcher:
             self._held, self._first = [held[cut:]], self._first + cut
 
     def _pause(self, log_probs: NDArray[np.float32]) -> int:
-        """The frame in the later half at which it is surest that nothing is being said."""
+        """Return the frame in the second half at which silence is most certain."""
         columns = [self._labels.blank] + ([] if self._labels.delimiter is None else [self._labels.delimiter])
         half = len(log_probs) // 2
         silent = np.exp(log_probs[half:, columns]).sum(axis=1)

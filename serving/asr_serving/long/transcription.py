@@ -1,4 +1,7 @@
-"""One recording of any length -> its transcript, paragraph by paragraph. What runs the models is handed in."""
+"""Transcription of one recording of any length, paragraph by paragraph.
+
+The caller passes the functions that run the models.
+"""
 
 import json
 from collections import deque
@@ -26,7 +29,7 @@ PARAGRAPH_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Segment:
-    """The transcript since the segment before; times are from the start of the recording."""
+    """The transcript since the previous segment; times are from the start of the recording."""
 
     heard: Heard
     seconds_done: float
@@ -46,7 +49,7 @@ NOTHING = Segment(Heard("", 0.0, []), 0.0)
 
 @dataclass(frozen=True)
 class Models:
-    """The models behind, and how many of their runs may be under way for one recording."""
+    """The models to call, and how many of their runs may be under way for one recording."""
 
     acoustic: Callable[[NDArray[np.float32]], NDArray[np.float32]]  # `[samples]` -> log-probs `[frames, vocab]`
     decode: Callable[[NDArray[np.float32]], Heard]
@@ -63,21 +66,21 @@ def transcribe(
     models: Models,
     is_given_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[Segment]:
-    """The segments of a recording, in order, as they are ready. Their texts one after the other are the transcript.
+    """Yield the segments of a recording in order, as soon as they are ready. Their joined texts are the transcript.
 
-    At most `models.windows + 1` windows and one paragraph are in memory, whatever the recording's length.
+    At most `models.windows + 1` windows and one paragraph are in memory, however long the recording is.
 
     Args:
-        file: an audio file, or raw samples when `pcm` is given.
-        pcm: the layout of raw samples.
-        limits: of recordings; `max_seconds` is that of a whole one.
+        file: an audio file, or raw samples if `pcm` is given.
+        pcm: the layout of raw samples; None for a file.
+        limits: `max_seconds` is that of a whole recording.
         window_seconds: the longest window.
         labels: of the acoustic model.
-        models: which turn windows into log-probs, and these into text.
-        is_given_up: asked before each window: whether nobody waits for the rest. Then there are no more segments.
+        models: turn windows into log-probs, and log-probs into text.
+        is_given_up: called before each window; True ends the segments, because nobody waits for them.
 
     Raises:
-        AudioError: the recording cannot be used; segments before the place where it breaks have been given.
+        AudioError: the recording cannot be used; segments before the broken place come first.
     """
     space = "" if labels.delimiter is None and labels.word_start is None else " "
     has_spoken = False
@@ -130,7 +133,7 @@ def _windows(
 
 
 def _resampled(pieces: Iterator[Block], limits: Limits) -> Iterator[NDArray[np.float32]]:
-    """At the model's sampling rate."""
+    """Yield the samples at the model's sampling rate."""
     stream, samples = None, 0
     for piece, rate in pieces:
         if not len(piece):

@@ -1,4 +1,4 @@
-"""Recordings that arrive in pieces, in files until they are whole."""
+"""Temporary files for recordings that arrive in pieces."""
 
 import tempfile
 import threading
@@ -11,7 +11,7 @@ from asr_contract.errors import AudioTooLong, ModelFailed, SequenceError
 
 from asr_serving.sequences import Piece
 
-IDLE_S = 60.0  # after which an upload that nobody goes on with is given up
+IDLE_S = 60.0  # an upload without a new piece for this long is given up
 
 
 @dataclass
@@ -22,11 +22,11 @@ class _Upload:
 
 
 class Uploads:
-    """The recordings under way, by the id of their sequence.
+    """The uploads under way, by the id of their sequence.
 
     Args:
         max_bytes: of one recording.
-        clock: seconds that only grow.
+        clock: monotonic, in seconds.
     """
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,40 +36,40 @@ class Uploads:
         self._uploads: dict[object, _Upload] = {}
 
     def count(self) -> int:
-        """Return how many recordings are under way."""
+        """Return how many uploads are under way."""
         with self._lock:
             self._give_up_idle_ones()
             return len(self._uploads)
 
     def add(self, piece: Piece) -> BinaryIO | None:
-        """Take the next piece.
+        """Add the next piece to its upload.
 
         Returns:
-            The whole recording, in a file that is removed when it is closed; None while there is more to come.
+            The whole recording, in a file that is removed when it is closed; None if more pieces will come.
 
         Raises:
-            SequenceError: a piece of an upload that was never begun or has been given up.
-            AudioTooLong: more bytes than one recording may have.
-            ModelFailed: the disk does not take it.
+            SequenceError: the upload was never begun, or has been given up.
+            AudioTooLong: the recording has more than `max_bytes`.
+            ModelFailed: the disk cannot store the piece.
         """
         with self._lock:
             self._give_up_idle_ones()
             key = piece.key
             if piece.is_first:
-                self._drop(key)  # begun anew
+                self._drop(key)  # the caller starts again
                 file = tempfile.TemporaryFile(prefix="asr-long-")  # noqa: SIM115 - closed when the upload ends
                 self._uploads[key] = _Upload(cast("BinaryIO", file))
             upload = self._uploads.get(key)
             if upload is None:
                 raise SequenceError(
-                    f"a piece of an upload that was not begun here, or not continued for {IDLE_S:g} s: begin again, "
-                    "with the start of a sequence"
+                    f"this upload was not begun here, or not continued for {IDLE_S:g} s; send it again, with the start "
+                    "of a sequence"
                 )
             upload.touched = self._clock()
             upload.size += len(piece.data)
             if upload.size > self._max_bytes:
                 self._drop(key)
-                raise AudioTooLong(f"recording is larger than {self._max_bytes:,} bytes, the limit for one")
+                raise AudioTooLong(f"recording is larger than {self._max_bytes:,} bytes, the limit for one recording")
             try:
                 upload.file.write(piece.data)
                 if piece.is_last:
@@ -80,12 +80,12 @@ class Uploads:
             return self._uploads.pop(key).file if piece.is_last else None
 
     def drop(self, key: object) -> None:
-        """Give up one, if it is there."""
+        """Give up an upload, if there is one."""
         with self._lock:
             self._drop(key)
 
     def close(self) -> None:
-        """Give up all."""
+        """Give up all uploads."""
         with self._lock:
             for key in list(self._uploads):
                 self._drop(key)

@@ -1,8 +1,8 @@
-"""A recording of any length, a piece at a time -> windows that the acoustic model can take.
+"""Division of a recording of any length into windows that the acoustic model can take.
 
-Cut is in pauses, at each of them: so a model hears what it hears in short recordings, a sentence or so. Where there is
-none for long, a shorter silence will do. Without even that, two windows overlap, and each lends its frames up
-to the middle of the overlap: there both have heard what comes before and after.
+The cutter cuts at every pause, so that the model gets about a sentence, as in short recordings. If there is no pause
+for long, it cuts at a shorter silence. If there is no silence either, two windows overlap, and the frames of each count
+up to the middle of the overlap: at that place, both windows have heard what comes before and after.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 _PAUSE_S = 0.3
 _SILENCE_S = 0.2
-_SHORTEST_S = 1.0  # window that ends in a pause
-# The level of silence is in the lower part of the range between the quiet and the loud.
+_SHORTEST_S = 1.0  # the shortest window that ends in a pause
+# Levels in this lower share of the range between quiet and loud are silence.
 _SILENCE_SHARE = 0.35
-_RANGE_DB = 12.0  # between quiet and loud; with less, nothing tells speech from what is behind it
+_RANGE_DB = 12.0  # between quiet and loud; with less, speech does not stand out from the background
 _QUIET, _LOUD = 5, 95  # percentiles of the levels
 _HOP_S = 0.02
 _OVERLAP_S = 1.0  # on either side of a cut in speech
@@ -28,18 +28,18 @@ class Window:
     """A piece of a recording, and which of its frames count."""
 
     samples: NDArray[np.float32]  # float32 `[samples]`
-    start: int  # its first sample's place in the recording
+    start: int  # place of its first sample in the recording
     begin: int  # the first sample whose frames count
     end: int  # the sample after the last
-    goes_on: bool  # what is said at `end` goes on in the next window
+    goes_on: bool  # the speech at `end` continues in the next window
 
 
 class Cutter:
-    """Cuts a recording into windows; how it comes in pieces makes no difference.
+    """Cuts a recording into windows; the windows do not depend on the sizes of the pieces.
 
     Args:
         sampling_rate: Hz.
-        stride: samples between two frames of the acoustic model: windows start at multiples of it.
+        stride: samples between two frames of the acoustic model; windows start at multiples of it.
         longest_s: seconds; with an overlap, windows are a little longer.
     """
 
@@ -55,8 +55,8 @@ class Cutter:
         self._begin = 0
 
     def push(self, samples: NDArray[np.float32]) -> Iterator[Window]:
-        """The windows that are complete with these further samples, float32 `[samples]`."""
-        # A little at a time: what is held is copied with every cut.
+        """Yield the windows that are complete with further samples, float32 `[samples]`."""
+        # A little at a time, because every cut copies the samples that are held.
         for start in range(0, len(samples), self._longest):
             piece = samples[start : start + self._longest]
             self._pieces.append(piece)
@@ -67,7 +67,7 @@ class Cutter:
                 yield self._cut(pause, True) if pause else self._cut(*self._best_place(held))
 
     def finish(self) -> Iterator[Window]:
-        """Yield the windows of what is left."""
+        """Yield the windows of the remaining samples."""
         while self._held and (pause := self._pause(self._joined())):
             yield self._cut(pause, True)
         if self._held:
@@ -79,7 +79,7 @@ class Cutter:
         last = place if is_silent else place + self._overlap
         following = place if is_silent else place - self._overlap
         window = Window(held[:last], self._start, self._begin, self._start + place, not is_silent)
-        # A copy: a view would keep the whole of what was held.
+        # A copy, because a view would keep all held samples in memory.
         self._pieces, self._held = [held[following:].copy()], len(held) - following
         self._start, self._begin = self._start + following, self._start + place
         return window
@@ -90,7 +90,7 @@ class Cutter:
         return self._pieces[0]
 
     def _pause(self, held: NDArray[np.float32]) -> int | None:
-        """The middle of the first pause that is not too near to either end."""
+        """Return the middle of the first pause that is not too near to either end; None if there is none."""
         if len(held) < 2 * _SHORTEST_S * self._rate:
             return None
         levels = _levels(held, self._hop)
@@ -101,7 +101,7 @@ class Cutter:
         return None
 
     def _best_place(self, held: NDArray[np.float32]) -> tuple[int, bool]:
-        """Where to cut in the later half, and whether there is silence."""
+        """Return where to cut in the second half, and whether there is silence."""
         levels = _levels(held, self._hop)
         half = len(levels) // 2
         first, length = max(_runs(_is_silent(levels)[half:]), key=lambda run: run[1], default=(0, 0))
@@ -119,22 +119,22 @@ class Cutter:
 
 
 def _levels(samples: NDArray[np.float32], hop: int) -> NDArray[np.float64]:
-    """Level of each hop, in dB."""
+    """Return the level of each hop, in dB."""
     hops = samples[: len(samples) // hop * hop].reshape(-1, hop)
-    # Without a copy of the samples, which are those of a whole window.
+    # einsum makes no copy of the samples, which are a whole window.
     power = np.einsum("ij,ij->i", hops, hops).astype(np.float64) / hop
     levels: NDArray[np.float64] = 10 * np.log10(power + 1e-10)
     return levels
 
 
 def _is_silent(levels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return whether each hop is silent; none is where speech does not stand out from the background."""
+    """Return whether each hop is silent; none is if speech does not stand out from the background."""
     quiet, loud = np.percentile(levels, (_QUIET, _LOUD))
     silent: NDArray[np.bool_] = (levels < quiet + _SILENCE_SHARE * (loud - quiet)) & (loud - quiet >= _RANGE_DB)
     return silent
 
 
 def _runs(values: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First index and length of each run of true values."""
+    """Return the first index and the length of each run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], values, [False]))))
     return [(int(start), int(end - start)) for start, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -1,1 +1,1 @@
-"""What keeps a server within its means: bounded queues, memory given back."""
+"""Protection against overload: bounded queues, an orderly stop, and memory returned to the system."""

@@ -1,4 +1,7 @@
-"""How many more requests the models behind this step can take: what they would refuse is not worth decoding."""
+"""A bound on the requests that wait for the models after this step.
+
+If those models have no room for a request, the step refuses it before it decodes the audio.
+"""
 
 import collections
 import http.client
@@ -10,21 +13,21 @@ from collections.abc import Callable, Mapping
 _PENDING = re.compile(r'^nv_inference_pending_request_count\{model="([^"]*)"[^}]*\} (\d+)', re.MULTILINE)
 _DONE = re.compile(r'^nv_inference_request_success\{model="([^"]*)"[^}]*\} (\d+)', re.MULTILINE)
 _TIMEOUT_S = 0.25
-_PAUSE_S = 5.0  # before metrics that never answered are asked again
-# A queue is there for bursts. One that stays full only makes everybody wait, the longer the less is left for the work
-# itself; so under lasting overload it is kept short. The idea is CoDel's (Nichols and Jacobson, ACM Queue, 2012); that
-# of a server that tells bursts from overload, "Fail at Scale" (Maurer, ACM Queue, 2015).
-OVERLOAD_SHARE = 0.5  # refused, of what came in the last moments
-OVERLOAD_WAIT_S = 0.3  # for the model, beside what it has at work
+_PAUSE_S = 5.0  # before the next attempt, if the metrics have never answered
+# A queue absorbs bursts. A queue that stays full only makes everybody wait, so it is kept short under lasting overload.
+# The idea is CoDel's (Nichols and Jacobson, ACM Queue, 2012); "Fail at Scale" (Maurer, ACM Queue, 2015) describes a
+# server that tells bursts from overload.
+OVERLOAD_SHARE = 0.5  # of the recent requests refused; from this share on, the model is overloaded
+OVERLOAD_WAIT_S = 0.3  # for an overloaded model, in addition to the work that it has begun
 _SHARE_OVER_S = 0.3
 _RATE_OVER_S = 2.0
 
 
 def parse_feeds(text: str) -> dict[str, int]:
-    """`"acoustic=16,en_acoustic=16"` -> which models this step feeds, and how many requests may wait for each.
+    """Return how many requests may wait for each model that this step feeds, from `"acoustic=16,en_acoustic=16"`.
 
     Raises:
-        ValueError: not such pairs.
+        ValueError: the text is malformed.
     """
     feeds = {}
     for pair in filter(None, text.split(",")):
@@ -36,16 +39,16 @@ def parse_feeds(text: str) -> dict[str, int]:
 
 
 class Backlog:
-    """The requests that wait for the models behind this step, by Triton's own metrics.
+    """The requests that wait for the models after this step, according to Triton's metrics.
 
     The queues of these models have no bound of their own: in Triton 24.10 a bounded queue loses wake-ups, and its model
-    then stands still for up to half a second (docs/triton-24.10.md). This is their bound.
+    then stands still for up to half a second (docs/triton-24.10.md). This class bounds them instead.
 
     Args:
-        address: "HOST:PORT" of Triton's metrics; empty when they are not to be asked.
+        address: "HOST:PORT" of Triton's metrics; empty turns the bound off.
         feeds: models, and how many requests may wait for each; 0 for any number.
-        warn: called with a line for the log when the metrics do not answer, and so nothing is bounded.
-        clock: seconds that only grow.
+        warn: called with a line for the log if the metrics do not answer; the queues then have no bound.
+        clock: monotonic, in seconds.
     """
 
     def __init__(
@@ -68,15 +71,15 @@ class Backlog:
         self._refused_share, self._asked_at = 0.0, clock()
 
     def take(self, asked: int) -> int:
-        """Return how many of so many requests to take; the step refuses the others.
+        """Return how many of `asked` requests to take; the step refuses the others.
 
-        A request does not tell this step which ensemble it belongs to: one for a full model gets through while another
-        model has room.
+        The step cannot see which ensemble a request belongs to. So a request for a full model gets through while
+        another model has room.
         """
         now = self._clock()
         metrics = self._metrics(now)
         if metrics is None:
-            # A server whose metrics used to answer has no time for it: next to nothing is taken, then.
+            # If the metrics have answered before, the server is too busy to answer now: take almost nothing.
             return min(1, asked) if self._has_answered else asked
         waiting = _values(_PENDING, metrics)
         self._done.append((now, _values(_DONE, metrics)))
@@ -84,7 +87,7 @@ class Backlog:
             self._done.popleft()
         room = [self._limit(model) - waiting[model] for model in self._feeds if model in waiting]
         taken = min(asked, max(0, *room)) if room else asked
-        # After a pause, a single call is not all that is known of the last moments.
+        # Even after a pause, a single call must not decide the share alone.
         weight = 1 - math.exp(-min(now - self._asked_at, _SHARE_OVER_S / 3) / _SHARE_OVER_S)
         self._refused_share += weight * ((asked - taken) / asked - self._refused_share)
         self._asked_at = now
@@ -95,7 +98,7 @@ class Backlog:
         (then, before), (now, after) = self._done[0], self._done[-1]
         if self._refused_share < OVERLOAD_SHARE or now == then or model not in before:
             return self._feeds[model]
-        # With more to do than it can, a model does what it can.
+        # Under overload, this rate is the most that the model can do.
         per_second = (after.get(model, 0) - before[model]) / (now - then)
         return min(self._feeds[model], max(1, round(per_second * OVERLOAD_WAIT_S)))
 
@@ -133,7 +136,7 @@ def _get(connection: http.client.HTTPConnection) -> str:
             return connection.getresponse().read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            # A connection that was open may have been closed by the server meanwhile, which says nothing about it.
+            # The server may have closed the idle connection; that is no fault, so try once more.
             if attempt == 2 or isinstance(error, TimeoutError):
                 raise
     raise AssertionError("unreachable")

@@ -1,4 +1,4 @@
-"""Memory that decoders have freed, given back to the system from time to time."""
+"""Regular return of freed memory to the system."""
 
 import ctypes
 import time
@@ -8,14 +8,14 @@ from collections.abc import Callable
 class Heap:
     """The C library's heap of this process.
 
-    glibc keeps what is freed, for later. Recordings of all lengths and formats leave holes in it that the next one does
-    not fit into, so that the process grows for hours to twice what it needs. Giving back 50 MB takes 3 ms, and the next
-    long recording 8 ms more (measured with 20 s at 48 kHz); after every recording that would be too much.
+    glibc keeps freed memory for later. Recordings of all lengths and formats leave holes that the next recording does
+    not fit into, so the process grows for hours to twice what it needs. Returning 50 MB takes 3 ms, and the next long
+    recording takes 8 ms more (measured with 20 s at 48 kHz). After every recording, that would be too much.
 
     Args:
-        every_s: seconds between two times.
-        give_back: does it; by default glibc's `malloc_trim`, nothing where there is none (musl).
-        clock: seconds.
+        every_s: seconds between two returns.
+        give_back: returns the memory; default: glibc's `malloc_trim`, or nothing if the C library has none (musl).
+        clock: monotonic, in seconds.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Heap:
         self._last = clock()
 
     def tidy(self) -> None:
-        """Give back what is free, if it is time."""
+        """Return free memory to the system, if it is time."""
         if self._clock() - self._last >= self._every_s:
             self._give_back()
             self._last = self._clock()

@@ -1,7 +1,7 @@
-"""Whether the server is about to stop.
+"""The check for a server that is about to stop.
 
-Triton fails every request that still has a step before it when it stops. So the models refuse new requests a little
-earlier, and the server stops when those under way are done.
+When Triton stops, it fails every request that still needs another step. So the models refuse new requests a little
+earlier, and the server stops when the running ones are done.
 """
 
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from asr_contract.errors import Stopping
 
-# Names a file that `triton-asr serve` makes when it is about to stop; empty where something else serves.
+# Variable: path of a file that `triton-asr serve` makes when it is about to stop; unset under any other server.
 _FILE = "TRITON_ASR_STOPPING"
 
 
 def check() -> None:
-    """Refuse a new request when the server is about to stop.
+    """Raise an error for a new request if the server is about to stop.
 
     Raises:
-        Stopping: it is.
+        Stopping: the server is about to stop.
     """
     file = os.environ.get(_FILE, "")
     if file and Path(file).exists():

@@ -1,1 +1,1 @@
-"""The one room that knows Triton's Python API: requests, responses, and models that are asked from within a model."""
+"""The only code that uses Triton's Python API: requests, responses, and calls from one model to another."""

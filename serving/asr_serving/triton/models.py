@@ -1,4 +1,4 @@
-"""Models that are asked from within a model: what to ask them, and what their answers hold."""
+"""Calls from one model to another: the requests, and the content of the responses."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _HEARD = [tensors.TRANSCRIPT, tensors.CONFIDENCE, tensors.WORDS]
 
 
 class Acoustic:
-    """The acoustic model of that name."""
+    """The acoustic model with this name."""
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -37,13 +37,13 @@ class Acoustic:
 
 
 class Decode:
-    """The decode step of that name."""
+    """The decode step with this name."""
 
     def __init__(self, model: str) -> None:
         self._model = model
 
     def ask(self, log_probs: NDArray[np.float32], parameters: Mapping[str, object]) -> Heard:
-        """Return what log-probs, float32 `[frames, vocab]`, say by these request parameters.
+        """Decode log-probs, float32 `[frames, vocab]`, with the parameters of a request.
 
         Raises:
             ServiceError: the model failed or refused.
@@ -66,7 +66,7 @@ def _request(
         model_name=model,
         requested_output_names=outputs,
         inputs=[pb_utils.Tensor(name, np.ascontiguousarray(value)) for name, value in inputs.items()],
-        # Triton takes no float from one model to another; the decode step reads text as well.
+        # Triton carries no float from one model to another; the decode step also reads numbers as text.
         parameters={key: str(value) if isinstance(value, float) else value for key, value in parameters.items()},
     )
 

@@ -1,4 +1,4 @@
-"""What comes from Triton: a model's settings, and requests."""
+"""Input from Triton: a model's settings, and requests."""
 
 import json
 from collections.abc import Collection
@@ -23,7 +23,7 @@ def settings(args: dict[str, str], needed: Collection[str], optional: Collection
         optional: names that may be there.
 
     Raises:
-        TritonModelException: one is missing or unknown.
+        TritonModelException: a name is missing or unknown.
     """
     parameters = json.loads(args["model_config"])["parameters"]
     found = {key: item["string_value"] for key, item in parameters.items()}
@@ -52,7 +52,7 @@ def row(request: Any, name: str) -> NDArray[Any]:
     """
     values = array(request, name)
     if len(values) != 1 or not values.size:
-        raise RequestError(f"{name} has shape {list(values.shape)}; needs one row: one recording a request")
+        raise RequestError(f"{name} has shape {list(values.shape)}; needs one row: one recording per request")
     found: NDArray[Any] = values[0]
     return found
 
@@ -61,11 +61,11 @@ def audio(request: Any) -> bytes:
     """Return the AUDIO of a request.
 
     Raises:
-        RequestError: more or less than one element.
+        RequestError: AUDIO has more or less than one element.
     """
     elements = array(request, tensors.AUDIO)
     if elements.shape != (1, 1):
-        raise RequestError(f"AUDIO has shape {list(elements.shape)}; needs [1, 1]: one recording a request")
+        raise RequestError(f"AUDIO has shape {list(elements.shape)}; needs [1, 1]: one recording per request")
     return bytes(elements[0, 0])
 
 
@@ -73,7 +73,7 @@ def piece(request: Any) -> Piece:
     """Return a request of a sequence.
 
     Raises:
-        RequestError: more or less than one element of AUDIO.
+        RequestError: AUDIO has more or less than one element.
     """
     flags = request.flags()
     return Piece(request.correlation_id(), audio(request), parameters(request), bool(flags & START), bool(flags & END))

@@ -1,4 +1,4 @@
-"""What goes back to Triton: tensors, or an error with its code. Nothing that a request meets fails its neighbours."""
+"""Output to Triton: tensors, or an error with its code. An error of one request does not affect the others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 
 _DTYPES = {"FP32": np.float32, "INT32": np.int32}
 _TYPES = {output.name: output.datatype for output in (*tensors.OUTPUTS, *tensors.STREAM_OUTPUTS)}
-# Our names of statuses are those of gRPC. By name: when Triton imports a model to look for an auto_complete_config, it
-# has no TritonError yet.
+# Our statuses have gRPC's names. They are looked up by name, because Triton has no TritonError yet when it imports a
+# model to look for an auto_complete_config.
 _CODES = {"INVALID_ARGUMENT": "INVALID_ARG"}
 
 
@@ -28,7 +28,7 @@ def response(outputs: Outputs) -> Any:
 def error(failed: Exception) -> Any:
     """Return the response for a request that failed with this exception.
 
-    Each response gets an error of its own: one that several share corrupts tritonserver's memory.
+    Each response gets an error of its own, because a shared one corrupts tritonserver's memory.
     """
     code, text = errors.encode(failed)
     status = getattr(pb_utils.TritonError, _CODES.get(code.status, code.status))
@@ -36,7 +36,7 @@ def error(failed: Exception) -> Any:
 
 
 def send(sender: Any, answer: Any, is_final: bool = True) -> None:
-    """Send one of the responses to a request, or the only one."""
+    """Send a response to a request; `is_final` marks the last or only one."""
     sender.send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if is_final else 0)
 
 
@@ -46,13 +46,13 @@ def answer_batch(
     run: Callable[[list[Task]], Sequence[Result | Exception]],
     pack: Callable[[Task, Result], Outputs],
 ) -> list[Any]:
-    """Return a response for each request of a batch: all that can be unpacked are run at once.
+    """Return a response for each request of a batch; run all that can be unpacked at once.
 
     Args:
         requests: of the batch.
-        unpack: makes a task of a request; what it raises becomes this request's answer.
+        unpack: makes a task of a request; its exception becomes the answer to this request.
         run: returns a result, or an exception, for each task.
-        pack: makes tensors of a task and its result; what it raises becomes this request's answer.
+        pack: makes tensors of a task and its result; its exception becomes the answer to this request.
     """
     responses: list[Any] = [None] * len(requests)
     accepted: list[tuple[int, Task]] = []
@@ -71,9 +71,9 @@ def answer_batch(
 
 
 def refuse_cancelled(request: Any) -> None:
-    """Refuse to work for a caller who has gone.
+    """Raise an error if the caller has gone.
 
-    Triton tells a step of an ensemble only of callers who went before its turn (docs/triton-24.10.md).
+    Triton tells a step of an ensemble only about callers who went before the step's turn (docs/triton-24.10.md).
 
     Raises:
         Cancelled: the caller has gone.
@@ -85,7 +85,7 @@ def refuse_cancelled(request: Any) -> None:
 def _run(run: Callable[[list[Task]], Sequence[Result | Exception]], tasks: list[Task]) -> Sequence[Result | Exception]:
     try:
         return run(tasks) if tasks else []
-    except Exception as failed:  # noqa: BLE001 - those that were refused have their own answer
+    except Exception as failed:  # noqa: BLE001 - refused requests have their own answers
         return [failed] * len(tasks)
 
 

@@ -1,1 +1,1 @@
-"""Whisper: features, decoding, the rules of its tokens."""
+"""Transcription with Whisper: features, decoding, and the rules of its tokens."""

@@ -1,8 +1,8 @@
-"""Recordings -> tokens: what transformers' Whisper `generate()` does, for many recordings at once and without torch.
+"""Generation of tokens, as in transformers' Whisper `generate()`, but for many recordings at once and without torch.
 
-Every recording is a series of windows, of which each one begins where the timestamps of the one before say. A round
-takes the next window of every recording that is not done: one batch through the encoder, then one batch through the
-decoder for each length of prompt (its graph has no mask for padding). A row of a batch sees nothing of its neighbours.
+Every recording is a series of windows. Each window begins where the timestamps of the previous one say. A round takes
+the next window of every unfinished recording: one batch goes through the encoder, then one batch for each length of
+prompt goes through the decoder (its graph has no mask for padding). The rows of a batch do not affect each other.
 """
 
 import zlib
@@ -20,9 +20,9 @@ from asr_serving.whisper.log_mel import log_mel
 from asr_serving.whisper.options import Options
 from asr_serving.whisper.settings import FRAMES_PER_TIMESTAMP, SECONDS_PER_TIMESTAMP, Settings
 
-# The logits of a whole prompt come back for every row: a bound on their size, and so on the rows of a batch.
+# The decoder returns the logits of a whole prompt for every row; this bounds their number, and so the rows of a batch.
 MAX_PROMPT_LOGITS = 64_000_000
-# Rows that are done leave the batch when they are this share of it: to copy the others costs as much as a few tokens.
+# Finished rows leave the batch when they are this share of it: copying the others costs as much as a few tokens.
 DROP_SHARE = 0.25
 SEED = 0
 
@@ -31,21 +31,21 @@ class Backend(Protocol):
     """A runner of the graphs: `graphs.Graphs`, or a fake."""
 
     def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log-mel windows `[n, mels, frames]` -> hidden states."""
+        """Return the hidden states of log-mel windows `[n, mels, frames]`."""
 
     def begin(self, tokens: NDArray[np.int64], hidden: NDArray[np.float32]) -> tuple[NDArray[np.float32], Any]:
-        """Ids `[n, length]` -> logits `[n, length, vocab]`, cache."""
+        """Return logits `[n, length, vocab]` and cache for ids `[n, length]`."""
 
     def step(self, tokens: NDArray[np.int64], cache: Any) -> tuple[NDArray[np.float32], Any]:
-        """Ids `[n]` -> logits `[n, 1, vocab]`, cache."""
+        """Return logits `[n, 1, vocab]` and cache for ids `[n]`."""
 
 
 @dataclass(frozen=True)
 class Fallback:
-    """When a window is not good enough, and what is tried then.
+    """The limits of a good window, and the temperatures to try for one that is not good.
 
     The defaults are those of the Whisper paper (section 4.5); the compression ratio is that of transformers, which
-    compresses token ids and not text.
+    compresses token ids instead of text.
     """
 
     temperatures: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -69,18 +69,18 @@ class Transcript:
     """The transcript of one recording."""
 
     tokens: list[int]  # of all segments, as `generate()` gives them
-    language: str | None  # code; None where the checkpoint names none
+    language: str | None  # code; None if the checkpoint names none
     segments: list[Segment]
-    confidence: float  # 0 to 1, mean posterior of the text tokens; of whatever was written where there is no text
+    confidence: float  # 0 to 1, mean posterior of the text tokens, or of all tokens if there is no text
 
 
 class BrokenOutput(ModelFailed):
-    """The model gave NaN for this recording."""
+    """The model returned NaN for this recording."""
 
 
 @dataclass
 class _Recording:
-    """One recording on its way."""
+    """The progress of one recording."""
 
     features: NDArray[np.float32]  # [mels, frames]
     options: Options
@@ -99,7 +99,7 @@ class _Recording:
 class _Answer:
     """The tokens that the decoder wrote for one window."""
 
-    tokens: list[int] = field(default_factory=list)  # with the end token, unless the limit came first
+    tokens: list[int] = field(default_factory=list)  # with the end token, unless the limit was reached before
     log_probs: list[float] = field(default_factory=list)  # of each token
     no_speech: float = 0.0
     broken: bool = False
@@ -119,7 +119,7 @@ class Generator:
         """Bind the graphs to their settings.
 
         Args:
-            graphs: what runs them.
+            graphs: runs the graphs.
             settings: of the checkpoint.
             mel_filters: `[n_fft // 2 + 1, mels]`.
             max_rows: windows in one run of a graph; bounds memory.
@@ -130,13 +130,13 @@ class Generator:
         self._mel_filters = mel_filters
         self._max_rows = max_rows
         self._fallback = fallback
-        # generate() as it is without a fallback
+        # as `generate()` without a fallback
         self._plain = Fallback((0.0,), float("inf"), -float("inf"), float("inf"))
 
     def transcribe(self, requests: list[tuple[NDArray[np.float32], Options]]) -> list[Transcript | BrokenOutput]:
-        """Transcribe waveforms float32 `[samples]`, each with its options; a broken one does not touch the others."""
+        """Transcribe waveforms, float32 `[samples]`, each with its options; a broken one does not affect the others."""
         recordings = [_Recording(self.features(waveform), options, options.language) for waveform, options in requests]
-        # A recording longer than a window is windowed by its timestamps, asked for or not.
+        # A recording longer than a window needs timestamps, because they say where the next window begins.
         for recording in recordings:
             if recording.features.shape[1] > self._settings.window_frames and not recording.options.timestamps:
                 recording.options = Options(**{**vars(recording.options), "timestamps": True})
@@ -145,11 +145,11 @@ class Generator:
         return [self._transcript(recording) for recording in recordings]
 
     def features(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log-mel features float32 `[mels, frames]` of a waveform float32 `[samples]`."""
+        """Return the log-mel features, float32 `[mels, frames]`, of a waveform, float32 `[samples]`."""
         return log_mel(waveform, self._settings, self._mel_filters)
 
     def _round(self, active: list[_Recording]) -> None:
-        """The next window of every recording."""
+        """Transcribe the next window of every recording."""
         for start in range(0, len(active), self._max_rows):
             rows = active[start : start + self._max_rows]
             hidden = self._graphs.encode(np.stack([self._window(recording) for recording in rows]))
@@ -162,7 +162,7 @@ class Generator:
         return np.pad(window, ((0, 0), (0, self._settings.window_frames - window.shape[1])))
 
     def _detect_languages(self, rows: list[_Recording], hidden: NDArray[np.float32]) -> None:
-        """The most likely language after <|startoftranscript|>, for the rows that have none yet."""
+        """Set the most likely language after <|startoftranscript|>, for the rows that have none yet."""
         unknown = [index for index, recording in enumerate(rows) if recording.language is None]
         if not self._settings.languages or not unknown:
             return
@@ -173,7 +173,7 @@ class Generator:
             rows[index].language = codes[best]
 
     def _answers(self, rows: list[_Recording], hidden: NDArray[np.float32]) -> list[_Answer | None]:
-        """One answer a row; None for a window without speech."""
+        """Return one answer per row; None for a window without speech."""
         answers: list[_Answer | None] = [None] * len(rows)
         pending = list(range(len(rows)))
         for attempt, temperature in enumerate(self._fallback.temperatures):
@@ -190,7 +190,7 @@ class Generator:
         return answers
 
     def _judge(self, answer: _Answer, limits: Fallback) -> tuple[_Answer | None, bool]:
-        """The answer, or None for silence, and whether it is good enough."""
+        """Return the answer, or None for silence, and whether it is good enough."""
         if answer.broken:
             return answer, True
         likely = sum(answer.log_probs) / len(answer.log_probs) >= limits.log_prob
@@ -199,7 +199,7 @@ class Generator:
         return answer, likely and _compression_ratio(answer.tokens, self._settings) <= limits.compression_ratio
 
     def _decode_all(self, rows: list[_Recording], hidden: NDArray[np.float32], temperature: float) -> list[_Answer]:
-        """Answers of rows with prompts of any length: one batch for each length."""
+        """Return the answers of rows with prompts of any length; run one batch for each length."""
         prompts = [[*row.options.prompt, *row.options.init_tokens(self._settings, row.language)] for row in rows]
         answers = [_Answer() for _ in rows]
         for length in sorted({len(prompt) for prompt in prompts}):
@@ -249,7 +249,7 @@ class Generator:
         tokens = [token for segment in recording.segments for token in segment.tokens]
         posteriors = [posterior for segment in recording.segments for posterior in segment.posteriors]
         text = [posterior for token, posterior in zip(tokens, posteriors, strict=True) if token < self._settings.end]
-        # Nothing said and nothing but silence skipped: no token tells how sure the model is of that.
+        # If all windows were skipped as silence, no token tells how sure the model is.
         heard = text or [*posteriors, *recording.ends] or [1.0]
         return Transcript(tokens, recording.language, recording.segments, float(np.mean(heard)))
 
@@ -271,11 +271,11 @@ class _Batch:
         self._answers = answers
         self._done = [False] * len(rows)
         self._temperature = temperature
-        # What a row draws must not depend on its neighbours.
+        # The draws of a row must not depend on the other rows.
         self._random = [np.random.default_rng([SEED, row.seek, round(100 * temperature)]) for row in rows]
 
     def run(self, prompts: NDArray[np.int64], hidden: NDArray[np.float32]) -> None:
-        """Fill the answers, given ids `[n, length]` and the encoder's hidden states."""
+        """Fill the answers, from the ids of prompts `[n, length]` and the encoder's hidden states."""
         logits, cache = self._graphs.begin(prompts, hidden)
         self._note_no_speech(logits, prompts)
         limits = [self._limit(row, prompts.shape[1]) for row in self._rows]
@@ -296,7 +296,7 @@ class _Batch:
     def _write(
         self, logits: NDArray[np.float32], history: rules.History, batch: NDArray[np.int64], limits: list[int]
     ) -> NDArray[np.int64]:
-        """The next token `[n]` of every row of the batch, added to its answer where that is not done."""
+        """Return the next token `[n]` of every row of the batch, and add it to each unfinished answer."""
         broken = np.isnan(logits).any(axis=1)
         log_probs = rules.log_softmax(rules.allow(np.where(broken[:, None], 0, logits), history, self._settings))
         tokens: NDArray[np.int64] = log_probs.argmax(axis=1)
@@ -318,14 +318,14 @@ class _Batch:
         return int(random.choice(len(weights), p=weights / weights.sum()))
 
     def _limit(self, row: _Recording, prompt_length: int) -> int:
-        """Tokens that may be written."""
+        """Return the number of tokens that may be written."""
         wanted = row.options.max_new_tokens or self._settings.max_new_tokens
         if wanted is None:
             wanted = self._settings.max_length - prompt_length
         return max(1, min(wanted, self._settings.max_positions - prompt_length))
 
     def _note_no_speech(self, logits: NDArray[np.float32], prompts: NDArray[np.int64]) -> None:
-        """The probability of <|nospeech|> after <|startoftranscript|>, by the logits of the whole prompt."""
+        """Store the probability of <|nospeech|> after <|startoftranscript|>, from the logits of the whole prompt."""
         (_, starts) = np.nonzero(prompts == self._settings.start)
         at_start = logits[np.arange(len(prompts)), starts]
         probabilities = np.exp(rules.log_softmax(at_start)[:, self._settings.no_speech])
@@ -334,7 +334,7 @@ class _Batch:
 
 
 def _compression_ratio(tokens: list[int], settings: Settings) -> float:
-    """Bytes of the token ids over bytes of the same after zlib; transformers' measure of repetition."""
+    """Return the bytes of the token ids over their bytes after zlib, as transformers measures repetition."""
     width = int(log2(settings.vocab_size) / 8) + 1
     data = b"".join(token.to_bytes(width, "little") for token in tokens)
     return len(data) / len(zlib.compress(data))

@@ -1,7 +1,7 @@
 """The three graphs that optimum exports, run by ONNX Runtime: encoder, decoder, decoder with past.
 
-Keys and values of the decoder stay where the graphs run (on a GPU: in its memory) from one token to the next; only
-token ids go in and logits come out.
+The decoder's keys and values stay on the device of the graphs from one token to the next (on a GPU: in its memory).
+Only token ids go in, and only logits come out.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ CUDA = "CUDAExecutionProvider"
 
 
 class DeviceError(RuntimeError):
-    """The device that was asked for cannot be used."""
+    """The requested device cannot be used."""
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values of a batch of rows, on the device: input of the graph -> tensor `[n, heads, length, size]`."""
+    """The keys and values of a batch of rows, on the device."""
 
-    tensors: dict[str, Any]
+    tensors: dict[str, Any]  # input of the graph -> `[n, heads, length, size]`
     device: tuple[str, int]
 
     def keep(self, rows: NDArray[np.int64]) -> "Cache":
-        """These rows alone, in this order."""
+        """Return only these rows, in this order."""
         return Cache(
             {name: _tensor(value.numpy()[rows], self.device) for name, value in self.tensors.items()}, self.device
         )
@@ -46,13 +46,13 @@ class Graphs:
             threads: within one operator; 0 leaves the choice to ONNX Runtime.
 
         Raises:
-            DeviceError: a GPU is asked for, and this onnxruntime has no CUDA.
+            DeviceError: a GPU is requested, but this onnxruntime has no CUDA.
         """
         providers: list[Any] = ["CPUExecutionProvider"]
         if gpu is not None:
             if CUDA not in ort.get_available_providers():
                 raise DeviceError(
-                    f"this instance is to run on GPU {gpu}, and onnxruntime {ort.__version__} has no {CUDA} (it has "
+                    f"this instance must run on GPU {gpu}, but onnxruntime {ort.__version__} has no {CUDA} (it has "
                     f"{', '.join(ort.get_available_providers())}); needs the package onnxruntime-gpu, or "
                     "instance_group { kind: KIND_CPU }"
                 )
@@ -66,17 +66,17 @@ class Graphs:
         )
 
     def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log-mel windows float32 `[n, mels, frames]` -> hidden states `[n, positions, size]`."""
+        """Return the hidden states `[n, positions, size]` of log-mel windows, float32 `[n, mels, frames]`."""
         hidden: NDArray[np.float32] = self._encoder.run(["last_hidden_state"], {"input_features": features})[0]
         return hidden
 
     def begin(self, tokens: NDArray[np.int64], hidden: NDArray[np.float32]) -> tuple[NDArray[np.float32], Cache]:
-        """The first run of the decoder: ids `[n, length]` and hidden states -> logits `[n, length, vocab]`, cache."""
+        """Run the decoder on ids `[n, length]` and hidden states; return logits `[n, length, vocab]` and the cache."""
         inputs: dict[str, NDArray[Any]] = {"input_ids": tokens, "encoder_hidden_states": hidden}
         return self._run(self._decoder, {name: _tensor(value, self._device) for name, value in inputs.items()}, {})
 
     def step(self, tokens: NDArray[np.int64], cache: Cache) -> tuple[NDArray[np.float32], Cache]:
-        """One token `[n]` more for every row of the cache -> logits `[n, 1, vocab]`, cache."""
+        """Run the decoder on one more token `[n]` of every row; return logits `[n, 1, vocab]` and the cache."""
         inputs = {"input_ids": _tensor(tokens[:, None], self._device), **cache.tensors}
         return self._run(self._decoder_with_past, inputs, cache.tensors)
 
@@ -86,13 +86,13 @@ class Graphs:
             binding.bind_ortvalue_input(name, value)
         names = [output.name for output in session.get_outputs()]
         for name in names:
-            # Logits are read here; everything else is for the next run.
+            # Logits are read here; everything else stays on the device for the next run.
             binding.bind_output(name, *(("cpu", 0) if name == "logits" else self._device))
         session.run_with_iobinding(binding)
         outputs = dict(zip(names, binding.get_outputs(), strict=True))
         logits: NDArray[np.float32] = outputs.pop("logits").numpy()
         present = {name.replace("present", "past_key_values", 1): value for name, value in outputs.items()}
-        # The encoder's keys and values never change: the decoder with past does not give them back.
+        # The encoder's keys and values never change, so the decoder with past does not return them.
         return logits, Cache({**past, **present}, self._device)
 
 

@@ -1,7 +1,7 @@
-"""Waveform -> log-mel spectrogram, as transformers' WhisperFeatureExtractor computes it, without torch.
+"""The log-mel spectrogram of a waveform, as transformers' WhisperFeatureExtractor computes it, without torch.
 
-A periodic Hann window, centred frames with reflected edges, power, mel filters, log10, everything more than 8 decades
-below the loudest value raised to that, then `(x + 4) / 4`.
+The steps: a periodic Hann window, centred frames with reflected edges, power, mel filters, log10, a floor of 8 decades
+below the loudest value, then `(x + 4) / 4`.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ _BLOCK_FRAMES = 3000  # bounds the memory of the spectra: 10 MB
 
 
 def log_mel(waveform: NDArray[np.float32], settings: Settings, mel_filters: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The features of one recording.
+    """Return the features of one recording.
 
     Args:
         waveform: float32 `[samples]`, at least 1.
@@ -23,8 +23,8 @@ def log_mel(waveform: NDArray[np.float32], settings: Settings, mel_filters: NDAr
         mel_filters: `[n_fft // 2 + 1, mels]`.
 
     Returns:
-        float32 `[mels, frames]`: of a recording within one window, the whole window, filled up with silence; of a
-        longer one as many frames as it has, all on the scale of its loudest moment (that is what the reference does).
+        float32 `[mels, frames]`. A recording of up to one window is filled up with silence to a whole window. A longer
+        one gives as many frames as it has, all on the scale of its loudest moment, as in the reference.
     """
     missing = settings.window_samples - len(waveform)
     padded = np.pad(waveform, (0, max(0, missing)))

@@ -17,15 +17,15 @@ _LIMIT = "max_new_tokens"
 class Options:
     """How to transcribe one recording."""
 
-    language: str | None  # a code of the checkpoint; None: to be detected in the first window
-    task: str | None  # transcribe or translate; None: no token of a task, as the checkpoint has it
+    language: str | None  # a code of the checkpoint; None: detect it in the first window
+    task: str | None  # transcribe or translate; None: the checkpoint uses no token of a task
     timestamps: bool = False  # write timestamps, and fill WORDS with the segments between them
-    prompt: tuple[int, ...] = ()  # tokens of what comes before the recording
-    max_new_tokens: int | None = None  # of one window; None: what the checkpoint says
-    temperature_fallback: bool = False  # try again where the text repeats itself or is unlikely
+    prompt: tuple[int, ...] = ()  # tokens of the text before the recording
+    max_new_tokens: int | None = None  # of one window; None: the limit of the checkpoint
+    temperature_fallback: bool = False  # try again if the text repeats itself or is unlikely
 
     def init_tokens(self, settings: Settings, language: str | None) -> list[int]:
-        """<|startoftranscript|> and what follows it up to the first written token."""
+        """Return the tokens from <|startoftranscript|> up to the first written token."""
         tokens = [settings.start]
         if settings.languages:
             tokens.append(settings.languages[language or ""])
@@ -34,19 +34,19 @@ class Options:
 
 
 def parse(parameters: Mapping[str, object], settings: Settings, encode: Callable[[str], list[int]]) -> Options:
-    """Options from the parameters of a request.
+    """Return the options in the parameters of a request.
 
     Args:
-        parameters: as they came.
+        parameters: of the request.
         settings: of the checkpoint.
-        encode: text -> token ids, without special tokens around them.
+        encode: returns the token ids of a text, without special tokens around them.
 
     Raises:
         ParameterError: a parameter that no step of the ensemble knows, or a malformed value.
     """
     if "word_timestamps" in parameters:
         raise ParameterError(
-            "word_timestamps is not for this model, which tells no times of words; timestamps=true fills WORDS with "
+            "word_timestamps is not for this model, which has no times of words; timestamps=true fills WORDS with "
             "segments and their times"
         )
     asked = contract.read({name: value for name, value in parameters.items() if name != _LIMIT}, "whisper")
@@ -59,7 +59,7 @@ def parse(parameters: Mapping[str, object], settings: Settings, encode: Callable
     )
     if _LIMIT not in parameters:
         return options
-    # Every language has one token: any stands for the one that is yet to be detected.
+    # Every language has one token, so any of them can stand for one that is not detected yet.
     taken = len(options.prompt) + len(options.init_tokens(settings, next(iter(settings.languages), None)))
     limit = contract.Integer(1, settings.max_positions - taken).check(_LIMIT, parameters[_LIMIT])
     return replace(options, max_new_tokens=limit)
@@ -80,7 +80,7 @@ def _language(value: str | None, settings: Settings) -> str | None:
 def _task(value: str, settings: Settings) -> str:
     valid = tuple(settings.tasks) or (TRANSCRIBE,)
     if value not in valid:
-        only = "" if settings.tasks else f" (this checkpoint knows {settings.language} alone)"
+        only = "" if settings.tasks else f" (this checkpoint knows only {settings.language})"
         raise ParameterError(f"task is {value!r}; needs one of {', '.join(valid)}{only}")
     return value
 
@@ -93,6 +93,6 @@ def _prompt(value: str, settings: Settings, encode: Callable[[str], list[int]]) 
         raise ParameterError(f"prompt {value[:80]!r} holds a special token (such as <|en|>); needs plain text")
     if len(tokens) > settings.max_prompt_tokens:
         raise ParameterError(
-            f"prompt has {len(tokens)} tokens; needs {settings.max_prompt_tokens} or fewer: keep what comes last"
+            f"prompt has {len(tokens)} tokens; needs {settings.max_prompt_tokens} or fewer: keep the last part"
         )
     return (settings.previous, *tokens)

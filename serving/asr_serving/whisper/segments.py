@@ -1,4 +1,4 @@
-"""The tokens of one window -> segments with their times, and how far to move on (transformers' `_retrieve_segment`)."""
+"""Division of a window's tokens into segments with their times (transformers' `_retrieve_segment`)."""
 
 from dataclasses import dataclass
 
@@ -16,15 +16,15 @@ class Segment:
 
 
 def split(tokens: list[int], frames: int, settings: Settings) -> tuple[list[Segment], int]:
-    """Segments of a window, and the number of frames after which the next window begins.
+    """Return the segments of a window, and the number of frames after which the next window begins.
+
+    Two timestamps in a row end a segment. If more tokens follow the last pair, they are part of a sentence that the end
+    of the window cut off: they are dropped, and the next window begins at that timestamp.
 
     Args:
-        tokens: what was written, without the end token.
-        frames: of the window that are not padding.
+        tokens: that were written, without the end token.
+        frames: of the window, without padding.
         settings: of the checkpoint.
-
-    Two timestamps in a row end a segment. Where the last one is followed by something unfinished, that is thrown away
-    and the next window begins at the timestamp: the recording was cut in the middle of a sentence.
     """
     begin = settings.timestamp_begin
     is_timestamp = [token >= begin for token in tokens]
@@ -35,7 +35,7 @@ def split(tokens: list[int], frames: int, settings: Settings) -> tuple[list[Segm
     if ends_with_one:
         cuts.append(len(tokens))
     else:
-        cuts[-1] += 1  # the last segment holds both timestamps, which tells it from one that ended the window
+        cuts[-1] += 1  # both timestamps are in the last segment, unlike in one that ends the window
     segments = []
     for number, (first, end) in enumerate(zip([0, *cuts], cuts, strict=False)):
         last = end - 1 if ends_with_one or number < len(cuts) - 1 else end - 2
@@ -44,12 +44,12 @@ def split(tokens: list[int], frames: int, settings: Settings) -> tuple[list[Segm
     if ends_with_one:
         return segments, frames
     moved = (tokens[cuts[-1] - 2] - begin) * FRAMES_PER_TIMESTAMP
-    # 0 s or less would be the same window again, for ever; the reference hangs there.
+    # With 0 s or less, the same window would come again for ever; the reference hangs there.
     return segments, moved if moved > 0 else frames
 
 
 def _last_time(tokens: list[int], frames: int, begin: int) -> float:
-    """Where a window without a finished segment ends: at its last timestamp, or with the window."""
+    """Return the end of a window without a finished segment: its last timestamp, or the end of the window."""
     timestamps = [token for token in tokens if token >= begin]
     if timestamps and timestamps[-1] != begin:
         return (timestamps[-1] - begin) * SECONDS_PER_TIMESTAMP

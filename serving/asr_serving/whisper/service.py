@@ -1,4 +1,4 @@
-"""Waveforms and request parameters -> text, segments and language: the generator between two uses of the tokenizer."""
+"""The Whisper service: it turns waveforms and request parameters into text, segments and language."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Answer:
     text: str
     confidence: float  # 0 to 1
     language: str  # code
-    words: list[dict[str, Any]]  # segments: word, start, end, confidence; empty unless timestamps were asked for
+    words: list[dict[str, Any]]  # segments: word, start, end, confidence; empty unless timestamps were requested
 
     def outputs(self) -> dict[str, str | float]:
         """Return the output tensors."""
@@ -43,7 +43,7 @@ class Service:
     def __init__(
         self, graphs: Graphs, generator: generation.Generator, settings: Settings, tokenizer: Tokenizer
     ) -> None:
-        """Bind the parts."""
+        """Bind the parts of the checkpoint."""
         self.graphs = graphs
         self.generator = generator
         self.settings = settings
@@ -55,7 +55,7 @@ class Service:
 
         Raises:
             ValueError, OSError: a file is missing or broken.
-            RuntimeError: the graphs cannot be run as asked for (`whisper_graphs.DeviceError`).
+            RuntimeError: the requested device cannot be used (`graphs.DeviceError`).
         """
         settings = Settings.load(folder / "whisper.json")
         mel_filters = np.load(folder / "mel_filters.npy", allow_pickle=False)
@@ -64,23 +64,23 @@ class Service:
         return Service(graphs, generation.Generator(graphs, settings, mel_filters, max_rows), settings, tokenizer)
 
     def options(self, parameters: Mapping[str, object]) -> Options:
-        """The options in the parameters of a request.
+        """Return the options in the parameters of a request.
 
         Raises:
-            whisper_options.ParameterError: unknown or malformed.
+            ParameterError: a parameter is unknown or malformed.
         """
         return whisper_options.parse(parameters, self.settings, self.encode)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens around them."""
+        """Return the token ids of a text, without special tokens around them."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, tokens: list[int]) -> str:
-        """The text of tokens, as transformers' `batch_decode(skip_special_tokens=True)` has it."""
+        """Return the text of tokens, like transformers' `batch_decode(skip_special_tokens=True)`."""
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
 
     def answer(self, requests: list[tuple[NDArray[np.float32], Options]]) -> list[Answer | generation.BrokenOutput]:
-        """Transcribe waveforms float32 `[samples]`; a broken one does not touch the others."""
+        """Transcribe waveforms, float32 `[samples]`; a broken one does not affect the others."""
         results = self.generator.transcribe(requests)
         return [
             result if isinstance(result, generation.BrokenOutput) else self._answer(result, options)

@@ -1,10 +1,10 @@
-"""What the checkpoint says about its tokens and limits, as `triton-asr export` wrote it to whisper.json."""
+"""The tokens and limits of a checkpoint, as `triton-asr export` wrote them to whisper.json."""
 
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-# One timestamp token is 0.02 s: two frames of 10 ms each, which the encoder's strides make one position of.
+# One timestamp token is 0.02 s: two frames of 10 ms each, which the encoder's strides join to one position.
 SECONDS_PER_TIMESTAMP = 0.02
 FRAMES_PER_TIMESTAMP = 2
 
@@ -16,12 +16,12 @@ class Settings:
     sampling_rate: int  # Hz
     n_fft: int  # samples in one frame of the spectrum
     hop_length: int  # samples between two frames
-    window_samples: int  # what the encoder hears at once: 30 s
+    window_samples: int  # of one run of the encoder: 30 s
     window_frames: int  # the same in frames
     vocab_size: int
     max_positions: int  # of the decoder: prompt and answer together
     max_length: int  # tokens of prompt and answer, unless `max_new_tokens` says otherwise
-    max_new_tokens: int | None  # tokens of an answer, where the checkpoint has a limit of its own
+    max_new_tokens: int | None  # tokens of an answer, if the checkpoint has its own limit
     start: int  # <|startoftranscript|>
     end: int  # <|endoftext|>; every id below is text
     previous: int  # <|startofprev|>, which introduces a prompt
@@ -31,22 +31,22 @@ class Settings:
     max_initial_timestamp_index: int | None  # the latest first timestamp
     languages: dict[str, int]  # code -> token; empty for a checkpoint of one language
     tasks: dict[str, int]  # transcribe, translate -> token; empty for a checkpoint of one language
-    language: str | None  # where a request names none; None: to be detected
-    task: str | None  # where a request names none; None: no token of a task
+    language: str | None  # for requests that name none; None: detect it
+    task: str | None  # for requests that name none; None: no token of a task
 
     @property
     def timestamp_begin(self) -> int:
-        """The token of 0.00 s."""
+        """Return the token of 0.00 s."""
         return self.no_timestamps + 1
 
     @property
     def no_speech(self) -> int:
-        """<|nospeech|>, whose probability after <|startoftranscript|> is that of silence."""
+        """Return <|nospeech|>, whose probability after <|startoftranscript|> is that of silence."""
         return self.no_timestamps - 1
 
     @property
     def max_prompt_tokens(self) -> int:
-        """Most tokens of a prompt: half of the positions, as in OpenAI's reference."""
+        """Return the most tokens of a prompt: half of the positions, as in OpenAI's reference."""
         return self.max_positions // 2 - 1
 
     @staticmethod
@@ -54,7 +54,7 @@ class Settings:
         """Read a settings file.
 
         Raises:
-            ValueError: not an object with exactly these fields.
+            ValueError: the file is not an object with exactly these fields.
         """
         content = json.loads(path.read_text(encoding="utf-8"))
         expected = {field.name for field in fields(Settings)}

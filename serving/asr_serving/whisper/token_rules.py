@@ -1,8 +1,8 @@
-"""Which tokens may come next: transformers' logits processors for Whisper, for a batch of rows at once.
+"""The rules for the next token: transformers' logits processors for Whisper, for a batch of rows at once.
 
-SuppressTokensAtBegin, SuppressTokens and WhisperTimeStamp, in this order. Timestamps come in pairs (the end of one
-segment and the start of the next), never go back, and win where their summed probability exceeds that of every text
-token.
+They are SuppressTokensAtBegin, SuppressTokens and WhisperTimeStamp, in this order. Timestamps come in pairs (the end of
+one segment and the start of the next) and never go back. A timestamp comes next if all of them together are more
+probable than any text token.
 """
 
 from dataclasses import dataclass
@@ -25,24 +25,24 @@ class History:
 
     @staticmethod
     def empty(timestamps: NDArray[np.bool_]) -> "History":
-        """Nothing written yet."""
+        """Return the history of rows that have written nothing."""
         nothing = np.full(len(timestamps), -1)
         return History(timestamps, 0, nothing, nothing, nothing)
 
     def append(self, tokens: NDArray[np.int64], settings: Settings) -> "History":
-        """One token `[n]` more."""
+        """Return the history with one more token `[n]`."""
         latest = np.where(tokens >= settings.timestamp_begin, tokens, self.last_timestamp)
         return History(self.timestamps, self.length + 1, tokens, self.last, latest)
 
     def keep(self, rows: NDArray[np.int64]) -> "History":
-        """These rows alone."""
+        """Return the history of these rows."""
         return History(
             self.timestamps[rows], self.length, self.last[rows], self.before_last[rows], self.last_timestamp[rows]
         )
 
 
 def allow(logits: NDArray[np.float32], history: History, settings: Settings) -> NDArray[np.float32]:
-    """The logits `[n, vocab]` with -inf for every token that must not come next."""
+    """Return the logits `[n, vocab]` with -inf for every token that must not come next."""
     scores = logits.copy()
     if history.length == 0:
         scores[:, settings.begin_suppress] = -np.inf
@@ -54,7 +54,7 @@ def allow(logits: NDArray[np.float32], history: History, settings: Settings) -> 
 
 
 def log_softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Log-probabilities of scores `[n, vocab]`, of which some may be -inf."""
+    """Return the log-probabilities of scores `[n, vocab]`; some scores may be -inf."""
     shifted = scores - scores.max(axis=1, keepdims=True)
     log_probs: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return log_probs
@@ -69,7 +69,7 @@ def _with_timestamps(scores: NDArray[np.float32], history: History, settings: Se
     half_pair = after_timestamp & ~after_pair
     scores[np.ix_(after_pair, ids >= begin)] = -np.inf
     scores[np.ix_(half_pair, ids < settings.end)] = -np.inf
-    # The second of a pair may repeat the first; any other has to be later.
+    # The second of a pair may repeat the first; any other must be later.
     earliest = np.where(half_pair, history.last_timestamp, history.last_timestamp + 1)
     scores[(ids >= begin) & (ids < earliest[:, None])] = -np.inf
     if history.length == 0:

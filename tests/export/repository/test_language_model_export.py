@@ -65,7 +65,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, lm: str, lexicon: str | None,
 
 def test_a_vocabulary_without_a_mark_between_words(tmp_path: Path) -> None:
     lm = WORDS.write(tmp_path / "lm.arpa")
-    with pytest.raises(LanguageModelError, match="nothing stands between words in this model's labels"):
+    with pytest.raises(LanguageModelError, match="this model's labels have no delimiter between words"):
         read(lm, None, replace(LABELS, labels=["<pad>", "▁h", *"ehlowrd"], delimiter=None, word_start="▁"))
 
 

@@ -139,7 +139,7 @@ def whole_wav() -> bytes:
     [
         (b"", "empty"),
         (b"hello, this is text and not a recording at all", "cannot read this as audio.*WAV, FLAC"),
-        (whole_wav()[:20_000], "cut short.*claims 32000 bytes.*19956 are here"),
+        (whole_wav()[:20_000], "cut short.*claims 32000 bytes.*the file has 19956"),
         (whole_wav()[:30], "cut short"),
         (encode(tone(1, 16_000), 16_000, "FLAC")[:3_000], "cut short|cannot read"),
         (encode(np.zeros((0, 1), np.float32), 16_000, "WAV"), "0 samples"),

@@ -56,7 +56,7 @@ def test_the_file_may_be_on_disk_and_longer_than_a_block() -> None:
 @pytest.mark.parametrize("missing", [300, 3_000, SAMPLES_BYTES // 2, SAMPLES_BYTES])
 def test_a_size_of_which_a_real_part_is_missing_is_refused(missing: int) -> None:
     here = SAMPLES_BYTES - missing
-    message = f"WAV is cut short: its header claims {SAMPLES_BYTES} bytes of samples, {here} are here"
+    message = f"WAV is cut short: its header claims {SAMPLES_BYTES} bytes of samples, the file has {here}"
     with pytest.raises(AudioError, match=message):
         decoded(recording("wav pcm16")[: HEADER_BYTES + here])
 

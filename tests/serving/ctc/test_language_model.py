@@ -171,7 +171,7 @@ def test_a_lexicon_makes_a_model_of_words_of_single_letters(tmp_path: Path) -> N
 
 def test_pieces_need_a_model_of_pieces(tmp_path: Path) -> None:
     with pytest.raises(
-        LanguageModelError, match="lm.arpa holds words, but nothing stands between words .* as in 'b ▁b'"
+        LanguageModelError, match="lm.arpa holds words, but this model's labels have no delimiter .* as in 'b ▁b'"
     ):
         load(tmp_path, OF_WORDS, PIECES)
     pieces = load(tmp_path, Bigrams({"▁a": (-0.5, 0.0), "b": (-0.5, 0.0)}), PIECES)

@@ -91,7 +91,7 @@ def test_options_reach_the_decode_step() -> None:
 def test_what_a_stream_must_not_hold() -> None:
     with pytest.raises(AudioError, match="holds NaN"):
         updates(np.full(RATE, np.nan, np.float32).tobytes(), 6400)
-    with pytest.raises(AudioError, match=r"a piece of 10\.5 s; needs 10 s or less"):
+    with pytest.raises(AudioError, match=r"this piece holds 10\.5 s; needs 10 s or less"):
         updates(np.zeros(int(10.5 * RATE), np.float32).tobytes(), 10**6)
 
 

@@ -128,7 +128,7 @@ def test_pieces_of_a_recording_become_its_transcript(long: Any) -> None:
         (61 * LOUD, START | END, {}, "AUDIO_TOO_LONG: audio is too long", TritonError.INVALID_ARG),
         (130 * LOUD, START | END, {}, "AUDIO_TOO_LONG: recording is larger", TritonError.INVALID_ARG),
         (LOUD[:-1], START | END, {}, "INVALID_AUDIO: ", TritonError.INVALID_ARG),
-        (LOUD, END, {}, "UNKNOWN_SEQUENCE: a piece of an upload that was not begun", TritonError.INVALID_ARG),
+        (LOUD, END, {}, "UNKNOWN_SEQUENCE: this upload was not begun here", TritonError.INVALID_ARG),
     ],
 )
 def test_a_recording_that_is_refused(
@@ -152,7 +152,7 @@ def test_recordings_that_are_too_many_are_refused_at_once(long: Any) -> None:
     for key in (1, 2):
         send(long, LOUD, START, key)
     responses = send(long, LOUD, START, 3)
-    assert str(responses[-1].error) == "QUEUE_FULL: the server has more long recordings than it can do"
+    assert str(responses[-1].error) == "QUEUE_FULL: the server has more long recordings than it can handle"
     assert code(responses) == TritonError.UNAVAILABLE
 
 

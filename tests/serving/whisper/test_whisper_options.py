@@ -88,7 +88,7 @@ def test_refusals_name_what_is_valid(parameters: dict[str, object], message: str
     ("parameters", "message"),
     [
         ({"language": "de"}, "language is 'de'; needs auto or one of en"),
-        ({"task": "translate"}, r"task is 'translate'; needs one of transcribe \(this checkpoint knows en alone\)"),
+        ({"task": "translate"}, r"task is 'translate'; needs one of transcribe \(this checkpoint knows only en\)"),
     ],
 )
 def test_a_checkpoint_of_one_language(parameters: dict[str, object], message: str) -> None:

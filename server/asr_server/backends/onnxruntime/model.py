@@ -78,7 +78,7 @@ class TritonPythonModel:
             request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def _answers(self, requests: list[Any]) -> list[Any]:
-        """The responses of one call of the graph, which those of callers who have gone have no part in."""
+        """Return the responses of one call of the graph, without the requests whose callers have gone."""
         gone = [request.is_cancelled() for request in requests]
         wanted = [request for request, is_gone in zip(requests, gone, strict=True) if not is_gone]
         try:

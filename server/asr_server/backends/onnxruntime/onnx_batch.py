@@ -1,7 +1,7 @@
 """The part of the stand-in backend that needs no Triton: check a configuration, join requests, split the results.
 
 It uses only numpy and dictionaries, so that tests need no server. The rules are those of Triton's own ONNX Runtime
-backend. Where this backend supports less, it refuses the model at load time, never later.
+backend. If this backend does not support something, it refuses the model at load time, never later.
 """
 
 from collections.abc import Callable, Mapping, Sequence
