@@ -72,7 +72,7 @@ class Checkpoint:
 def locate(checkpoint: str, revision: str | None = None, language: str | None = None) -> Source:
     """Find a checkpoint folder, or download a hub id.
 
-    Of a multi-lingual checkpoint it downloads only the adapter of one language.
+    For a multi-lingual checkpoint, it downloads only the adapter of one language.
 
     Raises:
         CheckpointError: no such folder, no such repository or revision, no access, or no network.
@@ -81,7 +81,7 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
     try:
         folder = Path(checkpoint).expanduser()
     except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint} is below a home folder that is not known here: give its path") from error
+        raise CheckpointError(f"{checkpoint} is in a home folder that is not known here: give the full path") from error
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(f"{checkpoint} is a folder: --revision is only for a hub id")
@@ -106,8 +106,7 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise CheckpointError(
-            f"there is no folder {checkpoint}, and as a hub id it cannot be downloaded: {reason}. "
-            "Is the hub within reach?"
+            f"there is no folder {checkpoint}, and as a hub id it cannot be downloaded: {reason}. Is the hub reachable?"
         ) from error
     peft.refuse(snapshot, checkpoint)
     # A snapshot's folder is named by the commit that the revision pointed to.
@@ -197,14 +196,14 @@ def _family(config: Any, name: str) -> Family:
 
 
 def read(loader: Any, folder: Path, file: str, purpose: str, **options: Any) -> Any:
-    """Load one part of a checkpoint by transformers' Auto class `loader`, after checking the JSON `file` that it needs.
+    """Load one part of a checkpoint with transformers' Auto class `loader`, after checking the JSON `file` it needs.
 
     Raises:
         CheckpointError: the file is missing or broken; the message names its `purpose`.
     """
     path = folder / file
     if not path.is_file():
-        raise CheckpointError(f"{folder} has no {file}, which tells {purpose}")
+        raise CheckpointError(f"{folder} has no {file}, which holds {purpose}")
     try:
         json.loads(path.read_text(encoding="utf-8"))
         return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
@@ -249,7 +248,7 @@ def _refuse_quantised(source: Source, config: Any) -> None:
         method = quantised.get("quant_method") if isinstance(quantised, dict) else type(quantised).__name__
         raise UnsupportedCheckpoint(
             f"{source.name} is quantised ({method}); needs weights in fp32, fp16 or bf16: export the checkpoint that "
-            "it was made from, with --precision int8 where it should be small"
+            "it was made from, with --precision int8 if it must be small"
         )
 
 

@@ -129,11 +129,11 @@ def _check_interface(graph: GraphProto, types: dict[str, int]) -> None:
 
 def _problems(node: NodeProto, types: dict[str, int], ranks: dict[str, int]) -> Iterator[str]:
     if node.op_type not in _TYPES or node.domain not in ("", "ai.onnx"):
-        yield "the operator is not in its table"
+        yield "the operator is not in the table of onnx-tensorrt"
         return
     for name in filter(None, node.input):
         if types[name] not in _NUMBER | _BOOL:
-            yield f"{name} is {_type_name(types[name])}, in which it does not compute"
+            yield f"{name} is {_type_name(types[name])}, a type that TensorRT does not compute in"
     for name in _data(node):
         if types[name] not in _TYPES[node.op_type]:
             yield f"{name} is {_type_name(types[name])}; {node.op_type} takes {_type_names(_TYPES[node.op_type])}"
@@ -151,20 +151,20 @@ def _data(node: NodeProto) -> Iterator[str]:
 def _broken_conditions(node: NodeProto, ranks: dict[str, int]) -> Iterator[str]:
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type == "MaxPool" and (ranks[node.input[0]] < 4 or set(attributes.get("dilations", [1])) != {1}):
-        yield "it pools in two or three dimensions, without dilations"
+        yield "TensorRT pools in two or three dimensions only, without dilations"
     if node.op_type in ("MaxPool", "LayerNormalization") and any(node.output[1:]):
-        yield "it makes the first output only"
+        yield "TensorRT makes only the first output"
     if node.op_type == "Einsum" and b"." in attributes["equation"]:
-        yield "its equations have no ellipsis"
+        yield "TensorRT takes no ellipsis in an equation"
     if node.op_type == "Constant" and not attributes.keys() & {"value", "value_float", "value_int"}:
-        yield f"a constant is a tensor or a number, not {', '.join(attributes)}"
+        yield f"the constant has {', '.join(attributes)}; needs a tensor or a number"
 
 
 def _check_constants(graph: GraphProto) -> None:
     """Raise if a node is left to fold, or if an input is no constant where the table asks for one."""
     left = foldable(graph)
     if left:
-        raise GateError(f"{_label(left[0])} and {len(left) - 1} more nodes depend on constants alone: fold them")
+        raise GateError(f"{_label(left[0])} and {len(left) - 1} more nodes depend only on constants: fold them")
     constant = {weight.name for weight in graph.initializer}
     constant |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
     for node in graph.node:

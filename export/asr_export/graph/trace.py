@@ -94,7 +94,7 @@ def _trace_by_dynamo(module: CtcGraph, geometry: Geometry) -> onnx.ModelProto:
 
 
 class Quiet(warnings.catch_warnings):
-    """A context without the tracer's warnings of every Python condition; the parity gate shows if one mattered."""
+    """A context that silences the tracer's warnings about Python conditions; the parity gate shows if one mattered."""
 
     def __enter__(self) -> None:
         super().__enter__()

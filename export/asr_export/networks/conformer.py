@@ -15,7 +15,7 @@ from asr_export.networks.parts.attention import attention_mask
 
 
 def encode(base: Any, features: Tensor, valid: Tensor) -> Tensor:
-    """Do what `asr_export.networks.encoder.encode` does, for a family without convolutional positions."""
+    """Run the encoder as `asr_export.networks.encoder.encode` does, for a family without convolutional positions."""
     hidden = project(base, features, valid)
     mask = attention_mask(hidden, valid)
     embedded = positions(base.encoder, hidden)

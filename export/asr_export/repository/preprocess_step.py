@@ -50,7 +50,7 @@ def choose(output: Path, name: str, intake: Intake) -> str:
         intake: the facts about its model.
 
     Raises:
-        OutputError: the own name belongs to a model which no export wrote.
+        OutputError: the step needs a name of its own, but a model which no export wrote has that name.
     """
     shared = output / NAME
     if not shared.exists() or _fits(shared, intake) or (_is_preprocess(shared) and not _callers(output, name)):

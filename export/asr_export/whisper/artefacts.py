@@ -51,7 +51,7 @@ def write_graphs(model: Any, folder: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the tracer, which warns of every Python condition, and optimum; the gate shows if a warning mattered."""
+    """Silence optimum and the tracer, which warns about Python conditions; the gate shows if a warning mattered."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "optimum", "transformers")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
