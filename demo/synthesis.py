@@ -171,7 +171,7 @@ def _espeak() -> _Espeak:
 
 
 def synthesise(text: str, voice: Voice, sample_rate: int = SAMPLE_RATE) -> Speech:
-    """Speak lower-case words separated by single spaces at `sample_rate` (Hz); silence at both ends is cut off."""
+    """Speak lower-case words separated by single spaces at `sample_rate` (Hz); cut off silence at both ends."""
     espeak = _espeak()
     raw, events = espeak.speak(text, voice)
     samples = soxr.resample(raw.astype(np.float32) / 32768.0, espeak.rate, sample_rate).astype(np.float32)

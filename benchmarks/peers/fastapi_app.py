@@ -30,4 +30,4 @@ def transcribe(audio: Annotated[bytes, Body(media_type="audio/wav")]) -> dict[st
 
 @app.get("/ready")
 def ready() -> None:
-    """Answer; the app answers only after it has loaded the model."""
+    """Answer; the app starts only after the model is loaded."""

@@ -45,7 +45,7 @@ class ExportOptions:
     max_streams: int = 64  # live streams at a time
 
     def seconds(self, default: float) -> float:
-        """Return the longest recording in seconds: the option, or `default` where it is not set."""
+        """Return the longest recording in seconds: the option, or `default` if it is not set."""
         return default if self.max_audio_seconds is None else self.max_audio_seconds
 
     @property
@@ -54,7 +54,7 @@ class ExportOptions:
         return self.max_batch_size if self.max_queue is None else self.max_queue
 
     def language_model(self, labels: Labels) -> LanguageModel | None:
-        """Read and return the language model; None where the options name none.
+        """Read and return the language model; None if the options name none.
 
         Raises:
             LanguageModelError: the language model cannot be used with these labels.

@@ -157,12 +157,12 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
     if not (folder / "vocab.json").is_file() and not (folder / "tokenizer.json").is_file():
         raise CheckpointError(
             f"{source.name} has no tokenizer: needs vocab.json (and tokenizer_config.json), which says what text the "
-            "outputs stand for. A checkpoint that was only pre-trained has none: fine-tune it for CTC first"
+            "outputs stand for. A checkpoint that is only pre-trained has none: fine-tune it for CTC first"
         )
     adapters.check_language(folder, config, language)
     chosen: dict[str, Any] = {"target_lang": language} if language else {}
     if _tokenizer_class(folder) == _PHONEME_TOKENIZER:
-        chosen["do_phonemize"] = False  # it is for texts and needs one more package; an export has no texts
+        chosen["do_phonemize"] = False  # this is for texts and needs one more package; an export has no texts
     tokenizer = read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary", **chosen)
     model = load_model(source, config, family.model_class())
     if language:
@@ -190,7 +190,7 @@ def _family(config: Any, name: str) -> Family:
     if family.architecture not in architectures:
         raise UnsupportedCheckpoint(
             f"{name} is not a CTC checkpoint: config.json says {', '.join(architectures) or 'no architecture'}; "
-            f"supported: {supported}. A pre-trained encoder has to be fine-tuned for CTC first"
+            f"supported: {supported}. A pre-trained encoder must be fine-tuned for CTC first"
         )
     return family
 
@@ -221,7 +221,7 @@ def load_model(source: Source, config: Any, model_class: Any, **options: Any) ->
     _require_safetensors(source)
     _refuse_quantised(source, config)
     try:
-        # "eager" attention: the fused kinds leave operators in the graph which neither runtime takes with a mask.
+        # "eager" attention: the fused kinds leave operators in the graph that neither runtime takes with a mask.
         model, report = model_class.from_pretrained(
             source.folder,
             config=config,
@@ -259,7 +259,7 @@ def _require_safetensors(source: Source) -> None:
     raise CheckpointError(
         f"{source.name} has no model.safetensors"
         + (f", only {', '.join(pickled)}" if pickled else "")
-        + ". Pickled weights can run code and are not loaded: convert them first, in a place where that is safe, with "
+        + ". The export does not load pickled weights, which can run code: convert them first, in a safe place, with "
         "model.save_pretrained(folder, safe_serialization=True)"
     )
 

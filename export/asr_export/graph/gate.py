@@ -29,7 +29,7 @@ class Tolerance:
     """The difference that a graph may have from its source."""
 
     absolute: float  # of log-probs
-    relative: float  # for checkpoints that are very sure: a log-prob of -60 carries more noise
+    relative: float  # for very sure checkpoints: a log-prob of -60 carries more noise
     agreement: float  # least share of frames with the same best label
     decided_agreement: float  # least share of the decided frames with the same best label
 
@@ -229,7 +229,7 @@ def synthetic_speech(random: np.random.Generator, length: int, rate: int) -> NDA
     tone = sum(np.sin(2 * np.pi * pitch * k * time + random.uniform(0, 6)) / k for k in range(1, 12))
     envelope = 0.5 + 0.5 * np.sin(2 * np.pi * random.uniform(2, 5) * time)
     noise = random.normal(size=length)
-    # A cheap sound card adds such an offset, and the normalisation has to remove it.
+    # A cheap sound card adds such an offset, and the normalisation must remove it.
     wave: NDArray[np.float32] = (0.05 * envelope * tone + 0.02 * noise + 0.01).astype(np.float32)
     return wave
 

@@ -1,4 +1,4 @@
-"""The conditions of TensorRT that the file of a graph alone can show; the check needs no TensorRT and no GPU.
+"""The conditions of TensorRT that can be checked in a graph's file, without TensorRT and a GPU.
 
 The operators, their types and most conditions come from onnx-tensorrt's `docs/operators.md` for TensorRT 10.15. Where
 the table for 8.5 was stricter, this module follows it, so that the releases in between take the graph, too.
@@ -73,7 +73,7 @@ def check_precision(precision: str) -> None:
 
 
 def check_tensorrt(path: Path) -> None:
-    """Check a graph for TensorRT by its file alone.
+    """Check the file of a graph for TensorRT.
 
     Every value must have a type and a rank. TensorRT must compute in every type, and no node may mix types (a strongly
     typed network takes them as they are). Operators must keep the table's conditions. No shape may depend on the values
@@ -161,7 +161,7 @@ def _broken_conditions(node: NodeProto, ranks: dict[str, int]) -> Iterator[str]:
 
 
 def _check_constants(graph: GraphProto) -> None:
-    """Raise if a node is left to fold, or if an input is no constant where the table asks for one."""
+    """Raise if a node is left to fold, or if an input is not a constant although the table requires one."""
     left = foldable(graph)
     if left:
         raise GateError(f"{_label(left[0])} and {len(left) - 1} more nodes depend only on constants: fold them")

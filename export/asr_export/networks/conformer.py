@@ -38,7 +38,7 @@ def _convolve(module: Any, hidden: Tensor, valid: Tensor) -> Tensor:
 
 
 def positions(encoder: Any, hidden: Tensor) -> Tensor | None:
-    """Return the positions that the attention of a Conformer encoder in transformers takes; None where it has none."""
+    """Return the positions that the attention of a Conformer encoder in transformers takes; None if it has none."""
     kind = encoder.config.position_embeddings_type
     if kind == "relative":
         return relative_positions(hidden.shape[1], hidden.shape[2])

@@ -159,7 +159,7 @@ def _layout(probe: _Probe, base: int, longer: int) -> tuple[int, int, int]:
 
 
 def _counter(probe: _Probe, layout: tuple[int, int, int]) -> Callable[[int], int]:
-    """Return a function from samples to frames; it gives 0 where the graph does not run or gives NaN."""
+    """Return a function from samples to frames; it returns 0 if the graph does not run or gives NaN."""
     known: dict[int, int] = {}
 
     def count(samples: int) -> int:

@@ -14,7 +14,7 @@ NAME = "preprocess"
 
 
 class Intake(Protocol):
-    """The facts about a model, CTC or Whisper, that its preprocess step has to know."""
+    """The facts about a model, CTC or Whisper, that its preprocess step must know."""
 
     @property
     def max_batch_size(self) -> int:

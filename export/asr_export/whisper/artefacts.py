@@ -68,7 +68,7 @@ def quiet() -> Iterator[None]:
 def plain_tokenizer(tokenizer: Any) -> Tokenizer:
     """Return the checkpoint's tokenizer with a `decode` that gives the text which transformers makes in Python.
 
-    After decoding, transformers removes timestamps, and spaces before punctuation where the checkpoint asks for it.
+    After decoding, transformers removes timestamps, and spaces before punctuation if the checkpoint asks for it.
     """
     plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     spaces = _CLEAN_UP if tokenizer.clean_up_tokenization_spaces else {}

@@ -50,11 +50,11 @@ class Generation:
 
 @dataclass(frozen=True)
 class Defaults:
-    """The language and the task after <|startoftranscript|> where a request sets none."""
+    """The language and the task after <|startoftranscript|>, for requests that set none."""
 
     language: str | None  # code; None: the service detects it
     task: str | None  # one of TASKS; None: no token of a task
-    is_named: bool  # True: the checkpoint names them; False: it names nothing
+    is_named: bool  # True: the checkpoint names them; False: it names neither
 
 
 def read(folder: Path, name: str) -> Generation:
