@@ -1,4 +1,4 @@
-"""The checkpoints that all peers load, and what the kit's own export makes of them, in build/bench."""
+"""The checkpoints that all peers load, and the repositories that the kit exports from them, in build/bench."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "demo" / "checkpoint"
 BUILD = ROOT / "build" / "bench"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
-# The checkpoint's own folder has the weights; these are what a peer reads of the text.
+# The files that a peer needs for the text.
 TOKENIZER_FILES = ("vocab.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -27,12 +27,12 @@ class Exported:
     repositories: dict[Precision, Path]
 
     def graph(self, precision: Precision) -> Path:
-        """The acoustic model."""
+        """Return the path of the acoustic model."""
         return self.repositories[precision] / "acoustic" / "1" / "model.onnx"
 
 
 def prepare(model: str) -> Exported:
-    """The checkpoint "demo" or "base", exported anew in all precisions: an older export would not be this kit's."""
+    """Export the checkpoint "demo" or "base" in all precisions, always anew: an old export may come from older code."""
     checkpoint = DEMO if model == "demo" else write_base_size(BUILD / "base" / "checkpoint")
     repositories: dict[Precision, Path] = {}
     for precision in PRECISIONS:
@@ -43,15 +43,15 @@ def prepare(model: str) -> Exported:
 
 
 def write_base_size(folder: Path) -> Path:
-    """A checkpoint of the size and shape of wav2vec2-base, with random weights and the demo checkpoint's 32 labels.
+    """Write a checkpoint of the size and shape of wav2vec2-base, with random weights and the demo checkpoint's labels.
 
-    It is as fast as a trained one; its text is noise, and more of it than speech would give.
+    It is as fast as a trained one; its text is noise, and longer than speech would give.
     """
     torch.manual_seed(0)
     library: Any = transformers  # its classes have no types
     labels = json.loads((DEMO / "vocab.json").read_text(encoding="utf-8"))
     library.Wav2Vec2ForCTC(library.Wav2Vec2Config(vocab_size=len(labels), pad_token_id=0)).save_pretrained(folder)
-    # As facebook/wav2vec2-base-960h: no mask, for its group norm was trained without one.
+    # As facebook/wav2vec2-base-960h: no mask, because its group norm was trained without one.
     library.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
     for name in TOKENIZER_FILES:
         shutil.copy(DEMO / name, folder / name)

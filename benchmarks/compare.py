@@ -1,14 +1,14 @@
-"""The kit beside other ways to serve the same checkpoint, in one run: throughput at saturation, latency of one caller.
+"""Compare the kit with other ways to serve the same checkpoint: throughput at saturation, latency of one caller.
 
     python benchmarks/compare.py [--model both] [--rounds 3] [--peers loop,workers,…] [--seconds AUDIO]
 
 Models: the demo checkpoint (1.9 M parameters), and a base-size one (95 M) with random weights, which is as fast as a
-trained one; its text is noise, and long. All peers load the same checkpoint and hear the same recordings, on all cores.
-They are started once and measured in turn, round by round, in alternating order; ratios are paired within a round.
+trained one; its text is long noise. All peers load the same checkpoint and hear the same recordings, on all cores. They
+start once, and take turns in each round, in alternating order; each ratio pairs figures of the same round.
 
-Throughput: recordings of 1 to 20 s and, apart from that, of 10 s each; servers get them from 16 callers at once.
-Latency: one caller, a 5 s recording. A benchmark of wrong answers would be void: on the demo checkpoint all float32
-peers have to give the same transcripts.
+Throughput: recordings of 1 to 20 s, and separately of 10 s each; 16 callers send to a server at the same time.
+Latency: one caller, a 5 s recording. On the demo checkpoint, all float32 peers must give the same transcripts, because
+the speed of wrong answers means nothing.
 """
 
 import argparse
@@ -52,7 +52,7 @@ SECONDS = {"demo": 400.0, "base": 140.0}  # of mixed audio in a round; half as m
 EQUAL_S = 10.0
 LATENCY_S = 5.0
 LATENCY_REQUESTS = (5, 20)  # in a round: at least, at most
-LATENCY_TIME_S = 3.0  # after which the least number will do
+LATENCY_TIME_S = 3.0  # after that, the least number is enough
 IDLE_S = 2.0
 MANIFEST = Path(__file__).parents[1] / "demo" / "samples" / "manifest.tsv"
 RESULT = Path(__file__).parent / "results" / "peers.json"
@@ -71,15 +71,15 @@ PACKAGES = (
 
 
 def main() -> None:
-    """Measure, print tables, write the figures."""
+    """Measure, print tables and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=["demo", "base", "both"], default="both")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", type=_names, default=list(PEERS), help=f"comma-separated; {','.join(PEERS)}")
-    parser.add_argument("--seconds", type=float, help=f"of mixed audio in a round; default {SECONDS}")
+    parser.add_argument("--seconds", type=float, help=f"seconds of mixed audio in a round; default {SECONDS}")
     parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
-    library: Any = transformers.utils  # of which logging has no types
+    library: Any = transformers.utils  # its logging has no types
     library.logging.set_verbosity_error()
     speech = samples_of(MANIFEST)
     models = list(SECONDS) if arguments.model == "both" else [arguments.model]
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def compare(model: str, names: list[str], rounds: int, seconds: float, speech: list[Any]) -> dict[str, Any]:
-    """The figures of one model."""
+    """Return the figures of one model."""
     together = np.concatenate(speech)
     mix, same = mixed(together, seconds), equal(together, seconds / 2, EQUAL_S)
     (probe,) = equal(together, LATENCY_S, LATENCY_S)
@@ -128,9 +128,9 @@ def compare(model: str, names: list[str], rounds: int, seconds: float, speech: l
 
 
 def measure(peer: Peer, mix: list[Recording], same: list[Recording], probe: Recording) -> Round:
-    """One round of one peer."""
+    """Measure one peer for one round."""
     mixed_rtfx, equal_rtfx = throughput(peer, mix), throughput(peer, same)
-    peer.members_ms()  # what came before is not asked about
+    peer.members_ms()  # drop the figures of what came before
     latencies_ms: list[float] = []
     least, most = LATENCY_REQUESTS
     start = time.perf_counter()
@@ -142,7 +142,7 @@ def measure(peer: Peer, mix: list[Recording], same: list[Recording], probe: Reco
 
 
 def throughput(peer: Peer, recordings: list[Recording]) -> float:
-    """Seconds of audio per second, with as many callers as saturate the peer; an error ends the benchmark."""
+    """Return seconds of audio per second, with enough callers to saturate the peer; an error ends the benchmark."""
     with ThreadPoolExecutor(peer.callers) as callers:
         start = time.perf_counter()
         for _ in callers.map(peer.run, recordings):
@@ -151,10 +151,10 @@ def throughput(peer: Peer, recordings: list[Recording]) -> float:
 
 
 def check(peers: dict[str, Peer], recordings: list[Recording]) -> dict[str, int]:
-    """How many transcripts of each peer differ from the first peer's.
+    """Return the number of transcripts of each peer that differ from the first peer's.
 
     Raises:
-        RuntimeError: a float32 peer's do.
+        RuntimeError: a transcript of a float32 peer differs.
     """
     texts = {name: [peer.text(peer.run(one)) for one in recordings] for name, peer in peers.items()}
     reference = next(iter(texts.values()))
@@ -164,12 +164,12 @@ def check(peers: dict[str, Peer], recordings: list[Recording]) -> dict[str, int]
     }
     for name, number in changed.items():
         if number and name != "kit-int8":
-            raise RuntimeError(f"{name} gives {number} other transcripts of {len(recordings)} than {next(iter(texts))}")
+            raise RuntimeError(f"{number} of {len(recordings)} transcripts of {name} differ from {next(iter(texts))}'s")
     return changed
 
 
 def idle_cores() -> float:
-    """Cores that all peers together use while nobody asks them anything: what would disturb whoever is measured."""
+    """Return the cores that all peers together use while idle, which would disturb the peer that is measured."""
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
 
     def used_s() -> float:
@@ -181,7 +181,7 @@ def idle_cores() -> float:
 
 
 def audio_s(recordings: list[Recording]) -> float:
-    """Length of all of them."""
+    """Return the total length in seconds."""
     return sum(recording.seconds for recording in recordings)
 
 

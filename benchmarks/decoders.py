@@ -1,12 +1,12 @@
-"""What beam search, its language model and hotwords bring and cost: recall of rare names, word error rates, and time.
+"""Measure beam search, its language model and hotwords: recall of rare names, word error rates, and time.
 
     python benchmarks/decoders.py REPOSITORY [--sentences 200] [--weights 2,3,4,5,6]
 
-Held-out sentences by held-out voices of espeak-ng (the system package), one word of each replaced by a name that the
-demo model has never heard; and as many without a name, which hotwords must leave alone. The names of the other
-sentences and invented ones make the lists longer. Time is that of the decode step alone, batches of 16, for each
-second of audio, without what the list costs once (it is kept for later requests); beside it that of the acoustic model,
-which hears one recording after the other on all cores. All of them take turns in one process.
+Held-out voices of espeak-ng (the system package) speak held-out sentences. In half of them, a name that the demo model
+has never heard replaces one word; the other half has no name, and hotwords must not change it. The lists hold these
+names, and invented ones. Times are for each second of audio: of the decode step alone, in batches of 16, and of the
+acoustic model, which hears one recording after the other on all cores. They leave out the preparation of a list, which
+the decode step keeps for later requests. All decoders take turns in one process.
 """
 
 import argparse
@@ -55,16 +55,16 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Sentence:
-    """Something said, as the acoustic model hears it."""
+    """One sentence, as the acoustic model hears it."""
 
     text: str
-    name: str  # the rare one in it; "" where there is none
+    name: str  # the rare name in it; "" if there is none
     audio: NDArray[np.float32]  # float32 [samples]
     log_probs: NDArray[np.float32]  # float32 [frames, vocab]
 
 
 def main() -> None:
-    """Measure, print tables, write the figures."""
+    """Measure, print tables and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--sentences", type=int, default=200)
@@ -97,21 +97,21 @@ def main() -> None:
 
 
 class AcousticModel:
-    """The repository's, by ONNX Runtime's own settings."""
+    """The repository's acoustic model, with the default settings of ONNX Runtime."""
 
     def __init__(self, repository: Path) -> None:
         path = repository / "acoustic" / "1" / "model.onnx"
         self._session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def __call__(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The log-probs of one recording, float32 [frames, vocab]."""
+        """Return the log-probs of one recording, float32 [frames, vocab]."""
         shape = np.array([[len(audio)]], dtype=np.int32)
         log_probs: NDArray[np.float32] = self._session.run(["log_probs"], {"audio": audio, "audio_shape": shape})[0][0]
         return log_probs
 
 
 def spoken(acoustic: AcousticModel, count: int) -> list[Sentence]:
-    """`count` sentences with a name, and as many without."""
+    """Return `count` sentences with a name, and as many without."""
     rng, noise = random.Random("hotwords"), np.random.default_rng(0)
     sentences = []
     for index in tqdm(range(2 * count), unit="sentence", file=sys.stderr):
@@ -125,7 +125,7 @@ def spoken(acoustic: AcousticModel, count: int) -> list[Sentence]:
 
 
 def wished(size: int) -> list[str]:
-    """The names, or the first of them, and invented ones to make up the number."""
+    """Return `size` words: the names or the first of them, then invented names."""
     rng = random.Random("names")
     names = dict.fromkeys(RARE[:size])
     while len(names) < size:
@@ -134,12 +134,12 @@ def wished(size: int) -> list[str]:
 
 
 def wishes(size: int, weight: float) -> DecodeOptions:
-    """A request with that many hotwords."""
+    """Return a request's options with that many hotwords."""
     return DecodeOptions(hotwords=",".join(wished(size)), hotword_weight=weight)
 
 
 def quality(decoder: Decoder, sentences: Sequence[Sentence], asked: DecodeOptions) -> dict[str, float]:
-    """Recall of the names that are in the list (of all, where there is none), and word error rates in percent."""
+    """Return the recall of the names in the list (without a list: of all), and word error rates in percent."""
     tasks = [decoder.task(one.log_probs, len(one.log_probs), asked) for one in sentences]
     heard = [result.best.text.lower() for result in decoder.decode(tasks)]
     names = set(filter(None, asked.hotword_text.split(","))) or set(RARE)
@@ -159,7 +159,7 @@ def cost(
     sentences: Sequence[Sentence],
     rows: Mapping[tuple[str, int], DecodeOptions],
 ) -> tuple[dict[tuple[str, int], float], float]:
-    """Milliseconds of the decode step for a second of audio, and those of the acoustic model; medians."""
+    """Return the median milliseconds of the decode step, and of the acoustic model, for a second of audio."""
     seconds = sum(len(one.audio) for one in sentences) / SAMPLE_RATE
     spent: dict[tuple[str, int], list[float]] = {row: [] for row in rows}
     listening = []
@@ -178,7 +178,7 @@ def cost(
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Return a Markdown table."""
     keys = list(rows[0])
     lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
     return "\n".join([*lines, *("| " + " | ".join(str(row[key]) for key in keys) + " |" for row in rows)])

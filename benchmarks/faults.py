@@ -1,9 +1,9 @@
-"""What a fault costs those who wait: every item of `transcribe_many` while a process is killed or the server restarts.
+"""Measure the cost of a fault for the callers: a process is killed, or the server restarts, during `transcribe_many`.
 
     python benchmarks/faults.py REPOSITORY [--items 400] [--rounds 3]
 
-200 requests are under way at a time, with the client's default retries. Nothing may be lost or come back wrong: the
-exit status is 1 otherwise. The total time stands beside that of the same items without a fault.
+The client sends 200 requests at a time, with its default retries. If an item is lost or its transcript is wrong, the
+exit status is 1. The table also shows the time of the same items without a fault.
 """
 
 import argparse
@@ -30,13 +30,13 @@ from tqdm import tqdm
 
 RESULT = Path(__file__).parent / "results" / "faults.json"
 CONCURRENCY = 200
-ANSWERED_FIRST = 20  # items, before the fault comes
+ANSWERED_FIRST = 20  # items before the fault
 MEMBERS = ("preprocess", "acoustic", "ctc_decode")
 
 
 @dataclass
 class Run:
-    """What became of the items of one run."""
+    """The results of one run."""
 
     fault: str
     items: int
@@ -46,7 +46,7 @@ class Run:
 
 
 def main() -> None:
-    """Measure, print a table, write the figures; exit with 1 when anything is lost or wrong."""
+    """Measure, print a table and write the figures; exit with 1 if an item is lost or wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--items", type=int, default=400)
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measure(repository: Path, items: int, rounds: int) -> list[Run]:
-    """Every fault in turn, in each round."""
+    """Run every fault once in each round, and return the runs."""
     files = recordings()
     runs: list[Run] = []
     with serving(repository) as server, Client(server.grpc_url) as client:
@@ -81,7 +81,7 @@ def measure(repository: Path, items: int, rounds: int) -> list[Run]:
 
 
 def serving(repository: Path) -> TritonServer:
-    """A server on free ports, to be started; they stay its own when it starts again."""
+    """Return a server that is not started yet; it keeps its free ports when it restarts."""
     ports = reserve("127.0.0.1", Ports(0, 0, 0))
     return TritonServer(
         repository, http_port=ports.http, grpc_port=ports.grpc, metrics_port=ports.metrics, log=lambda line: None
@@ -89,12 +89,12 @@ def serving(repository: Path) -> TritonServer:
 
 
 def kill_stub(server: TritonServer, member: str) -> None:
-    """End the process of one instance of a model, as the out-of-memory killer would."""
+    """Kill the process of one instance of a model, as the out-of-memory killer would."""
     os.kill(stubs(server.pid, member)[0], signal.SIGKILL)
 
 
 def stubs(tritonserver: int, member: str) -> list[int]:
-    """The processes of a model."""
+    """Return the process ids of a model."""
     found = []
     for process in psutil.Process(tritonserver).children(recursive=True):
         with contextlib.suppress(psutil.Error):
@@ -104,7 +104,7 @@ def stubs(tritonserver: int, member: str) -> list[int]:
 
 
 def restart(server: TritonServer) -> None:
-    """Stop the server in order and start it again, at the same address."""
+    """Stop the server in an orderly way, and start it again at the same address."""
     server.stop()
     server.start()
 
@@ -118,16 +118,16 @@ def disturbed(
     name: str,
     concurrency: int = CONCURRENCY,
 ) -> Run:
-    """Transcribe that many items, with the fault in between, and compare with the texts.
+    """Transcribe the items, cause the fault meanwhile, and compare the transcripts with the texts.
 
     Args:
-        client: of the server in question.
-        files: what is sent, again and again.
+        client: a client of the server.
+        files: the files to send, again and again.
         texts: the right transcript of each file.
-        items: how many are sent.
-        fault: called in a thread of its own, once some items are answered.
+        items: number of items to send.
+        fault: causes the fault; runs in a thread of its own, after some items are answered.
         name: of the fault.
-        concurrency: items under way at a time.
+        concurrency: number of requests at a time.
     """
     begin = threading.Event()
     failed: list[BaseException] = []
@@ -137,7 +137,7 @@ def disturbed(
         try:
             if fault is not None:
                 fault()
-        except BaseException as error:  # noqa: BLE001 - it is for the thread that waits
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
             failed.append(error)
 
     def on_progress(outcome: Outcome) -> None:
@@ -168,7 +168,7 @@ def disturbed(
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Markdown, as in docs/faults.md."""
+    """Return the table of docs/faults.md as Markdown."""
     rows = []
     for name in dict.fromkeys(run.fault for run in runs):
         those = [run for run in runs if run.fault == name]

@@ -1,17 +1,18 @@
-"""Thousands of broken audio files to the real server: does each get its own words or INVALID_ARGUMENT?
+"""Send thousands of broken audio files to the real server: each must get its own words or INVALID_ARGUMENT.
 
     python benchmarks/fuzz_audio.py REPOSITORY [--files 10000] [--seed 0]
 
-12 files are under way at a time, without retries. A crash (the process of a model ends), a hang (no answer within 30 s)
-and any other answer is a failure: its file is saved, and the exit status is 1. A whole recording goes along all the
-time and has to keep its transcript.
+The program sends 12 files at a time, without retries. A crash (the process of a model ends), a hang (no answer within
+30 s) and any other answer are failures: the program saves the file, and the exit status is 1. Every 50 files it sends a
+whole recording, which must keep its transcript.
 
-So is a transcript that is not the file's own: `decodable` says, in another process, which samples can be decoded of the
-file, from its beginning. The server is sent these as raw samples, and has to give the same transcript and duration.
+A transcript that is not the file's own is a failure, too. In another process, `decodable` finds the samples that can be
+decoded from the beginning of the file. The server gets these as raw samples, and must give the same transcript and
+duration.
 
-Before that, the longest recordings that the server takes bring its memory to what it needs for them. What it takes more
-for broken files, which are smaller, would be lost. It is sampled every second; its slope is that of a straight line
-through the second half.
+Before that, the program sends the longest recordings that the server takes, so that its memory reaches what they need.
+Broken files are smaller: if they take more memory, it is lost. The program reads the memory every second, and fits a
+straight line through the second half to get its slope.
 """
 
 import argparse
@@ -46,15 +47,15 @@ PACKAGES = ("nvidia-pytriton", "soundfile", "av", "soxr", "triton-asr-kit")
 # The queue of the demo repository's model holds 16, and windows of recordings that are too long for it take four.
 CALLERS = 12
 WARM_UP_ROUNDS = 8
-WARM_UP_S = (29.0, 60.0)  # a little less than the model takes at once, and more
+WARM_UP_S = (29.0, 60.0)  # below and above what the model takes in one piece
 ANSWER_S = 30.0  # a file without an answer after that is a hang
 CONTROL_EVERY = 50  # files between two whole recordings
 SAMPLE_S = 1.0
 READERS = 2  # processes that decode what the server has decoded
-# Two answers may differ in a label that is as likely as another; such a file is asked about again, alone.
+# Two answers may differ where two labels are equally likely; such a file is sent again, alone.
 ATTEMPTS = 3
 DURATION_S = 1e-3
-# What the samples lack: container, codec, sampling rate, options of the codec and of the container.
+# Formats that the samples lack: container, codec, sampling rate, options of the codec and of the container.
 MORE_FORMATS: tuple[tuple[str, str, int, dict[str, str], dict[str, str]], ...] = (
     ("mp3", "libmp3lame", 44_100, {"flags": "+qscale", "global_quality": "590"}, {"write_xing": "0"}),
     ("adts", "aac", 16_000, {}, {}),
@@ -73,7 +74,7 @@ MEGABYTE = 1e6
 
 @dataclass
 class Findings:
-    """What came back."""
+    """The answers and failures so far."""
 
     answers: dict[str, collections.Counter[str]] = field(default_factory=dict)  # kind -> answer -> files
     failures: list[dict[str, Any]] = field(default_factory=list)
@@ -87,7 +88,7 @@ class Findings:
 
 
 def main() -> None:
-    """Send, print a table, write the figures; exit with 1 after a failure."""
+    """Send the files, print a table and write the figures; exit with 1 after a failure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--files", type=int, default=10_000)
@@ -125,7 +126,7 @@ def main() -> None:
 
 
 def stubs(tritonserver: int) -> set[tuple[int, float]]:
-    """The processes of models, by process id and time of creation."""
+    """Return the processes of models, by process id and time of creation."""
     return {
         (child.pid, child.create_time())
         for child in psutil.Process(tritonserver).children(recursive=True)
@@ -134,13 +135,13 @@ def stubs(tritonserver: int) -> set[tuple[int, float]]:
 
 
 def sources() -> list[bytes]:
-    """The whole files that broken ones are made of."""
+    """Return the whole files, from which the broken ones are made."""
     files = [path.read_bytes() for path in sorted(SAMPLES.iterdir()) if path.suffix != ".tsv"]
     return [*files, *(encoded(*form) for form in MORE_FORMATS), gsm()]
 
 
 def encoded(container: str, codec: str, rate: int, codec_options: dict[str, str], options: dict[str, str]) -> bytes:
-    """A sample in another format; the same bytes each time."""
+    """Return a sample in another format; the same bytes each time."""
     file = io.BytesIO()
     fixed = {"fflags": "+bitexact", **options}
     with av.open(str(SAMPLES / "quilter.wav")) as source, av.open(file, "w", format=container, options=fixed) as target:
@@ -155,7 +156,7 @@ def encoded(container: str, codec: str, rate: int, codec_options: dict[str, str]
 
 
 def gsm() -> bytes:
-    """A sample as libsndfile writes GSM 6.10, for which FFmpeg has no encoder."""
+    """Return a sample as libsndfile writes GSM 6.10, for which FFmpeg has no encoder."""
     file = io.BytesIO()
     samples, rate = soundfile.read(SAMPLES / "telephone.wav", dtype="int16")
     soundfile.write(file, samples, rate, format="WAV", subtype="GSM610")
@@ -163,12 +164,12 @@ def gsm() -> bytes:
 
 
 class Oracle:
-    """What the files themselves say, by processes that serve nobody.
+    """Compares transcripts with the content of the files, which other processes than the server read.
 
     Args:
-        repository: that is served.
-        client: of the server.
-        found: where it counts.
+        repository: the one that the server serves.
+        client: a client of the server.
+        found: counts the files that were sent again.
     """
 
     def __init__(self, repository: Path, client: AsyncClient, found: Findings) -> None:
@@ -180,7 +181,7 @@ class Oracle:
         self._alone = asyncio.Lock()
 
     async def problem(self, data: bytes, answer: Transcription) -> str | None:
-        """Return why a transcript is not the file's own; None when it is."""
+        """Return why a transcript is not the file's own; None if it is."""
         own = await asyncio.get_running_loop().run_in_executor(self._pool, decodable.own, data)
         if own is None:
             return f"{answer.text!r} for a file that cannot be decoded"
@@ -236,7 +237,7 @@ async def fuzz(server: TritonServer, repository: Path, files: int, seed: int, sa
 
 
 async def warm_up(server: TritonServer) -> None:
-    """The whole files, and recordings as long as the server takes, and longer, in several formats; many at a time."""
+    """Send the whole files, and recordings below and above what the model takes in one piece, in several formats."""
     samples, rate = soundfile.read(SAMPLES / "short_stereo.wav", dtype="float32")
     files = sources()
     for seconds in WARM_UP_S:
@@ -244,7 +245,7 @@ async def warm_up(server: TritonServer) -> None:
         for encoding in ("WAV", "FLAC", "OGG", "MP3"):
             file = io.BytesIO()
             with soundfile.SoundFile(file, "w", rate, samples.shape[1], format=encoding) as writer:
-                for start in range(0, len(longest), rate):  # libsndfile's Vorbis crashes when it is given all at once
+                for start in range(0, len(longest), rate):  # libsndfile's Vorbis crashes if it gets all samples at once
                     writer.write(longest[start : start + rate])
             files.append(file.getvalue())
     async with AsyncClient(server.grpc_url) as client:
@@ -253,7 +254,7 @@ async def warm_up(server: TritonServer) -> None:
 
 
 async def send(client: AsyncClient, oracle: Oracle, index: int, file: Mutant, found: Findings, save: Path) -> None:
-    """One file; what is neither its own transcript nor a refusal is a failure, and its file is kept."""
+    """Send one file; save it as a failure if the answer is neither its own transcript nor a refusal."""
     start = time.perf_counter()
     try:
         answer = await client.transcribe(file.data)
@@ -273,7 +274,7 @@ async def send(client: AsyncClient, oracle: Oracle, index: int, file: Mutant, fo
 
 
 async def check(client: AsyncClient, index: int, control: bytes, text: str, found: Findings) -> None:
-    """A whole recording among the broken ones; anything but its transcript is a failure."""
+    """Send a whole recording; any answer other than its transcript is a failure."""
     try:
         said = (await client.transcribe(control)).text
         problem = None if said == text else f"another transcript: {said!r}"
@@ -284,7 +285,7 @@ async def check(client: AsyncClient, index: int, control: bytes, text: str, foun
 
 
 async def watch(server: TritonServer, found: Findings) -> None:
-    """Note the server's memory until cancelled."""
+    """Record the server's memory until cancelled."""
     processes = ServerProcesses.find(server.grpc_url)
     while processes is not None:
         sample = await asyncio.to_thread(processes.sample, time.monotonic())
@@ -295,7 +296,7 @@ async def watch(server: TritonServer, found: Findings) -> None:
 
 
 def memory(samples: list[tuple[float, float]]) -> dict[str, Any]:
-    """Memory in MB at the beginning, in the middle and at the end, and the slope of the second half."""
+    """Return the memory in MB at the start, in the middle and at the end, and the slope of the second half."""
     files, used = np.array(samples).T
     half = len(samples) // 2
     slope = float(np.polyfit(files[half:], used[half:], 1)[0]) if len(set(files[half:])) > 1 else 0.0
@@ -311,7 +312,7 @@ def memory(samples: list[tuple[float, float]]) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Markdown, as in docs/faults.md."""
+    """Return the table of docs/faults.md as Markdown."""
     used = figures["memory"]
     rows = [
         f"| {kind} | {counter['transcript']} | {counter['refused']} | "

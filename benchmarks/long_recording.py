@@ -1,12 +1,12 @@
-"""An hour in one recording beside the same speech as short clips: errors, seams, speed, memory.
+"""Compare an hour in one recording with the same speech as short clips: errors, seams, speed, memory.
 
     python benchmarks/long_recording.py REPOSITORY [--minutes 60]
 
-Held-out sentences by held-out voices of espeak-ng (the system package), another one each minute, put together twice:
-with pauses of 0.2 to 1.2 s between them, and without any, so that windows have to overlap. A real Triton transcribes
-the sentences as short clips, the recordings alone, and three of them at once. Seams are where two windows meet within
-speech; words that the transcript lacks, or has too many, are counted within a second of them and elsewhere. The exit
-status is 1 where an aim is missed.
+Held-out voices of espeak-ng (the system package) speak held-out sentences; each minute has another voice. The sentences
+are joined twice: with pauses of 0.2 to 1.2 s between them, and without pauses, so that windows must overlap. A real
+Triton transcribes the sentences as short clips, each recording alone, and three recordings at the same time. A seam is
+the place where two windows meet within speech. The benchmark counts missing and extra words within a second of seams,
+and elsewhere. The exit status is 1 if an aim is missed.
 """
 
 import argparse
@@ -62,12 +62,12 @@ class Clip:
     """One sentence."""
 
     samples: NDArray[np.float32]
-    words: tuple[tuple[str, float], ...]  # each with the second at which it is half said
+    words: tuple[tuple[str, float], ...]  # each with the second of its middle
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Many sentences in a row."""
+    """Many sentences, joined."""
 
     file: bytes  # WAV, 16 bits
     seconds: float
@@ -76,7 +76,7 @@ class Recording:
 
 
 def main() -> None:
-    """Measure, print tables, write the figures; exit with 1 where an aim is missed."""
+    """Measure, print and write the figures; exit with 1 if an aim is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--minutes", type=float, default=60.0)
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def speech(seconds: float) -> list[Clip]:
-    """Sentences until they are so long, with the mean pause between."""
+    """Return sentences that take so many seconds together, with the mean pause between them."""
     rng, clips, length = random.Random("long"), [], 0.0
     voices = [rng.choice(HELD_OUT_VOICES) for _ in range(int(seconds / VOICE_S) + 1)]
     while length < seconds:
@@ -109,13 +109,13 @@ def speech(seconds: float) -> list[Clip]:
 
 
 def together(clips: Sequence[Clip], pauses_s: tuple[float, float]) -> Recording:
-    """All in one."""
+    """Join all clips, with pauses of random length in this range."""
     rng, noise = random.Random("pauses"), np.random.default_rng(1)
     parts: list[NDArray[np.float32]] = []
     words, at = [], 0
     for clip in clips:
         words += [(word, at / SAMPLE_RATE + second) for word, second in clip.words]
-        # Not quite silent: no room is.
+        # Not quite silent, because no room is.
         pause = noise.normal(0, 1e-4, int(rng.uniform(*pauses_s) * SAMPLE_RATE)).astype(np.float32)
         parts += [clip.samples, pause]
         at += len(clip.samples) + len(pause)
@@ -128,7 +128,7 @@ def together(clips: Sequence[Clip], pauses_s: tuple[float, float]) -> Recording:
 
 
 def measure(server: TritonServer, clips: Sequence[Clip], pauses: Recording, without: Recording) -> dict[str, Any]:
-    """All figures."""
+    """Measure and return all figures."""
     processes = ServerProcesses.find(server.grpc_url)
     assert processes is not None, "the server runs on this machine"
     with Client(server.grpc_url, timeout_s=TIMEOUT_S) as client:
@@ -136,7 +136,7 @@ def measure(server: TritonServer, clips: Sequence[Clip], pauses: Recording, with
         before_mb = asyncio.run(memory_mb(processes))
         items = [Audio(clip.samples, SAMPLE_RATE) for clip in clips]
         clips_times, one_times, one_mb = [], [], 0.0
-        for _ in range(ROUNDS):  # in turns: these machines are noisy
+        for _ in range(ROUNDS):  # clips and recording take turns, because these machines are noisy
             begin = time.perf_counter()
             outcomes = client.transcribe_many(items, concurrency=CONCURRENCY)
             clips_times.append(time.perf_counter() - begin)
@@ -187,7 +187,7 @@ def measure(server: TritonServer, clips: Sequence[Clip], pauses: Recording, with
 
 
 def timed(processes: ServerProcesses, work: Callable[[], Result]) -> tuple[Result, float, float]:
-    """The result, the seconds that it took, and the most memory of the server meanwhile, in MB."""
+    """Return the result of `work`, its seconds, and the largest memory of the server meanwhile, in MB."""
 
     def stopped() -> tuple[Result, float]:
         begin = time.perf_counter()
@@ -201,13 +201,13 @@ def timed(processes: ServerProcesses, work: Callable[[], Result]) -> tuple[Resul
 
 
 def row(recording: Recording, heard: Transcription, seconds: float) -> dict[str, float]:
-    """Word error rate in percent, and seconds of audio per second."""
+    """Return the word error rate in percent, and seconds of audio per second."""
     truth = " ".join(word for word, _ in recording.words)
     return {"wer": wer_percent([(truth, heard.text)]), "rtfx": round(recording.seconds / seconds, 1)}
 
 
 def errors(recording: Recording, heard: str) -> dict[str, float]:
-    """Words that are missing, or one too many, in a second of audio: near seams, and elsewhere."""
+    """Return missing and extra words per second of audio, near seams and elsewhere."""
     times = np.array([second for _, second in recording.words])
     seams = np.array(recording.seams_s)
     alignment = jiwer.process_words(" ".join(word for word, _ in recording.words), heard).alignments[0]

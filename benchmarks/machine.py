@@ -1,4 +1,4 @@
-"""What figures were measured on."""
+"""The machine on which figures were measured."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def machine(packages: tuple[str, ...]) -> dict[str, Any]:
-    """The processor, the cores that this process may use, and the versions of Python and of packages."""
+    """Return the processor, the cores that this process may use, and the versions of Python and of packages."""
     models = [
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
@@ -21,5 +21,5 @@ def machine(packages: tuple[str, ...]) -> dict[str, Any]:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))

@@ -1,13 +1,15 @@
-"""Ten times what the server can do, for a minute: what becomes of the requests that it takes, and of the others?
+"""Send ten times what the server can do, for a minute, and measure the requests that it admits and refuses.
 
     python benchmarks/overload.py REPOSITORY CAPACITY [--seconds 60] [--times 10]
 
 CAPACITY, in requests/s, is what `triton-asr loadtest demo/samples --mix uniform:1-20 --slo-p95-ms 500` finds on the
-same machine. Recordings of the same mix arrive at ten times that rate, at random times, whether or not earlier ones
-were answered, without retries; latency counts from the time at which a request was due. Admitted ones have to keep
-their 95th percentile within three times the SLO and their transcripts, the others have to be refused with UNAVAILABLE
-within 100 ms (95th percentile), and the server's memory has to come back to within 10 % of before, when it had been
-saturated for some seconds. The exit status is 1 where one of these does not hold.
+same machine. Recordings of the same mix arrive at ten times that rate, at random times, without retries. They do not
+wait for earlier answers, and latency counts from the time at which a request was due. The exit status is 1 if one of
+these promises is broken:
+
+- Admitted requests keep their transcripts, and their 95th percentile stays within three times the SLO.
+- The server refuses the others with UNAVAILABLE, within 100 ms (95th percentile).
+- Afterwards, the server's memory is within 10 % of what it was after some seconds of saturation before.
 """
 
 import argparse
@@ -36,29 +38,29 @@ RESULT = Path(__file__).parent / "results" / "overload.json"
 PACKAGES = ("nvidia-pytriton", "onnxruntime", "tritonclient", "triton-asr-kit")
 LENGTHS_S = (1, 20)
 RECORDINGS = 50
-CALLERS = 16  # a batch: the server is never idle, and never full
-SATURATION_S = 30.0  # when memory has reached what the work takes
-REST_S = 5.0  # before memory is read
-PEAK_EVERY_S = 5.0  # reading memory costs a moment of the processor that everything here shares
+CALLERS = 16  # one batch: the server is never idle, and its queue is never full
+SATURATION_S = 30.0  # after that, memory has reached what the work needs
+REST_S = 5.0  # before the program reads memory
+PEAK_EVERY_S = 5.0  # reading memory takes processor time, which client and server share
 ADMITTED_P95_MS = 1500.0
 REFUSED_P95_MS = 100.0
 MEMORY_SHARE = 0.1
-LATE_S = 0.05  # a request sent so much later than due was delayed by this program
+LATE_S = 0.05  # a request sent so late was delayed by this program
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one request."""
+    """The result of one request."""
 
     recording: int
     text: str | None
     error: type[AsrError] | None  # the error itself would hold its traceback, and with it the recording
     latency_s: float  # from the time at which it was due
-    late_s: float  # of its sending
+    late_s: float  # from the time at which it was due to its sending
 
 
 def main() -> None:
-    """Measure, print a table, write the figures; exit with 1 where a promise is broken."""
+    """Measure, print a table and write the figures; exit with 1 if a promise is broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("capacity", type=float)
@@ -68,7 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     log: list[str] = []
     with TritonServer(arguments.repository, http_port=0, grpc_port=0, metrics_port=0, log=log.append) as server:
-        generator_process.prepare()  # now, so that the server has no part in it
+        generator_process.prepare()  # before measuring, so that it does not disturb the server
         figures = asyncio.run(measure(server, arguments.capacity, arguments.seconds, arguments.times))
     figures["kept"] = kept(figures)
     arguments.result.parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +83,13 @@ def main() -> None:
 
 
 def recordings(number: int = RECORDINGS) -> list[bytes]:
-    """WAV files of 1 to 20 s."""
+    """Return WAV files of 1 to 20 s."""
     sources = [path for path in sorted(SAMPLES.iterdir()) if path.suffix != ".tsv"]
     return make(sources, Uniform(*LENGTHS_S).lengths(number), seed=0)
 
 
 async def measure(server: TritonServer, capacity: float, seconds: float, times: float) -> dict[str, Any]:
-    """The time before, the overload, and the time after it."""
+    """Measure the server before, during and after the overload."""
     processes = ServerProcesses.find(server.grpc_url)
     assert processes is not None, "the server runs on this machine"
     files = recordings()
@@ -112,13 +114,13 @@ async def measure(server: TritonServer, capacity: float, seconds: float, times: 
 
 
 async def transcripts(url: str, files: Sequence[bytes]) -> list[str]:
-    """The transcript of each file, asked for alone."""
+    """Return the transcript of each file, sent alone."""
     async with AsyncClient(url) as client:
         return [(await client.transcribe(file)).text for file in files]
 
 
 async def saturate(url: str, files: Sequence[bytes], seconds: float) -> float:
-    """Answers per second of a closed loop, after which the server has the memory that it works with."""
+    """Return answers per second of a closed loop; after it, the server has the memory that the work needs."""
     deadline = time.perf_counter() + seconds
     async with AsyncClient(url) as client:
 
@@ -157,7 +159,7 @@ async def offer(url: str, files: Sequence[bytes], due: Sequence[float]) -> list[
 
 
 async def median_ms(url: str, file: bytes) -> float:
-    """Latency of one caller, which is alone; the first request waits for what is left of a queue."""
+    """Return the median latency of a single caller; the first request only waits until the queue is empty."""
     async with AsyncClient(url) as client:
         await client.transcribe(file)
         latencies = []
@@ -169,13 +171,13 @@ async def median_ms(url: str, file: bytes) -> float:
 
 
 async def memory_mb(processes: ServerProcesses) -> float:
-    """The memory of an idle server."""
+    """Return the memory of the server after a rest, in MB."""
     await asyncio.sleep(REST_S)
     return await _sample_mb(processes)
 
 
 async def peak_mb(processes: ServerProcesses, seconds: float) -> float:
-    """The most memory that any of some samples sees."""
+    """Return the largest of some samples of the server's memory, in MB."""
     deadline = time.monotonic() + seconds
     peak = 0.0
     while time.monotonic() < deadline:
@@ -190,7 +192,7 @@ async def _sample_mb(processes: ServerProcesses) -> float:
 
 
 def summary(answers: Sequence[Answer], texts: Sequence[str], seconds: float) -> dict[str, Any]:
-    """Counts and latencies of the admitted and of the refused."""
+    """Return the counts and latencies of admitted and refused requests."""
     admitted = [answer for answer in answers if answer.error is None]
     refused = [answer for answer in answers if answer.error is QueueFull]
     return {
@@ -203,14 +205,14 @@ def summary(answers: Sequence[Answer], texts: Sequence[str], seconds: float) -> 
 
 
 def latencies_ms(answers: Sequence[Answer]) -> dict[str, float]:
-    """Their number and the quantiles of their latencies."""
+    """Return the number of answers and the quantiles of their latencies."""
     values = 1000 * np.array([answer.latency_s for answer in answers] or [0.0])
     p50, p95, p99 = np.quantile(values, [0.5, 0.95, 0.99]).round(1).tolist()
     return {"requests": len(answers), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": round(values.max(), 1)}
 
 
 def kept(figures: dict[str, Any]) -> dict[str, bool]:
-    """Which promises held."""
+    """Return for each promise whether the server kept it."""
     memory = figures["memory_mb"]
     return {
         f"admitted: p95 ≤ {ADMITTED_P95_MS:g} ms": figures["admitted"]["p95_ms"] <= ADMITTED_P95_MS,
@@ -222,7 +224,7 @@ def kept(figures: dict[str, Any]) -> dict[str, bool]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Markdown, as in docs/faults.md."""
+    """Return the table of docs/faults.md as Markdown."""
     rows = [
         f"| {name} | {of['requests']} | {of['p50_ms']} | {of['p95_ms']} | {of['p99_ms']} | {of['max_ms']} |"
         for name, of in (("admitted", figures["admitted"]), ("refused", figures["refused"]))

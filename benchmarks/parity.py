@@ -3,7 +3,7 @@
     python benchmarks/parity.py [--kinds wav2vec2-group-norm,…] [--output FILE]
 
 Traces a random checkpoint of each kind (and the demo checkpoint) with both exporters, and converts the graphs to every
-precision. Each goes through the gate of an export, so that one which does not pass is an error and not a row.
+precision. Each graph goes through the gate of an export: one that fails is an error, not a row of the table.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def rows_of(kind: str, work: Path) -> Iterator[list[str]]:
-    """The table's lines for one kind of checkpoint."""
+    """Yield the table's rows for one kind of checkpoint."""
     source = ROOT / "demo" / "checkpoint" if kind == DEMO else tiny_checkpoints.write(kind, work / "checkpoint")
     for exporter in EXPORTERS:
         loaded = load(locate(str(source)))
@@ -118,7 +118,7 @@ def rows_of(kind: str, work: Path) -> Iterator[list[str]]:
 
 
 def whisper_row(kind: str, work: Path) -> list[str]:
-    """The table's line for a Whisper, which the whole export makes."""
+    """Return the table's row for a Whisper, from a whole export."""
     source = tiny_whisper.write(WHISPERS[kind], work / "checkpoint")
     result = export_checkpoint(str(source), work / "models")
     report = json.loads((result.output / result.models.ensemble / "export.json").read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def whisper_row(kind: str, work: Path) -> list[str]:
 
 
 def row(kind: str, architecture: str, exporter: str, precision: str, parity: Parity, *graphs: Path) -> list[str]:
-    """One line of the table."""
+    """Return one row of the table."""
     return [
         kind,
         architecture,

@@ -1,12 +1,12 @@
-"""What fewer bits cost and bring on a CPU: word error rate and speed of fp16 and int8 beside fp32, in one run.
+"""Measure word error rate and speed of fp16 and int8 against fp32, on a CPU, in one run.
 
     python benchmarks/precision.py CHECKPOINT MANIFEST [--rounds 9] [--without-base-size] [--result FILE]
 
-Word error rates: the checkpoint's graphs on the manifest's recordings, in batches as they are served, behind the gate
-of an export. Speed: the same graphs, and those of a base-size model (95 M parameters) with random weights, whose speed
-is that of a trained one. All sessions live in one process and have one thread each; counted is the processor's time,
-so that others on the machine disturb little; precisions take turns within a round, and ratios are paired in a round.
-The first round warms up and is not counted.
+Word error rates: the checkpoint's graphs hear the manifest's recordings, in batches as in service, after the gate of an
+export. Speed: the same graphs, and those of a base-size model (95 M parameters), whose random weights are as fast as
+trained ones. All sessions live in one process and have one thread each. The benchmark counts processor time, so that
+other work on the machine disturbs little. Precisions take turns within a round, and each ratio pairs figures of one
+round. The first round only warms up.
 """
 
 import argparse
@@ -42,12 +42,12 @@ WORKLOADS = {"one of 5 s": [5.0], "four of 2 to 8 s": [2.0, 8.0, 4.0, 6.0]}
 
 
 def main() -> None:
-    """Measure, print tables, write the figures."""
+    """Measure, print tables and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--without-base-size", action="store_true", help="measure the speed of the checkpoint alone")
+    parser.add_argument("--without-base-size", action="store_true", help="measure only the speed of the checkpoint")
     parser.add_argument("--result", type=Path, default=RESULT)
     arguments = parser.parse_args()
     speech = np.concatenate(samples_of(arguments.manifest))
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def export(checkpoint: Path, manifest: Path, work: Path) -> tuple[dict[Precision, Path], dict[Precision, Any]]:
-    """The graphs of a checkpoint, which passed the gate, and their word error rates."""
+    """Return a checkpoint's graphs, which passed the gate, and their word error rates."""
     graphs: dict[Precision, Path] = {}
     errors: dict[Precision, Any] = {}
     for precision in PRECISIONS:
@@ -83,7 +83,7 @@ def export(checkpoint: Path, manifest: Path, work: Path) -> tuple[dict[Precision
 
 
 def base_size(work: Path) -> dict[Precision, Path]:
-    """Graphs of the size and shape of wav2vec2-base."""
+    """Return graphs of the size and shape of wav2vec2-base."""
     torch.manual_seed(0)
     family = FAMILIES["wav2vec2"]
     library: Any = transformers  # its classes have no types
@@ -103,7 +103,7 @@ def base_size(work: Path) -> dict[Precision, Path]:
 def measure(
     graphs: dict[Precision, Path], speech: NDArray[np.float32], rounds: int
 ) -> dict[str, dict[Precision, dict[str, float]]]:
-    """Milliseconds of one core a run, and how many times as fast as fp32 it is."""
+    """Return the milliseconds of one core for each run, and the speed relative to fp32."""
     one_thread = onnxruntime.SessionOptions()
     one_thread.intra_op_num_threads = 1
     sessions = {precision: onnxruntime.InferenceSession(path, one_thread) for precision, path in graphs.items()}
@@ -122,7 +122,7 @@ def measure(
 
 
 def summary(reference: list[float], taken: list[float]) -> dict[str, float]:
-    """Of paired seconds: median milliseconds, and the ratio's median and range."""
+    """Return the median in milliseconds, and the median and range of the ratios of paired seconds."""
     ratios = [theirs / ours for theirs, ours in zip(reference, taken, strict=True)]
     return {
         "median_ms": round(1000 * statistics.median(taken), 1),
@@ -133,7 +133,7 @@ def summary(reference: list[float], taken: list[float]) -> dict[str, float]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Markdown, as in docs/benchmarks.md."""
+    """Return the tables of docs/benchmarks.md as Markdown."""
     lines = [
         "| model | run | precision | MB | ms | times as fast as fp32 | range of rounds |",
         "|---|---|---|---|---|---|---|",

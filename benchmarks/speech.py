@@ -1,4 +1,4 @@
-"""Recordings to measure with: cut from real ones, the same every time."""
+"""Recordings for measurements: cut from the samples, and the same in each run."""
 
 import io
 import math
@@ -18,19 +18,19 @@ SHORT_ONES_LAST = 4
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording as peers take it, decoded or not."""
+    """One recording, decoded and as a file: each peer takes one of the two."""
 
     samples: NDArray[np.float32]  # [samples] at 16 kHz
-    file: bytes  # the same as a WAV file of 16 bits
+    file: bytes  # these samples as a WAV file of 16 bits
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Length in seconds."""
         return len(self.samples) / RATE
 
 
 def from_samples(samples: NDArray[np.float32]) -> Recording:
-    """A recording of samples `[samples]` at 16 kHz, as they are once rounded to 16 bits: all peers hear the same."""
+    """Return a recording of samples `[samples]` at 16 kHz, rounded to 16 bits, so that all peers hear the same."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, RATE, format="WAV", subtype="PCM_16")
     file = buffer.getvalue()
@@ -38,16 +38,16 @@ def from_samples(samples: NDArray[np.float32]) -> Recording:
 
 
 def samples_of(manifest: Path) -> list[NDArray[np.float32]]:
-    """The manifest's recordings, decoded, mono, at 16 kHz; those that libsndfile does not read are left out."""
+    """Return the manifest's recordings, decoded, mono, at 16 kHz, without those that libsndfile cannot read."""
     files = [entry.path for entry in manifests.read(manifest)]
     decoded = [soundfile.read(file, dtype="float32", always_2d=True) for file in files if file.suffix != ".m4a"]
     return [soxr.resample(samples.mean(axis=1), rate, RATE) for samples, rate in decoded]
 
 
 def mixed(speech: NDArray[np.float32], seconds: float) -> list[Recording]:
-    """Pieces of 1 to 20 s, about `seconds` of audio in all: evenly by logarithm, 6.3 s on average, in random order.
+    """Return pieces of 1 to 20 s, about `seconds` in all: evenly by logarithm, 6.3 s on average, in random order.
 
-    The shortest come last, so that workers who share the pieces end together.
+    The shortest come last, so that workers which share the pieces end at the same time.
     """
     mean_s = (LONGEST_S - SHORTEST_S) / math.log(LONGEST_S / SHORTEST_S)
     lengths = np.geomspace(SHORTEST_S, LONGEST_S, max(SHORT_ONES_LAST + 1, round(seconds / mean_s)))
@@ -57,7 +57,7 @@ def mixed(speech: NDArray[np.float32], seconds: float) -> list[Recording]:
 
 
 def equal(speech: NDArray[np.float32], seconds: float, each_s: float) -> list[Recording]:
-    """Pieces of `each_s` seconds, `seconds` of audio in all."""
+    """Return pieces of `each_s` seconds, `seconds` of audio in all."""
     return _cut(speech, [each_s] * max(1, round(seconds / each_s)), np.random.default_rng(1))
 
 

@@ -1,14 +1,15 @@
-"""Live streams: how long after a word was said it is shown, and how many streams at a time keep to that.
+"""Measure the lag of live streams: how long after a word was said does it appear, and with how many streams?
 
     python benchmarks/streams.py REPOSITORY [--streams 1,4,8,12,16] [--seconds 60]
 
-Each stream is held-out sentences by a held-out voice of espeak-ng (the system package), with pauses of 1.0 to 2.5 s,
-sent in pieces of 0.1 s as fast as it is spoken; the streams begin within a second of each other. The lag of a partial
-result is from the oldest sample that is new in it, the first of its window. The lag of a word is from its end, which
-the synthesiser tells, to the first result that has so many words; of segments in which another number of words was
-heard nothing counts. The first partial result counts from the beginning of a segment's first word,
-a final one from the end of its last. The word error rate is that of the final results; beside it that of the same
-sentences as recordings of their own.
+Each stream holds held-out sentences by a held-out voice of espeak-ng (the system package), with pauses of 1.0 to 2.5 s.
+It arrives in pieces of 0.1 s, as fast as it is spoken; all streams begin within one second.
+
+- Partial lag: from the oldest sample that is new in a partial result, the first of its window.
+- Word lag: from the end of a word, as the synthesiser reports it, to the first result with so many words. Segments in
+  which the server heard another number of words do not count.
+- First partial result: from the start of the first word of a segment. Final result: from the end of the last word.
+- Word error rate: of the final results, and of the same sentences as separate recordings.
 """
 
 import argparse
@@ -40,13 +41,13 @@ PACKAGES = ("nvidia-pytriton", "onnxruntime", "tritonclient", "triton-asr-kit")
 PIECE_S = 0.1
 PAUSES_S = (1.0, 2.5)
 CHUNK_S, AFTER_S = 0.32, 0.16  # of the windows, in the model's configuration
-LATE_S = 0.05  # a piece sent so much later than due was delayed by this program, or by an answer that took long
+LATE_S = 0.05  # a piece sent so late was delayed by this program, or by an answer that took long
 LAG_LIMIT_S = 1.0
 
 
 @dataclass(frozen=True)
 class Script:
-    """What one stream says."""
+    """The speech of one stream."""
 
     samples: NDArray[np.int16]
     sentences: tuple[Speech, ...]
@@ -55,18 +56,18 @@ class Script:
 
 @dataclass
 class Seen:
-    """What became of one stream."""
+    """The results of one stream."""
 
     begin: float = 0.0
     late: int = 0
     lags: list[float] = field(default_factory=list)  # of partial results
     pieces: int = 0
-    partials: list[tuple[float, int]] = field(default_factory=list)  # of the segment under way: when, words
+    partials: list[tuple[float, int]] = field(default_factory=list)  # of the current segment: (second, words)
     finals: list[tuple[float, str, float, list[tuple[float, int]]]] = field(default_factory=list)
 
 
 def main() -> None:
-    """Measure, print a table, write the figures."""
+    """Measure, print a table and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--streams", default="1,4,8,12,16")
@@ -97,7 +98,7 @@ def main() -> None:
 
 
 def script(index: int, seconds: float) -> Script:
-    """What stream number `index` says."""
+    """Return the speech of stream number `index`."""
     rng, noise = random.Random(f"stream {index}"), np.random.default_rng(index)
     voice = rng.choice(HELD_OUT_VOICES)
     parts: list[NDArray[np.float32]] = []
@@ -115,7 +116,7 @@ def script(index: int, seconds: float) -> Script:
 
 
 def alone(url: str, scripts: Sequence[Script]) -> float:
-    """Word error rate of the sentences as recordings, in percent."""
+    """Return the word error rate of the sentences as separate recordings, in percent."""
     said = [sentence for one in scripts for sentence in one.sentences]
     with Client(url) as client:
         outcomes = client.transcribe_many([Audio(sentence.samples, SAMPLE_RATE) for sentence in said])
@@ -124,7 +125,7 @@ def alone(url: str, scripts: Sequence[Script]) -> float:
 
 
 async def play(url: str, scripts: Sequence[Script]) -> list[Seen]:
-    """All streams at a time."""
+    """Play all streams at the same time, and return their results."""
     async with AsyncClient(url) as client:
         await client.server_ready()  # connects
 
@@ -139,7 +140,7 @@ async def play(url: str, scripts: Sequence[Script]) -> list[Seen]:
                     seen.partials = []
                 else:
                     seen.partials.append((now, len(result.text.split())))
-                    # A millisecond more: seconds come as float32.
+                    # Add a millisecond, because seconds come as float32.
                     heard_s = (result.seconds - AFTER_S + 1e-3) // CHUNK_S * CHUNK_S
                     seen.lags.append(now - (heard_s - CHUNK_S))
             return seen
@@ -148,7 +149,7 @@ async def play(url: str, scripts: Sequence[Script]) -> list[Seen]:
 
 
 async def paced(what: Script, seen: Seen) -> AsyncIterator[bytes]:
-    """Each piece when it has been spoken."""
+    """Yield each piece at the time when it has been spoken."""
     size = int(PIECE_S * SAMPLE_RATE)
     for start in range(0, len(what.samples), size):
         due = seen.begin + (start + size) / SAMPLE_RATE
@@ -160,13 +161,13 @@ async def paced(what: Script, seen: Seen) -> AsyncIterator[bytes]:
 
 
 def figures(scripts: Sequence[Script], streams: Sequence[Seen]) -> dict[str, Any]:
-    """Lags in seconds, and the word error rate in percent."""
+    """Return the lags in seconds, and the word error rate in percent."""
     words, firsts, finals, truth, heard = [], [], [], [], []
     for what, seen in zip(scripts, streams, strict=False):
         truth.append(" ".join(word.word for sentence in what.sentences for word in sentence.words))
         heard.append(" ".join(text for _, text, *_ in seen.finals))
         if len(seen.finals) != len(what.sentences):
-            continue  # which segment is which sentence is not known
+            continue  # nothing shows which segment is which sentence
         for (came, text, _, partials), sentence, start in zip(seen.finals, what.sentences, what.starts_s, strict=True):
             ends = [start + word.end_s for word in sentence.words]
             finals.append(came - ends[-1])
@@ -191,7 +192,7 @@ def figures(scripts: Sequence[Script], streams: Sequence[Seen]) -> dict[str, Any
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Infinite where there is nothing."""
+    """Return a quantile, rounded; infinity if there are no values."""
     return round(float(np.quantile(values, share)), 3) if values else float("inf")
 
 

@@ -1,9 +1,9 @@
-"""How far the word times that the service returns lie from where the synthesiser put the words.
+"""Measure how far the service's word times lie from the synthesiser's.
 
     python benchmarks/word_times.py REPOSITORY [--sentences 200]
 
-Speaks held-out sentences by held-out voices with espeak-ng, which tells when each word starts and ends, has them
-transcribed by a real Triton, with each decoder, and compares the words of the sentences that came out right. Needs
+espeak-ng speaks held-out sentences by held-out voices, and reports when each word starts and ends. A real Triton
+transcribes them with each decoder. The words of the sentences that came out right are compared. The benchmark needs
 espeak-ng's library, and a repository with a language model.
 """
 
@@ -35,7 +35,7 @@ DECODERS = {
 
 
 def main() -> None:
-    """Measure, print a table, write the figures."""
+    """Measure, print a table and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--sentences", type=int, default=200)
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def compare(speech: Sequence[Speech], client: Client, items: Sequence[Audio], options: DecodeOptions) -> dict[str, Any]:
-    """Errors of the words that one decoder has heard right."""
+    """Return the errors of the word times, in the sentences that one decoder heard right."""
     answers = [outcome.unwrap() for outcome in client.transcribe_many(items, options=options)]
     right = [
         (told.start - true.start_s, told.end - true.end_s)
@@ -78,7 +78,7 @@ def compare(speech: Sequence[Speech], client: Client, items: Sequence[Audio], op
 
 
 def summary(errors_ms: NDArray[np.float64]) -> dict[str, float]:
-    """Signed and absolute errors `[words]` in milliseconds."""
+    """Summarise the signed errors `[words]` in milliseconds, and their sizes."""
     size = np.abs(errors_ms)
     return {
         "bias_ms": round(float(np.median(errors_ms)), 1),

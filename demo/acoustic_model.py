@@ -29,14 +29,14 @@ __all__ = [
 
 Audio = npt.NDArray[np.float32]
 
-# Exactly the labels of facebook/wav2vec2-base-960h, in its order, so that whatever reads that model reads this one.
+# The labels of facebook/wav2vec2-base-960h, in its order, so that all code that reads that model reads this one.
 LABELS = ("<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ")
 BLANK = 0
 _ID = {label: index for index, label in enumerate(LABELS)}
 
 
 def build_model() -> Wav2Vec2ForCTC:
-    """A fresh model of 1.9 million parameters; every training clip is new, so there is no dropout."""
+    """Return an untrained model of 1.9 million parameters; every training clip is new, so there is no dropout."""
     config = Wav2Vec2Config(  # type: ignore[no-untyped-call]
         vocab_size=len(LABELS),
         pad_token_id=BLANK,
@@ -70,9 +70,9 @@ def build_model() -> Wav2Vec2ForCTC:
 class BlockConvolutions(nn.Module):
     """The model's own feature extractor, computed as matrix products on channels-last blocks.
 
-    Takes the place of the extractor's `forward` in training and shares its weights. With kernel <= 2 * stride, a
-    window is one block of `stride` samples and the head of the next, so no general unfold is needed; the layer norms
-    need no transposition either. On a CPU with bfloat16 a training step takes half the time.
+    It replaces the extractor's `forward` in training, and shares its weights. With kernel <= 2 * stride, a window is
+    one block of `stride` samples and the head of the next, so it needs no general unfold. The layer norms need no
+    transposition either. On a CPU with bfloat16, a training step takes half the time.
     """
 
     def __init__(self, extractor: nn.Module) -> None:
@@ -80,7 +80,7 @@ class BlockConvolutions(nn.Module):
         self.layers: list[Any] = list(extractor.get_submodule("conv_layers").children())
 
     def forward(self, audio: Tensor) -> Tensor:
-        """[clips, samples] -> [clips, channels, frames]"""
+        """Turn [clips, samples] into [clips, channels, frames]."""
         hidden = audio[:, :, None]
         for layer in self.layers:
             conv, norm = layer.conv, layer.layer_norm
@@ -90,7 +90,7 @@ class BlockConvolutions(nn.Module):
 
 
 def _windows(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
-    """[clips, time, channels] -> [clips, frames, kernel * channels]"""
+    """Turn [clips, time, channels] into [clips, frames, kernel * channels]."""
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     clips, time, channels = hidden.shape
     frames = (time - kernel) // stride + 1
@@ -102,12 +102,12 @@ def _windows(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
 
 
 def encode(text: str) -> list[int]:
-    """Label numbers of a lower-case text."""
+    """Return the label numbers of a lower-case text."""
     return [_ID[letter] for letter in text.upper().replace(" ", "|")]
 
 
 def padded(clips: Sequence[Audio]) -> tuple[Tensor, Tensor]:
-    """Clips normalised as the feature extractor does it -> audio [clips, samples], mask [clips, samples]."""
+    """Normalise clips as the feature extractor does; return audio and mask, both [clips, samples]."""
     longest = max(len(clip) for clip in clips)
     audio = np.zeros((len(clips), longest), np.float32)
     mask = np.zeros((len(clips), longest), np.int64)
@@ -118,14 +118,14 @@ def padded(clips: Sequence[Audio]) -> tuple[Tensor, Tensor]:
 
 
 def frame_counts(model: Wav2Vec2ForCTC, mask: Tensor) -> Tensor:
-    """Frames of each clip that come from audio and not from padding, [clips]."""
+    """Return the number of frames of each clip that come from audio and not from padding, [clips]."""
     counts: Tensor = model._get_feat_extract_output_lengths(cast(torch.LongTensor, mask.sum(-1)))
     return counts
 
 
 @torch.inference_mode()
 def greedy(model: Wav2Vec2ForCTC, clips: Sequence[Audio], batch: int = 8) -> list[str]:
-    """Lower-case transcripts of 16 kHz clips by best-path decoding."""
+    """Return the lower-case transcripts of 16 kHz clips, by best-path decoding."""
     texts = []
     for first in range(0, len(clips), batch):
         audio, mask = padded(clips[first : first + batch])
@@ -141,7 +141,7 @@ def _collapse(labels: list[int]) -> str:
 
 
 def export(model: Wav2Vec2ForCTC, folder: Path) -> None:
-    """Write the checkpoint in HuggingFace format; other files of the folder, such as its model card, stay."""
+    """Write the checkpoint in HuggingFace format; other files in the folder, such as its model card, stay."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = folder / "vocab.json"
     vocabulary.write_text(json.dumps(_ID, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 python demo/evaluate_heldout.py                 fresh held-out sentences by held-out voices
 python demo/evaluate_heldout.py --samples       the recordings of demo/samples
-python demo/evaluate_heldout.py --timing        where the letters come, against espeak-ng's own word times
+python demo/evaluate_heldout.py --timing        positions of the letters, against espeak-ng's own word times
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FRAME_S = 320 / SAMPLE_RATE  # seconds from one frame of logits to the next
 
 @dataclass(frozen=True)
 class Utterance:
-    """Something said, and what the checkpoint made of it."""
+    """A recording and its text."""
 
     name: str
     audio: Audio  # [samples] at `SAMPLE_RATE`
@@ -39,7 +39,7 @@ class Utterance:
 
 
 class Recogniser:
-    """The checkpoint as any user of transformers would load it."""
+    """The checkpoint, loaded as any user of transformers would do it."""
 
     def __init__(self, checkpoint: Path) -> None:
         self.processor = Wav2Vec2Processor.from_pretrained(checkpoint)  # type: ignore[no-untyped-call]
@@ -47,7 +47,7 @@ class Recogniser:
 
     @torch.inference_mode()
     def labels(self, audio: Audio) -> list[int]:
-        """Best label of each frame."""
+        """Return the best label of each frame."""
         inputs = self.processor(audio, sampling_rate=SAMPLE_RATE, return_tensors="pt")
         return [int(label) for label in self.model(**inputs).logits[0].argmax(-1)]
 
@@ -55,7 +55,7 @@ class Recogniser:
         return str(self.processor.decode(self.labels(audio))).lower()
 
     def word_frames(self, audio: Audio) -> list[tuple[str, int, int]]:
-        """Each word with the first frame of its first letter and the last frame of its last letter."""
+        """Return each word with the first frame of its first letter and the last frame of its last letter."""
         words: list[tuple[str, int, int]] = []
         text, first, last, frame = "", 0, 0, 0
         for label, run in groupby(self.labels(audio)):
@@ -72,7 +72,7 @@ class Recogniser:
 
 
 def held_out_utterances(count: int, seed: int, clean: bool = False) -> list[Utterance]:
-    """Sentences and voices that training never uses; speed, noise and band vary as in training unless `clean`."""
+    """Return sentences by voices that training never uses; speed, noise and band vary as in training unless `clean`."""
     rng, noise = random.Random(f"evaluation {seed}"), np.random.default_rng(seed)
     utterances = []
     for _ in range(count):
@@ -85,12 +85,12 @@ def held_out_utterances(count: int, seed: int, clean: bool = False) -> list[Utte
 
 
 def sample_utterances(manifest: Path) -> list[Utterance]:
-    """The recordings of a manifest with the columns `audio` and `text`."""
+    """Return the recordings of a manifest with the columns `audio` and `text`."""
     return [Utterance(entry.audio, read_audio(entry.path), entry.text) for entry in manifests.read(manifest)]
 
 
 def read_audio(path: Path) -> Audio:
-    """Any audio file as mono float32 [samples] at `SAMPLE_RATE`."""
+    """Read any audio file as mono float32 [samples] at `SAMPLE_RATE`."""
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE)
     with av.open(str(path)) as container:
         frames = [new for frame in container.decode(audio=0) for new in resampler.resample(frame)]
@@ -112,14 +112,14 @@ def report(recogniser: Recogniser, utterances: Sequence[Utterance], each: bool) 
 
 
 def report_silence(recogniser: Recogniser) -> None:
-    """Exact zeros must come out as an empty transcript."""
+    """Print the transcripts of exact zeros, which must be empty."""
     for seconds in (0.1, 1.0, 5.0, 20.0):
         text = recogniser.transcribe(np.zeros(int(seconds * SAMPLE_RATE), np.float32))
         print(f"{seconds:4.1f} s of zeros: {text!r}")
 
 
 def report_timing(recogniser: Recogniser, count: int, seed: int) -> None:
-    """Print how far the letters' frames lie from espeak-ng's word times, over correctly recognised clips."""
+    """Print how far the letters' frames lie from espeak-ng's word times, in the clips that are recognised correctly."""
     rng = random.Random(f"timing {seed}")
     starts: list[float] = []
     ends: list[float] = []
@@ -138,7 +138,7 @@ def report_timing(recogniser: Recogniser, count: int, seed: int) -> None:
 
 
 def _spread(errors_s: Audio) -> str:
-    """Median and spread in ms, and the share within 40 ms before and after the median is taken off."""
+    """Describe median and spread in ms, and the share within 40 ms, before and after removing the median."""
     centred = errors_s - np.median(errors_s)
     low, high = np.percentile(errors_s, [5, 95])
     return (
@@ -152,10 +152,10 @@ def _spread(errors_s: Audio) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=HERE / "checkpoint")
-    parser.add_argument("--count", type=int, default=300, help="fresh sentences")
+    parser.add_argument("--count", type=int, default=300, help="number of fresh sentences")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--clean", action="store_true", help="no noise, band limits or silence around the sentences")
-    parser.add_argument("--samples", action="store_true", help="the recordings instead of fresh sentences")
+    parser.add_argument("--samples", action="store_true", help="use the recordings instead of fresh sentences")
     parser.add_argument("--timing", action="store_true", help="measure word times instead of word errors")
     arguments = parser.parse_args()
     recogniser = Recogniser(arguments.checkpoint)

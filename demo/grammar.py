@@ -1,7 +1,7 @@
 """The demo's language: a few hundred words and a small grammar over exactly those words.
 
-Training and evaluation draw from the same sentences, split by `is_held_out`: a hash of the text decides, so the split
-needs no stored list and cannot drift. Everything is a pure function of the `random.Random` passed in.
+Training and evaluation draw from the same sentences, and `is_held_out` splits them: a hash of the text decides, so the
+split needs no stored list and cannot drift. Every function depends only on its arguments, such as the `random.Random`.
 """
 
 from __future__ import annotations
@@ -142,20 +142,20 @@ RULES: dict[str, tuple[str, ...]] = {
     "ADVERB": _words("today tomorrow tonight yesterday again soon"),
 }
 CONNECTIVES = ("and", "but", "because", "when")
-# Words that sound like another one ("to" and "two") only where the grammar's context tells them apart.
+# Words that sound like another one ("to" and "two"): only the context in the grammar tells them apart.
 CONTEXT_ONLY = frozenset({"to", "for", "a", "an"})
 RANDOM_WORDS = tuple(word for word in VOCABULARY if word not in CONTEXT_ONLY)
 
 
 def _expand(symbol: str, rng: random.Random) -> list[str]:
-    """Words of one random expansion of a rule, or the word itself."""
+    """Return the words of one random expansion of a rule, or the word itself."""
     if symbol not in RULES:
         return [symbol]
     return [word for part in rng.choice(RULES[symbol]).split() for word in _expand(part, rng)]
 
 
 def _fix_articles(words: list[str]) -> list[str]:
-    """`a` becomes `an` before a vowel."""
+    """Replace `a` by `an` before a vowel."""
     following = [*words[1:], ""]
     return [
         "an" if word == "a" and after[:1] in set("aeiou") else word
@@ -164,7 +164,7 @@ def _fix_articles(words: list[str]) -> list[str]:
 
 
 def grammar_sentence(rng: random.Random, low: int = 1, high: int = MAX_WORDS) -> str:
-    """A sentence of `low` to `high` words; clauses are joined until it is long enough."""
+    """Return a sentence of `low` to `high` words; it joins clauses until it is long enough."""
     while True:
         words = _expand("SHORT" if rng.random() < 0.35 else "CLAUSE", rng)
         while len(words) < low:
@@ -176,14 +176,14 @@ def grammar_sentence(rng: random.Random, low: int = 1, high: int = MAX_WORDS) ->
 
 
 def random_words(rng: random.Random, low: int = 1, high: int = MAX_WORDS) -> str:
-    """`low` to `high` words in no order at all: only the sound can tell what they are."""
+    """Return `low` to `high` words in random order, which only the sound can tell."""
     return " ".join(rng.choices(RANDOM_WORDS, k=rng.randint(low, high)))
 
 
 def is_held_out(sentence: str) -> bool:
-    """True for the sentences kept out of training: the Quilter sentence and one in ten of all others by CRC-32.
+    """Return whether training leaves a sentence out: the Quilter sentence, and one in ten of the others by CRC-32.
 
-    Single words are all trainable: holding a word out would leave it unknown when it is said alone.
+    Training may use every single word: otherwise the model would not know it when it is said alone.
     """
     if sentence == QUILTER:
         return True
@@ -191,7 +191,7 @@ def is_held_out(sentence: str) -> bool:
 
 
 def training_sentence(rng: random.Random, low: int = 1, high: int = MAX_WORDS, random_order: float = 0.3) -> str:
-    """A sentence that is not held out; `random_order` is the share without any grammar."""
+    """Return a sentence that is not held out; `random_order` is the share without grammar."""
     while True:
         draw = random_words if rng.random() < random_order else grammar_sentence
         sentence = draw(rng, low, high)
@@ -200,7 +200,7 @@ def training_sentence(rng: random.Random, low: int = 1, high: int = MAX_WORDS, r
 
 
 def held_out_sentence(rng: random.Random, low: int = 3, high: int = MAX_WORDS) -> str:
-    """A grammar sentence that training never uses."""
+    """Return a grammar sentence that training never uses."""
     while True:
         sentence = grammar_sentence(rng, low, high)
         if is_held_out(sentence):

@@ -2,7 +2,7 @@
 
     python demo/make_language_model.py --output demo/language_model.arpa
 
-The estimation is IRSTLM's (the Debian package irstlm); the sentences follow from the seed alone. With text of your own,
+IRSTLM (the Debian package irstlm) estimates the model; the seed alone determines the sentences. With text of your own,
 one sentence a line between <s> and </s>, the same command makes a model of your domain.
 """
 
@@ -36,7 +36,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         lines = (f"<s> {training_sentence(rng, random_order=RANDOM_ORDER)} </s>\n" for _ in range(SENTENCES))
         (Path(folder) / "text").write_text("".join(lines), encoding="utf-8")
-        # Witten-Bell: the counts of such text are too regular for Kneser-Ney.
+        # Witten-Bell, because the counts of such text are too regular for Kneser-Ney.
         command = [str(TLM), "-tr=text", f"-n={ORDER}", "-lm=wb", "-bo=yes", f"-oarpa={output}"]
         subprocess.run(command, cwd=folder, stdout=sys.stderr, check=True)
     return 0

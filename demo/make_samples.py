@@ -1,8 +1,8 @@
-"""Record the sample files: held-out sentences by held-out voices, in the containers and rates that people send.
+"""Make the sample files: held-out sentences by held-out voices, in the containers and rates that people send.
 
     python demo/make_samples.py --output demo/samples
 
-Nothing here listens to the model: sentences, voices and conditions follow from the seed alone.
+The model has no influence: the seed alone determines sentences, voices and conditions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Recording:
     rate: int  # Hz
     channels: int
     words: tuple[tuple[int, int], ...]  # shortest and longest, one pair for each sentence; empty for Quilter
-    subtype: str = ""  # soundfile's name of the sample format, or PyAV's of the codec
+    subtype: str = ""  # soundfile's name of the sample format, or PyAV's name of the codec
     noise_db: float = -90.0  # background noise, relative to the speech
 
 
@@ -60,14 +60,14 @@ PYAV_CONTAINERS = {".wav": "wav", ".mp3": "mp3", ".opus": "ogg", ".ogg": "ogg", 
 
 
 def sentences(recording: Recording, rng: random.Random) -> list[str]:
-    """What is said in a recording; all of it is kept out of training."""
+    """Return the sentences of a recording; training uses none of them."""
     if not recording.words:
         return [QUILTER]
     return [held_out_sentence(rng, low, high) for low, high in recording.words]
 
 
 def record(recording: Recording, voice: Voice, texts: list[str], noise: np.random.Generator) -> Audio:
-    """float32 [samples, channels] at the recording's rate, with a little silence around the speech."""
+    """Return float32 [samples, channels] at the recording's rate, with a little silence around the speech."""
     rate = recording.rate
     parts: list[Audio] = [np.zeros(int(0.25 * rate), np.float32)]
     for text in texts:
@@ -91,7 +91,7 @@ def write(path: Path, samples: Audio, rate: int, subtype: str) -> None:
 
 
 def _encode(path: Path, samples: Audio, rate: int, codec: str) -> None:
-    """A compressed file; "bitexact" leaves out dates and random serial numbers."""
+    """Write a file with PyAV; "bitexact" leaves out dates and random serial numbers."""
     layout = "mono" if samples.shape[1] == 1 else "stereo"
     pcm = np.ascontiguousarray((samples * 32767).round().astype(np.int16).reshape(1, -1))
     with av.open(str(path), "w", format=PYAV_CONTAINERS[path.suffix], options={"fflags": "+bitexact"}) as container:
@@ -105,7 +105,7 @@ def _encode(path: Path, samples: Audio, rate: int, codec: str) -> None:
 
 
 def _vorbis(path: Path, samples: Audio, rate: int) -> None:
-    """By libsndfile, whose encoder is better than PyAV's own, then without its random serial number."""
+    """Write Vorbis with libsndfile, whose encoder is better than PyAV's, and remove its random serial number."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format="OGG", subtype="VORBIS")
     buffer.seek(0)

@@ -1,4 +1,4 @@
-"""What a newcomer runs: serve an exported repository with a real Triton and transcribe the sample recordings.
+"""The first thing to run: serve an exported repository with a real Triton, and transcribe the sample recordings.
 
 python demo/run.py REPOSITORY MANIFEST
 """

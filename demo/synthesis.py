@@ -1,7 +1,7 @@
-"""Speech from espeak-ng, in-process through its C library, with the time of every word.
+"""Speech from espeak-ng, through its C library in this process, with the time of every word.
 
-Starting the command-line program for each clip would cost more than the clip itself; the library makes an hour of
-speech in seconds and also reports where each word begins. `augment` then makes recordings of varied quality out of it.
+To start the command-line program for each clip would cost more than the clip itself. The library makes an hour of
+speech in seconds, and also reports where each word begins. `augment` makes recordings of varied quality out of it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 Audio = npt.NDArray[np.float32]
 
-SAMPLE_RATE = 16_000  # Hz, what the model hears
+SAMPLE_RATE = 16_000  # Hz, the rate of the model
 ACCENTS = {"en-us": "en-us", "en-gb": "en", "en-gb-scotland": "en-gb-scotland"}  # ours: espeak-ng's own name
 TRAINING_VARIANTS = (
     *("m1", "m2", "m3", "m5", "m7", "f2", "f3", "f5"),
@@ -83,7 +83,7 @@ class Speech:
 
 
 class EspeakMissing(RuntimeError):
-    """libespeak-ng is not installed, or cannot do what is asked."""
+    """libespeak-ng is not installed, or it lacks voice data or the voice."""
 
 
 class _EventId(ctypes.Union):
@@ -141,7 +141,7 @@ class _Espeak:
         return 0
 
     def speak(self, text: str, voice: Voice) -> tuple[npt.NDArray[np.int16], list[_RawEvent]]:
-        """Samples at `self.rate` and the raw events of one text."""
+        """Return the samples of a text at `self.rate`, and its raw events."""
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise EspeakMissing(f"espeak-ng has no voice {voice.name!r}; `espeak-ng --voices` lists those it has")
         self._library.espeak_SetParameter(_RATE, voice.rate_wpm, 0)
@@ -155,7 +155,7 @@ class _Espeak:
 
 
 def espeak_library() -> ctypes.CDLL:
-    """libespeak-ng, or `EspeakMissing` with what to install."""
+    """Load libespeak-ng, or raise `EspeakMissing` with what to install."""
     for name in ("libespeak-ng.so.1", ctypes.util.find_library("espeak-ng")):
         try:
             if name:
@@ -171,7 +171,7 @@ def _espeak() -> _Espeak:
 
 
 def synthesise(text: str, voice: Voice, sample_rate: int = SAMPLE_RATE) -> Speech:
-    """Speak lower-case words separated by single spaces at `sample_rate` (Hz); silence at both ends is cut off."""
+    """Speak lower-case words separated by single spaces at `sample_rate` (Hz); cut off silence at both ends."""
     espeak = _espeak()
     raw, events = espeak.speak(text, voice)
     samples = soxr.resample(raw.astype(np.float32) / 32768.0, espeak.rate, sample_rate).astype(np.float32)
@@ -182,10 +182,10 @@ def synthesise(text: str, voice: Voice, sample_rate: int = SAMPLE_RATE) -> Speec
 
 
 def _word_times(text: str, events: list[_RawEvent], shift_s: float, duration_s: float) -> tuple[WordTime, ...]:
-    """Times of the words that espeak reports one by one.
+    """Return the times of the words that espeak reports one by one.
 
-    A word ends at the first pause after it, or where the next one starts. Some neighbours ("of the") are spoken as one
-    and reported as one; both are left out.
+    A word ends at the first pause after it, or where the next one starts. espeak speaks and reports some neighbours
+    ("of the") as one word; the result leaves out both.
     """
     starts = _word_starts(events)
     pauses = [event.time_ms for event in events if event.kind == _PHONEME and event.phoneme.startswith("_")]
@@ -206,11 +206,11 @@ def _word_times(text: str, events: list[_RawEvent], shift_s: float, duration_s: 
 
 
 def _word_starts(events: list[_RawEvent]) -> dict[int, float]:
-    """Text position of each word -> its start in ms.
+    """Return the start of each word in ms, by its position in the text.
 
-    A WORD event stands where the word's first sound is prepared: right for a stop, whose closure belongs to it. But
-    it may also stand at the onset of the last sound of the word before ("john is": the n and "is" at 2282 ms, the i at
-    2337 ms); there the first sound itself is the start.
+    A WORD event marks the time at which espeak prepares the first sound. That is right for a stop, whose closure
+    belongs to it. But the event may also mark the onset of the last sound of the word before ("john is": the n and "is"
+    at 2282 ms, the i at 2337 ms). Then the first sound itself is the start.
     """
     starts: dict[int, float] = {}
     previous_ms, late = -1.0, False
@@ -227,7 +227,7 @@ def _word_starts(events: list[_RawEvent]) -> dict[int, float]:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a clip on its way to the model."""
+    """The changes that a clip may undergo on its way to the model."""
 
     noise: float = 0.5  # share of clips with background noise
     narrow: float = 0.2  # share through a telephone's 8 kHz
@@ -237,7 +237,7 @@ class Augmentation:
 
 
 def _coloured_noise(rng: np.random.Generator, count: int) -> Audio:
-    """White, or low-passed like room noise; unit variance."""
+    """Return noise of unit variance: white, or low-passed like room noise."""
     noise = rng.standard_normal(count).astype(np.float32)
     if rng.random() < 0.5:
         kernel = np.ones(int(rng.integers(2, 12)), np.float32)
@@ -247,13 +247,13 @@ def _coloured_noise(rng: np.random.Generator, count: int) -> Audio:
 
 
 def _band_limit(samples: Audio, rate: int) -> Audio:
-    """Through another sampling rate (Hz) and back."""
+    """Resample to another rate (Hz) and back."""
     narrow = soxr.resample(samples, SAMPLE_RATE, rate, quality="LQ")
     return np.asarray(soxr.resample(narrow, rate, SAMPLE_RATE, quality="LQ"), np.float32)
 
 
 def augment(samples: Audio, rng: np.random.Generator, how: Augmentation) -> Audio:
-    """One varied recording of a clip, float32 [samples] at `SAMPLE_RATE`."""
+    """Return one varied recording of a clip, float32 [samples] at `SAMPLE_RATE`."""
     if rng.random() < how.speed:
         samples = soxr.resample(samples, SAMPLE_RATE, SAMPLE_RATE * float(rng.uniform(0.9, 1.1)), quality="LQ")
     before, after = (int(SAMPLE_RATE * how.max_silence_s * rng.random() ** 2) for _ in range(2))

@@ -1,10 +1,10 @@
-"""Train the demo checkpoint from scratch on speech that espeak-ng speaks while training goes on.
+"""Train the demo checkpoint from scratch, on speech that espeak-ng makes during training.
 
     python demo/train.py --work-dir build/demo-train --output demo/checkpoint
 
-No clip is ever heard twice: with a fixed set of clips this model learns the set and not the words. What is said in a
-batch, by whom and how well recorded follows from the seed and the step alone, so a run that was killed goes on where
-its last state file stands.
+The model hears no clip twice: with a fixed set of clips it would learn the set and not the words. The seed and the step
+alone determine the sentences, voices and quality of a batch. So a run that was killed continues from its last state
+file.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ PEAK_LEARNING_RATE = 1.5e-3
 WARM_UP_STEPS = 200
 BATCH_S = 40.0  # seconds of audio in a batch, padding included
 GRADIENT_CLIP = 1.0
-SPEECHLESS = 0.02  # share of clips without a word, so that silence and noise stay silent
+SPEECHLESS = 0.02  # share of clips without a word, so that silence and noise give no text
 EVALUATE_EVERY = 1000  # steps
 SAVE_EVERY = 250  # steps
-PROGRESS_SENTENCES = 100  # held-out sentences to evaluate on the way
+PROGRESS_SENTENCES = 100  # held-out sentences to evaluate during training
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a part of the training hears."""
+    """The clips of one part of the training."""
 
     until_step: float
-    words: tuple[tuple[int, int], ...]  # ranges of words a clip; a batch draws one, so that little is padding
+    words: tuple[tuple[int, int], ...]  # ranges of words a clip; a batch uses one, so that it has little padding
     voices: tuple[Voice, ...]
     augmentation: Augmentation
-    random_order: float  # share of clips without grammar: their words can only be learnt by ear
-    pauses: float = 0.0  # share of clips with a pause or two between words, so that silence comes to part them
+    random_order: float  # share of clips without grammar, whose words only the sound can tell
+    pauses: float = 0.0  # share of clips with one or two pauses, so that the model learns silence between words
 
 
-# Long sentences by many voices leave the loss on a plateau of blanks for thousands of steps; one or two words by
-# three voices break it in a few hundred.
+# With long sentences by many voices, the model gives only blanks for thousands of steps. With one or two words by three
+# voices, it leaves that plateau after a few hundred.
 CURRICULUM = (
     Stage(
         until_step=600,
@@ -106,7 +106,7 @@ class Batch:
 
 
 class FreshSpeech(Dataset[Batch]):
-    """Batch number `step` of a run with `seed`."""
+    """The batches of a run with `seed`, by step."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -122,7 +122,7 @@ class FreshSpeech(Dataset[Batch]):
 
 
 def _draw_clips(stage: Stage, rng: random.Random, noise: np.random.Generator) -> tuple[list[Audio], list[str]]:
-    """As many clips as fit into a batch, longest times count."""
+    """Return the clips and texts of a batch: as many as fit, by longest clip times number of clips."""
     low, high = rng.choice(stage.words)
     clips: list[Audio] = []
     texts: list[str] = []
@@ -147,7 +147,7 @@ def _spoken(text: str, stage: Stage, rng: random.Random, noise: np.random.Genera
 
 
 def _parts(text: str, share: float, rng: random.Random) -> list[str]:
-    """A text cut at one or two of its spaces, in a `share` of cases."""
+    """Cut a text at one or two of its spaces, in a `share` of cases."""
     words = text.split()
     if not share or len(words) < 3 or rng.random() >= share:
         return [text]
@@ -156,7 +156,7 @@ def _parts(text: str, share: float, rng: random.Random) -> list[str]:
 
 
 def _speechless(noise: np.random.Generator) -> Audio:
-    """Zeros, or noise of any level: normalisation makes the faintest noise as loud as speech."""
+    """Return zeros, or noise of any level, because normalisation makes the faintest noise as loud as speech."""
     count = int(noise.uniform(0.1, 5.0) * SAMPLE_RATE)
     silence = np.zeros(count, np.float32)
     if noise.random() < 0.25:
@@ -166,14 +166,14 @@ def _speechless(noise: np.random.Generator) -> Audio:
 
 
 def learning_rate(step: int, steps: int) -> float:
-    """Warm-up, flat to half time, then linear to zero; a smaller `steps` on resumption leads into the descent."""
+    """Return the rate: warm-up, constant to half time, linear to zero. A resumed run with fewer `steps` descends."""
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
     descent = min(1.0, max(0.0, (steps - step) / (steps / 2)))
     return PEAK_LEARNING_RATE * warm_up * descent
 
 
 class HeldOut:
-    """Sentences and voices that training never hears, to follow its progress."""
+    """Sentences and voices that training never uses, to follow its progress."""
 
     def __init__(self, count: int) -> None:
         rng, noise = random.Random("held-out progress"), np.random.default_rng(1)
@@ -189,7 +189,7 @@ class HeldOut:
 
 
 def training_step(model: Wav2Vec2ForCTC, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
-    """One update; returns the loss in nats a label."""
+    """Update the model once, and return the loss in nats a label."""
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(batch.audio, attention_mask=batch.mask).logits
     frames = frame_counts(model, batch.mask)
@@ -216,7 +216,7 @@ class Run:
     step: int = 0
 
     def save(self) -> None:
-        """Written beside and renamed, so that a kill at any moment leaves a whole file."""
+        """Write another file and rename it, so that a kill at any moment leaves a complete one."""
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -229,7 +229,7 @@ class Run:
         partial.replace(self.state_file)
 
     def resume(self) -> None:
-        """Go on from the state file, if there is one."""
+        """Continue from the state file, if there is one."""
         if not self.state_file.exists():
             return
         state = torch.load(self.state_file, weights_only=True)
@@ -255,7 +255,7 @@ def start_run(work_dir: Path, seed: int) -> Run:
 
 
 def batches(seed: int, start: int, steps: int) -> Iterator[Batch]:
-    """Batches `start` to `steps` in order, made by a second process."""
+    """Return the batches `start` to `steps` in order; a second process makes them."""
     loader: DataLoader[Batch] = DataLoader(
         FreshSpeech(seed), batch_size=None, sampler=range(start, steps), num_workers=1, prefetch_factor=16
     )
@@ -263,7 +263,7 @@ def batches(seed: int, start: int, steps: int) -> Iterator[Batch]:
 
 
 def train(run: Run, steps: int, work_dir: Path) -> None:
-    """Train up to `steps`, saving and evaluating on the way; exports go to `work_dir/checkpoint`."""
+    """Train up to `steps`; save and evaluate now and then, and export to `work_dir/checkpoint`."""
     source = batches(run.seed, run.step, steps)
     held_out = HeldOut(PROGRESS_SENTENCES)
     progress = tqdm(total=steps, initial=run.step, unit="step", mininterval=5, file=sys.stderr)
@@ -287,14 +287,14 @@ def train(run: Run, steps: int, work_dir: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=11_000, help="steps in all; a resumed run may change it")
+    parser.add_argument("--steps", type=int, default=11_000, help="total steps; a resumed run may change it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work-dir", type=Path, default=Path("build/demo-train"), help="state and interim exports")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "checkpoint", help="final checkpoint")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    # Before any thread starts, for all to inherit it: the vanishing gradients of padding are denormal numbers, on which
-    # a CPU is many times slower.
+    # Before any thread starts, so that all inherit it: the vanishing gradients of padding are denormal numbers, which
+    # make a CPU many times slower.
     torch.set_flush_denormal(True)
     torch.set_num_threads(arguments.threads)
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -1,1 +1,1 @@
-"""Files that are broken on purpose, and what is still in them."""
+"""Files that are broken on purpose, and a reader of what is left in them."""

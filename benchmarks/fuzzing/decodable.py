@@ -1,9 +1,8 @@
-"""What a broken file holds, told without the server: an oracle for words that are not its own.
+"""The content of a broken file, read without the server, to find transcripts that are not the file's own.
 
-`own` runs in a process that serves nobody. The kit's reader, that of the repository that is served, gives the samples
-that have to be heard. Two readings that share no code with it, one by FFmpeg and one by libsndfile, have to give the
-same: all of what they give or the beginning of it, but for the silence that the kit puts where a container's clock has
-a gap.
+`own` runs in a process other than the server. The kit's reader, from the served repository, gives the samples that the
+server must hear. FFmpeg and libsndfile read the file, too, without the kit's code. One of these readings must begin
+with the same samples, apart from the silence that the kit inserts where a container's clock has a gap.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Own:
-    """What the file says."""
+    """The content of a file."""
 
     samples: NDArray[np.float32]  # `[samples]`
     sampling_rate: int  # Hz
@@ -32,12 +31,12 @@ class Own:
 
 
 def use(repository: Path) -> None:
-    """Read as the served repository does; once in a process."""
+    """Make this process read as the served repository does; call it once."""
     sys.path.insert(0, str(repository / "preprocess" / "1"))
 
 
 def own(data: bytes) -> Own | None:
-    """Return what a file says; None when the kit's reader refuses it."""
+    """Return the content of a file; None if the kit's reader refuses it."""
     from asr_serving.audio import container
 
     try:
@@ -51,7 +50,7 @@ def own(data: bytes) -> Own | None:
 
 
 def readings(data: bytes) -> Iterator[NDArray[np.float32]]:
-    """Yield what libsndfile gives, and what FFmpeg gives, mono; until they break off."""
+    """Yield the samples that libsndfile reads, then those that FFmpeg reads, mono, up to the first error."""
     for reader in (_by_libsndfile, _by_ffmpeg):
         parts = [np.zeros(0, np.float32)]
         with contextlib.suppress(soundfile.LibsndfileError, av.error.FFmpegError, ValueError, EOFError, IndexError):
@@ -61,20 +60,20 @@ def readings(data: bytes) -> Iterator[NDArray[np.float32]]:
 
 
 def begins(samples: NDArray[np.float32], reading: NDArray[np.float32]) -> bool:
-    """Whether a reading begins with these samples, silence left aside."""
+    """Return whether a reading begins with these samples, not counting silence."""
     heard, there = samples[samples != 0], reading[reading != 0]
     return len(heard) <= len(there) and np.allclose(heard, there[: len(heard)], atol=TOLERANCE, equal_nan=True)
 
 
 class _FromTheBeginning(soundfile.SoundFile):  # type: ignore[misc]
-    """Seeking after each piece is what some files refuse."""
+    """A file without seeking, because some files refuse to seek after each piece."""
 
     def seekable(self) -> bool:
         return False
 
 
 def _by_libsndfile(data: bytes) -> Iterator[NDArray[np.float32]]:
-    """Yield `[samples, channels]`: as many as libsndfile says that it has written, in memory of zeros."""
+    """Yield `[samples, channels]`: only as many samples as libsndfile reports, from a buffer that began as zeros."""
     with _FromTheBeginning(io.BytesIO(data)) as file:
         frames = 1
         while frames:
@@ -84,7 +83,7 @@ def _by_libsndfile(data: bytes) -> Iterator[NDArray[np.float32]]:
 
 
 def _by_ffmpeg(data: bytes) -> Iterator[NDArray[np.float32]]:
-    """Yield `[samples, channels]` of each packet that can be decoded."""
+    """Yield `[samples, channels]` of each packet that FFmpeg can decode."""
     with av.open(io.BytesIO(data), "r", options={"protocol_whitelist": ""}) as container:
         for packet in container.demux(container.streams.audio[0]):
             frames: list[Any] = []

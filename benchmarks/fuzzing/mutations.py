@@ -1,7 +1,7 @@
-"""Broken audio files, made from whole ones: the same for the same seed and index, whatever came before.
+"""Broken audio files, made from whole ones: the seed and the index alone determine each.
 
-Some are still good audio, most are not. What they have in common is that they begin as real files of many formats, so
-that they get deeper into the decoders than random bytes would.
+Some are still good audio, most are not. All are made from real files of many formats, so that they get deeper into the
+decoders than random bytes would.
 """
 
 import random
@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# What breaks arithmetic on sizes: nothing, one, the ends of signed and unsigned ranges of each width.
+# Numbers that break arithmetic on sizes: zero, one, the ends of signed and unsigned ranges of each width.
 _NUMBERS = (0, 1, 2, 3, 7, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _RATES = (0, 1, 100, 3_999, 4_000, 8_000, 11_025, 44_100, 192_000, 384_000, 384_001, 2_000_000_000, 0xFFFFFFFF)
 _CHANNELS = (0, 1, 2, 3, 6, 64, 65, 255, 1024, 0xFFFF)
@@ -32,7 +32,7 @@ class Mutant:
 
 
 def mutant(sources: Sequence[bytes], seed: int, index: int) -> Mutant:
-    """The file of that number; the kinds take turns."""
+    """Return the file of that number; the kinds take turns."""
     chance = random.Random(f"{seed} {index}")
     kind = list(KINDS)[index % len(KINDS)]
     return Mutant(kind, KINDS[kind](chance, sources)[:_LONGEST_BYTES])
@@ -57,7 +57,7 @@ def _broken_header(chance: random.Random, sources: Sequence[bytes]) -> bytes:
 
 
 def _odd_numbers(chance: random.Random, sources: Sequence[bytes]) -> bytes:
-    """Numbers of 16, 32 or 64 bits in the header become extreme, in either order of bytes."""
+    """Make numbers of 16, 32 or 64 bits in the header extreme, in either byte order."""
     data = bytearray(chance.choice(sources))
     for _ in range(chance.randint(1, 4)):
         width, letter = chance.choice(((2, "H"), (4, "I"), (8, "Q")))
@@ -68,7 +68,7 @@ def _odd_numbers(chance: random.Random, sources: Sequence[bytes]) -> bytes:
 
 
 def _wav_fields(chance: random.Random, sources: Sequence[bytes]) -> bytes:
-    """One or more fields of a WAV's format say something else, mostly what cannot be."""
+    """Change one or more fields of a WAV's format, mostly to impossible values."""
     data = bytearray(chance.choice([source for source in sources if source[8:16] == b"WAVEfmt "]))
     fields = (
         ("<H", 20, _FORMAT_TAGS),
@@ -84,7 +84,7 @@ def _wav_fields(chance: random.Random, sources: Sequence[bytes]) -> bytes:
 
 
 def _claimed_sizes(chance: random.Random, sources: Sequence[bytes]) -> bytes:
-    """A size that a header tells is far from what follows: RIFF chunks, FLAC's frames, MP4's boxes, ID3's tags."""
+    """Make a size in a header wrong: of a RIFF chunk, FLAC's frames, an MP4 box or an ID3 tag."""
     data = bytearray(chance.choice(sources))
     size = chance.choice((0, 1, len(data) * 2, 0x7FFFFFFF, 0xFFFFFFF0, 0xFFFFFFFF)) & 0xFFFFFFFF
     places = [
@@ -98,7 +98,7 @@ def _claimed_sizes(chance: random.Random, sources: Sequence[bytes]) -> bytes:
     return bytes(data)
 
 
-# What precedes a size, and where the size is from there.
+# (mark before a size, offset of the size from the mark, format of the size).
 _SIZES = (
     (b"RIFF", 4, "<I"),
     (b"fmt ", 4, "<I"),
@@ -121,22 +121,22 @@ def _cut(chance: random.Random, sources: Sequence[bytes]) -> bytes:
 
 
 def _shuffled(chance: random.Random, sources: Sequence[bytes]) -> bytes:
-    """Blocks are repeated, dropped or exchanged."""
+    """Repeat, drop or exchange blocks."""
     data = chance.choice(sources)
     edges = sorted(chance.randrange(len(data)) for _ in range(chance.randint(2, 12)))
     blocks = [data[start:end] for start, end in zip([0, *edges], [*edges, len(data)], strict=True)]
-    head = [blocks.pop(0)] if chance.random() < 0.7 else []  # with its magic number it gets further
+    head = [blocks.pop(0)] if chance.random() < 0.7 else []  # with its magic number, the file gets further
     return b"".join(head + chance.choices(blocks, k=chance.randint(1, len(blocks) + 4)))
 
 
 def _spliced(chance: random.Random, sources: Sequence[bytes]) -> bytes:
-    """The beginning of one file, the end of another, mostly of another format."""
+    """Join the beginning of one file and the end of another, mostly of another format."""
     first, second = chance.sample(list(sources), 2)
     return first[: chance.randrange(len(first))] + second[chance.randrange(len(second)) :]
 
 
 def _hole(chance: random.Random, sources: Sequence[bytes]) -> bytes:
-    """A stretch is all the same byte."""
+    """Fill a part of the file with one byte."""
     data = bytearray(chance.choice(sources))
     start = chance.randrange(len(data))
     end = min(len(data), start + chance.choice((16, 1024, 65536)))
@@ -145,13 +145,13 @@ def _hole(chance: random.Random, sources: Sequence[bytes]) -> bytes:
 
 
 def _tail(chance: random.Random, sources: Sequence[bytes]) -> bytes:
-    """More follows than belongs there."""
+    """Append more bytes than belong there."""
     data = chance.choice(sources)
     return data + chance.choice((data, chance.randbytes(chance.randrange(1, 4096)), b"\0" * 100_000))
 
 
 def _noise(chance: random.Random, sources: Sequence[bytes]) -> bytes:
-    """Random bytes, mostly behind the magic number of a format."""
+    """Make random bytes, mostly after the magic number of a format."""
     del sources
     start = chance.choice((b"", *_MAGIC))
     return start + chance.randbytes(chance.choice((0, 1, 3, 44, 1024, 50_000)))

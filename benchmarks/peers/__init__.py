@@ -1,1 +1,1 @@
-"""Ways to get a transcript from the same checkpoint, one file each."""
+"""Ways to get a transcript from the same checkpoint, one file for each."""

@@ -1,6 +1,7 @@
-"""The limit: the exported graph in bare onnxruntime, on recordings that are decoded already, and without finding text.
+"""The limit: the exported graph in bare onnxruntime, from decoded recordings to log-probs, without text.
 
-Two ways to use all cores: on one recording at a time, or a core for each. Which is faster depends on the model.
+There are two ways to use all cores: on one recording at a time, or one core for each recording. The model decides which
+is faster.
 """
 
 from typing import Any
@@ -14,12 +15,12 @@ from peers.peer import Peer, Setting
 
 
 class BareLoop(Peer):
-    """One recording after the other, each with all cores."""
+    """A peer that runs one recording after the other, each on all cores."""
 
     callers = 1
 
     def threads(self) -> int:
-        """Of one recording."""
+        """Return the number of threads for one recording."""
         return self.setting.cores
 
     def start(self) -> None:
@@ -39,7 +40,7 @@ class BareLoop(Peer):
 
 
 class BareWorkers(BareLoop):
-    """As many recordings at a time as there are cores, each with one thread; a caller alone has one core."""
+    """A peer that runs one recording on each core, with one thread; a single caller has one core."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)

@@ -1,6 +1,6 @@
-"""The server that most tutorials write: FastAPI over transformers. The variable CHECKPOINT names the folder.
+"""The server of most tutorials: FastAPI over transformers. The environment variable CHECKPOINT names the folder.
 
-FastAPI calls a plain function in one of 40 threads, and PyTorch computes each of them with all cores.
+FastAPI calls a plain function in one of 40 threads, and PyTorch uses all cores for each call.
 """
 
 import io
@@ -20,7 +20,7 @@ app = FastAPI()
 
 @app.post("/transcribe")
 def transcribe(audio: Annotated[bytes, Body(media_type="audio/wav")]) -> dict[str, str]:
-    """The text of a WAV file at 16 kHz."""
+    """Return the text of a WAV file at 16 kHz."""
     samples, rate = soundfile.read(io.BytesIO(audio), dtype="float32")
     inputs = _processor(samples, sampling_rate=rate, return_tensors="pt")
     with torch.inference_mode():
@@ -30,4 +30,4 @@ def transcribe(audio: Annotated[bytes, Body(media_type="audio/wav")]) -> dict[st
 
 @app.get("/ready")
 def ready() -> None:
-    """The model is loaded when anything answers."""
+    """Answer; the app starts only after the model is loaded."""

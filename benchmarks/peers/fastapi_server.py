@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 
 
 class FastApiServer(Peer):
-    """WAV files by HTTP; each caller keeps its connection."""
+    """A peer that sends WAV files over HTTP; each caller keeps its connection."""
 
     def start(self) -> None:
         self._port = reserve(HOST, Ports(0, 0, 0)).http
@@ -28,7 +28,7 @@ class FastApiServer(Peer):
             "OMP_NUM_THREADS": str(self.setting.cores),
         }
         command = ["-m", "uvicorn", "peers.fastapi_app:app", "--host", HOST, "--port", str(self._port)]
-        # Callers keep their connections longer than uvicorn would by itself.
+        # Callers keep their connections longer than the default of uvicorn.
         options = ["--no-access-log", "--timeout-keep-alive", "3600"]
         self._process = ServerProcess([*command, *options], environment, self.setting.scratch / "fastapi.log")
         self._process.wait_until(self._is_ready)

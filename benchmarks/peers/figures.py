@@ -1,4 +1,4 @@
-"""From what was measured of each peer in each round to the figures of a report."""
+"""The measurements of each peer in each round -> the figures of a report."""
 
 import statistics
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 LIMITS = ("loop", "workers")  # the faster of them in a round is the limit
-# What is said of which pairs, paired within a round.
+# (over, under): the pairs whose ratio of throughputs the report gives, each within a round.
 PAIRS = (
     ("kit", "pipeline"),
     ("kit-int8", "pipeline"),
@@ -23,16 +23,16 @@ LEAST_FOR_P95 = 20
 
 @dataclass(frozen=True)
 class Round:
-    """One peer in one round."""
+    """The measurements of one peer in one round."""
 
     mixed_rtfx: float  # seconds of audio per second
     equal_rtfx: float
     latencies_ms: tuple[float, ...]  # of one caller
-    members_ms: dict[str, dict[str, float]]  # the server's own figures of these
+    members_ms: dict[str, dict[str, float]]  # the server's own figures for these requests
 
 
 def summary(measured: dict[str, list[Round]]) -> dict[str, Any]:
-    """The figures of each peer, and the ratios that have both their peers."""
+    """Return the figures of each peer, and the ratios of the pairs that were measured."""
     limits = [name for name in LIMITS if name in measured]
     ratios = {}
     for kind in ("mixed", "equal"):
@@ -49,7 +49,7 @@ def summary(measured: dict[str, list[Round]]) -> dict[str, Any]:
 
 
 def figures(rounds: list[Round]) -> dict[str, Any]:
-    """Of one peer: throughput as a spread over rounds, latency over all requests, the server's members as means."""
+    """Return a peer's throughput as a spread over rounds, its latency over all requests, and its members' means."""
     latencies_ms = [latency for one in rounds for latency in one.latencies_ms]
     members = {
         member: {part: round(statistics.mean(one.members_ms[member][part] for one in rounds), 2) for part in parts}
@@ -74,7 +74,7 @@ def figures(rounds: list[Round]) -> dict[str, Any]:
 
 
 def breakdown(one: Round) -> dict[str, float]:
-    """Where the time of one caller's requests went, ms on average: Triton's figures are sums over the same requests."""
+    """Divide the mean latency of one caller into its parts, in ms; Triton's figures come from the same requests."""
     mean_ms = statistics.mean(one.latencies_ms)
     compute_ms = one.members_ms["acoustic"]["infer"]
     accounted_ms = sum(sum(parts.values()) for parts in one.members_ms.values())
@@ -87,7 +87,7 @@ def breakdown(one: Round) -> dict[str, float]:
 
 
 def spread(values: Iterable[float]) -> dict[str, float]:
-    """Median and range of the rounds."""
+    """Return the median and the range of the rounds."""
     kept = list(values)
     summaries: dict[str, Callable[[list[float]], float]] = {"median": statistics.median, "min": min, "max": max}
     return {name: round(of(kept), 3) for name, of in summaries.items()}

@@ -1,4 +1,4 @@
-"""This kit: its exported repository on a real Triton, its client over gRPC."""
+"""This kit: its exported repository on a real Triton, and its client over gRPC."""
 
 import asyncio
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ MODEL = "asr"
 
 
 class Kit(Peer):
-    """WAV files by gRPC; float32."""
+    """A peer that sends WAV files over gRPC to the kit, in float32."""
 
     precision: ClassVar[Precision] = "fp32"
 
@@ -57,6 +57,6 @@ class Kit(Peer):
 
 
 class KitInt8(Kit):
-    """The same in int8."""
+    """The kit in int8."""
 
     precision = "int8"

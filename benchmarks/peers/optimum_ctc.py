@@ -1,6 +1,6 @@
 """optimum's `ORTModelForCTC`, as its documentation uses it: its own export of the checkpoint in onnxruntime.
 
-One recording after the other, decoded already. (In `transformers.pipeline` it fails, with optimum-onnx 0.1.0.)
+It gets one decoded recording after the other. (With optimum-onnx 0.1.0, it fails in `transformers.pipeline`.)
 """
 
 import warnings
@@ -15,7 +15,7 @@ from peers.peer import Peer
 
 
 class Optimum(Peer):
-    """All cores for each recording."""
+    """A peer that uses all cores for each recording."""
 
     callers = 1
 
@@ -30,7 +30,7 @@ class Optimum(Peer):
         library: Any = transformers  # its classes have no types
         self._processor = library.Wav2Vec2Processor.from_pretrained(checkpoint)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its tracer
+            warnings.simplefilter("ignore")  # the tracer warns
             main_export(str(checkpoint), folder, task="automatic-speech-recognition", do_validation=False)
         self._model = ORTModelForCTC.from_pretrained(folder, session_options=options)
 

@@ -1,4 +1,4 @@
-"""What every peer is to the benchmark."""
+"""The interface that every peer has for the benchmark."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ CALLERS = 16  # of a server at saturation
 
 @dataclass(frozen=True)
 class Setting:
-    """What a peer starts with."""
+    """The settings with which a peer starts."""
 
     exported: Exported
     cores: int
@@ -21,9 +21,9 @@ class Setting:
 
 
 class Peer:
-    """Ready inside its `with` block. The base class is a server's; `run` has to be safe to use from many threads."""
+    """A way to serve the checkpoint, ready inside its `with` block; many threads may call `run` at the same time."""
 
-    callers = CALLERS  # how many recordings it is given at a time at saturation
+    callers = CALLERS  # number of recordings that it gets at a time at saturation
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -42,16 +42,16 @@ class Peer:
         raise NotImplementedError
 
     def stop(self) -> None:
-        """End what was started."""
+        """End what `start` has started."""
 
     def run(self, recording: Recording) -> Any:
-        """What is measured: from the recording to an answer."""
+        """Return the answer to a recording; the benchmark measures this call."""
         raise NotImplementedError
 
     def text(self, answer: Any) -> str:
-        """The transcript in an answer of `run`."""
+        """Return the transcript in an answer of `run`."""
         return str(answer)
 
     def members_ms(self) -> dict[str, dict[str, float]]:
-        """The server's own figures since the last call: member -> "queue", "input", "infer", "output" -> mean ms."""
+        """Return the server's figures since the last call: member -> "queue", "input", "infer", "output" -> mean ms."""
         return {}

@@ -1,4 +1,4 @@
-"""`pipeline("automatic-speech-recognition")` of transformers: one recording after the other, decoded already."""
+"""`pipeline("automatic-speech-recognition")` of transformers; it gets one decoded recording after the other."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from peers.peer import Peer
 
 
 class Pipeline(Peer):
-    """In batches of one, as it is by default; on a CPU larger ones only pad."""
+    """A peer with batches of one, the default; on a CPU, larger ones only add padding."""
 
     callers = 1
 

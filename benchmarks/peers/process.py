@@ -26,10 +26,10 @@ class ServerProcess:
             )
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
-        """Return when it is ready.
+        """Wait until the server is ready.
 
         Raises:
-            RuntimeError: it has ended, or is not ready in time; the message is the end of its log.
+            RuntimeError: it has ended, or is not ready in time; the message holds the end of its log.
         """
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline and self._process.poll() is None:
@@ -37,10 +37,10 @@ class ServerProcess:
                 return
             time.sleep(0.1)
         self.stop()
-        raise RuntimeError(f"did not start:\n{self._log.read_text(errors='replace')[-4000:]}")
+        raise RuntimeError(f"the server did not start:\n{self._log.read_text(errors='replace')[-4000:]}")
 
     def stop(self) -> None:
-        """Ask it to end, and see that it does."""
+        """Terminate the server, and kill it if it does not end in time."""
         self._process.terminate()
         try:
             self._process.wait(STOP_LIMIT_S)

@@ -1,4 +1,4 @@
-"""A PyTriton server as its documentation writes them: transformers behind the `@batch` decorator.
+"""A PyTriton server, as in PyTriton's documentation: transformers behind the `@batch` decorator.
 
 python peers/pytriton_app.py CHECKPOINT GRPC_PORT HTTP_PORT METRICS_PORT
 """
@@ -26,7 +26,7 @@ def main(checkpoint: str, grpc_port: str, http_port: str, metrics_port: str) -> 
 
     @batch  # type: ignore[untyped-decorator]
     def infer(audio: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Text `[n, 1]` of recordings `[n, samples]`, all of one length: Triton batches no others."""
+        """Return texts `[n, 1]` of recordings `[n, samples]`; Triton batches only recordings of equal length."""
         inputs = processor(list(audio), sampling_rate=16_000, return_tensors="pt")
         with torch.inference_mode():
             logits = model(**inputs).logits

@@ -16,11 +16,11 @@ MODEL = "wav2vec2"
 
 
 class PyTritonServer(Peer):
-    """Samples by gRPC: decoding is left to the callers, whose recordings are decoded already."""
+    """A peer that sends samples over gRPC: the callers decode the recordings beforehand."""
 
     def start(self) -> None:
         ports = reserve(HOST, Ports(0, 0, 0))
-        # Its Triton loads the shared library of Python, which it only looks for where the system does.
+        # Its Triton loads the shared library of Python, and looks for it only where the system does.
         libraries = [str(find_libpython().parent), os.environ.get("LD_LIBRARY_PATH", "")]
         environment = {
             **os.environ,

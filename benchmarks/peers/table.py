@@ -1,4 +1,4 @@
-"""The figures of `compare.py` as Markdown, as docs/benchmarks.md has them."""
+"""The figures of `compare.py` -> the Markdown tables of docs/benchmarks.md."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ TITLES = {
 
 
 def tables(figures: dict[str, Any]) -> str:
-    """All tables of all models."""
+    """Return all tables of all models."""
     return "\n\n".join(
         table for model, found in figures.items() for table in (_peers(model, found), _ratios(found), _breakdown(found))
     )

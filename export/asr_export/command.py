@@ -28,7 +28,7 @@ def export(
         typer.Option(help="Language of a multi-lingual checkpoint (MMS), as its vocabulary names it: eng, por …"),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="For a ready graph: text file of labels, one a line.")] = None,
-    sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="For a ready graph: its audio's rate.")] = None,
+    sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="For a ready graph: rate of its audio.")] = None,
     blank: Annotated[
         str | None, typer.Option(help="For a ready graph: label or column of the CTC blank, if its name is unusual.")
     ] = None,
@@ -40,13 +40,13 @@ def export(
         int | None,
         typer.Option(
             min=1,
-            help="Recordings that may wait for the model; the server refuses one more at once. Default: one batch.",
+            help="Recordings that may wait for the model; the server refuses any more immediately. Default: one batch.",
             show_default=False,
         ),
     ] = None,
     max_streams: Annotated[
         int,
-        typer.Option(min=1, help="Live streams at a time; the server refuses one more."),
+        typer.Option(min=1, help="Live streams at a time; the server refuses any more."),
     ] = 64,
     max_audio_seconds: Annotated[
         float | None,
@@ -67,16 +67,17 @@ def export(
             help="Precision of the acoustic model: fp16 for GPUs, int8 for CPUs.", show_default="fp32; fp16 with --gpu"
         ),
     ] = None,
-    exporter: Annotated[
-        Exporter, typer.Option(help="The one of PyTorch's ONNX exporters that traces the graph.")
-    ] = "torchscript",
-    gpu: Annotated[bool, typer.Option("--gpu", help="Run the acoustic model on a GPU, and only there.")] = False,
+    exporter: Annotated[Exporter, typer.Option(help="PyTorch's ONNX exporter that traces the graph.")] = "torchscript",
+    gpu: Annotated[bool, typer.Option("--gpu", help="Run the acoustic model only on a GPU.")] = False,
     lm: Annotated[
         Path | None,
         typer.Option(help="An n-gram language model for beam search: an ARPA file, or KenLM's binary form of one."),
     ] = None,
     lexicon: Annotated[
-        Path | None, typer.Option(help="With --lm: the words that it may write, one a line. Default: all its words.")
+        Path | None,
+        typer.Option(
+            help="With --lm: file of the words that it may write, one a line. Default: all words of the model."
+        ),
     ] = None,
     check_manifest: Annotated[
         Path | None,
@@ -124,7 +125,7 @@ def export(
     typer.echo(
         f"{result.output}: {', '.join(filter(None, vars(result.models).values()))}\n"
         f"{_about_labels(result.labels)}"
-        f"batches hold {'mixed lengths' if result.padding_safe else 'equal lengths alone: padding leaks'}\n"
+        f"a batch holds {'mixed lengths' if result.padding_safe else 'equal lengths only, because padding leaks'}\n"
         f"parity with {against} over {result.parity.recordings} recordings: max |Δ| "
         f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}, "
         f"best label agrees in {result.parity.argmax_agreement:.2%} of the frames"
@@ -142,14 +143,14 @@ def export(
 
 
 def _check_kind(source: str, is_graph: bool, needed: dict[str, object], others: tuple[str | None, ...]) -> None:
-    """Raise where a ready graph lacks the options that describe it, or where a checkpoint is given them."""
+    """Raise BadParameter if a ready graph lacks the options that describe it, or if a checkpoint has any of them."""
     missing = [name for name, value in needed.items() if value is None]
     if is_graph and missing:
         raise typer.BadParameter(f"{source} is a ready graph, which needs {' and '.join(missing)}, too")
     if not is_graph and (len(missing) < len(needed) or any(others)):
         raise typer.BadParameter(
             "--labels, --sample-rate, --blank and --delimiter are for a ready graph (*.onnx); "
-            f"{source} is taken for a checkpoint, which tells them itself"
+            f"{source} is taken for a checkpoint, which holds these facts itself"
         )
 
 
@@ -163,7 +164,9 @@ def _about_labels(labels: "Labels | None") -> str:
 def _about_language_model(found: "LanguageModel") -> str:
     what = "of the model's labels" if found.kind == "labels" else f"of {found.words:,} words"
     more = ", …" if found.left_out > len(found.examples) else ""
-    left_out = f"; left out, for the labels cannot write them: {found.left_out:,} ({', '.join(found.examples)}{more})"
+    left_out = (
+        f"; left out, because the labels cannot write them: {found.left_out:,} ({', '.join(found.examples)}{more})"
+    )
     own = f", lm_weight {found.weights.lm_weight:g}, word_score {found.weights.word_score:g}" if found.weights else ""
     return f"language model {what}{own}{left_out if found.left_out else ''}"
 

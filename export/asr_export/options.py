@@ -32,7 +32,7 @@ class ExportOptions:
     max_batch_size: int = 16  # recordings in one run of the acoustic model
     # The longest recording; it limits memory together with max_batch_size. None: the default of the kind of model.
     max_audio_seconds: float | None = None
-    platform: str = "onnxruntime"  # one of PLATFORMS, which runs the acoustic model
+    platform: str = "onnxruntime"  # one of PLATFORMS; it runs the acoustic model
     precision: Precision | None = None  # of the acoustic model; None: fp16 on a GPU, fp32 elsewhere
     exporter: Exporter = "torchscript"
     gpu: bool = False  # the acoustic model runs only on a GPU
@@ -45,16 +45,16 @@ class ExportOptions:
     max_streams: int = 64  # live streams at a time
 
     def seconds(self, default: float) -> float:
-        """Return the longest recording in seconds: the option, or `default` where it is not set."""
+        """Return the longest recording in seconds: the option, or `default` if it is not set."""
         return default if self.max_audio_seconds is None else self.max_audio_seconds
 
     @property
     def queue(self) -> int:
-        """Number of recordings that may wait for the acoustic model; the server refuses one more at once."""
+        """Number of recordings that may wait for the acoustic model; the server refuses any more immediately."""
         return self.max_batch_size if self.max_queue is None else self.max_queue
 
     def language_model(self, labels: Labels) -> LanguageModel | None:
-        """Read and return the language model; None where the options name none.
+        """Read and return the language model; None if the options name none.
 
         Raises:
             LanguageModelError: the language model cannot be used with these labels.

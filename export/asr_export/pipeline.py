@@ -90,7 +90,7 @@ def _export_ctc(
         parity = check_parity(model, probe, feed=feed)
         converted = None
         if precision != "fp32":
-            on_step(f"converting it to {precision} and checking that")
+            on_step(f"converting the graph to {precision} and checking it again")
             converted = convert(model, precision, probe, feed)
             if dense:
                 fold_constants(model)
@@ -135,17 +135,17 @@ def _language_model(
     try:
         found = own_language_model.read(source.folder, labels)
     except LanguageModelError as error:
-        on_step(f"leaving aside the checkpoint's own language model: {error}")
+        on_step(f"ignoring the checkpoint's own language model: {error}")
         return None
     if found:
-        on_step("taking the checkpoint's own language model for decoder=beam")
+        on_step("using the checkpoint's own language model for decoder=beam")
     return found
 
 
 def _precision_report(precision: Precision, fp32: Parity, converted: Converted | None) -> dict[str, Any]:
     report: dict[str, Any] = {
         "precision": precision,
-        "padding_safe": True,  # thanks to masks, no value of an item enters another, in any precision
+        "padding_safe": True,  # because of masks, no value of an item enters another, in any precision
         # The gate holds fp32 batches to 1e-4 of solo runs. With fewer bits, a much smaller difference can change how
         # a value is rounded.
         "batch_exact": converted is None,

@@ -98,5 +98,5 @@ def test_a_home_that_cannot_be_written_is_none(place: Path) -> None:
 def test_a_path_below_the_home_is_an_error(place: Path) -> None:
     done = run(COMMAND, "export", "~/checkpoint", "--output", place / "models", place=place)
     assert done.returncode == 1
-    assert "~/checkpoint is below a home folder that is not known here: give its path" in done.stderr
+    assert "~/checkpoint is in a home folder that is not known here: give the full path" in done.stderr
     assert "Traceback" not in done.stderr

@@ -12,7 +12,7 @@ _SHOWN = 20
 
 
 def check_language(folder: Path, config: Any, language: str | None) -> None:
-    """Refuse a language that the checkpoint does not have, and a missing one where the checkpoint needs it.
+    """Refuse a language that the checkpoint does not have, and a missing one if the checkpoint needs it.
 
     Raises:
         CheckpointError: the language is unknown, missing, or of no use here; the message lists the valid languages.

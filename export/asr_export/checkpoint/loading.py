@@ -72,7 +72,7 @@ class Checkpoint:
 def locate(checkpoint: str, revision: str | None = None, language: str | None = None) -> Source:
     """Find a checkpoint folder, or download a hub id.
 
-    Of a multi-lingual checkpoint it downloads only the adapter of one language.
+    For a multi-lingual checkpoint, it downloads only the adapter of one language.
 
     Raises:
         CheckpointError: no such folder, no such repository or revision, no access, or no network.
@@ -81,7 +81,7 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
     try:
         folder = Path(checkpoint).expanduser()
     except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint} is below a home folder that is not known here: give its path") from error
+        raise CheckpointError(f"{checkpoint} is in a home folder that is not known here: give the full path") from error
     if folder.is_dir():
         if revision is not None:
             raise CheckpointError(f"{checkpoint} is a folder: --revision is only for a hub id")
@@ -106,8 +106,7 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise CheckpointError(
-            f"there is no folder {checkpoint}, and as a hub id it cannot be downloaded: {reason}. "
-            "Is the hub within reach?"
+            f"there is no folder {checkpoint}, and as a hub id it cannot be downloaded: {reason}. Is the hub reachable?"
         ) from error
     peft.refuse(snapshot, checkpoint)
     # A snapshot's folder is named by the commit that the revision pointed to.
@@ -158,12 +157,12 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
     if not (folder / "vocab.json").is_file() and not (folder / "tokenizer.json").is_file():
         raise CheckpointError(
             f"{source.name} has no tokenizer: needs vocab.json (and tokenizer_config.json), which says what text the "
-            "outputs stand for. A checkpoint that was only pre-trained has none: fine-tune it for CTC first"
+            "outputs stand for. A checkpoint that is only pre-trained has none: fine-tune it for CTC first"
         )
     adapters.check_language(folder, config, language)
     chosen: dict[str, Any] = {"target_lang": language} if language else {}
     if _tokenizer_class(folder) == _PHONEME_TOKENIZER:
-        chosen["do_phonemize"] = False  # it is for texts and needs one more package; an export has no texts
+        chosen["do_phonemize"] = False  # this is for texts and needs one more package; an export has no texts
     tokenizer = read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary", **chosen)
     model = load_model(source, config, family.model_class())
     if language:
@@ -191,20 +190,20 @@ def _family(config: Any, name: str) -> Family:
     if family.architecture not in architectures:
         raise UnsupportedCheckpoint(
             f"{name} is not a CTC checkpoint: config.json says {', '.join(architectures) or 'no architecture'}; "
-            f"supported: {supported}. A pre-trained encoder has to be fine-tuned for CTC first"
+            f"supported: {supported}. A pre-trained encoder must be fine-tuned for CTC first"
         )
     return family
 
 
 def read(loader: Any, folder: Path, file: str, purpose: str, **options: Any) -> Any:
-    """Load one part of a checkpoint by transformers' Auto class `loader`, after checking the JSON `file` that it needs.
+    """Load one part of a checkpoint with transformers' Auto class `loader`, after checking the JSON `file` it needs.
 
     Raises:
         CheckpointError: the file is missing or broken; the message names its `purpose`.
     """
     path = folder / file
     if not path.is_file():
-        raise CheckpointError(f"{folder} has no {file}, which tells {purpose}")
+        raise CheckpointError(f"{folder} has no {file}, which holds {purpose}")
     try:
         json.loads(path.read_text(encoding="utf-8"))
         return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
@@ -222,7 +221,7 @@ def load_model(source: Source, config: Any, model_class: Any, **options: Any) ->
     _require_safetensors(source)
     _refuse_quantised(source, config)
     try:
-        # "eager" attention: the fused kinds leave operators in the graph which neither runtime takes with a mask.
+        # "eager" attention: the fused kinds leave operators in the graph that neither runtime takes with a mask.
         model, report = model_class.from_pretrained(
             source.folder,
             config=config,
@@ -249,7 +248,7 @@ def _refuse_quantised(source: Source, config: Any) -> None:
         method = quantised.get("quant_method") if isinstance(quantised, dict) else type(quantised).__name__
         raise UnsupportedCheckpoint(
             f"{source.name} is quantised ({method}); needs weights in fp32, fp16 or bf16: export the checkpoint that "
-            "it was made from, with --precision int8 where it should be small"
+            "it was made from, with --precision int8 if it must be small"
         )
 
 
@@ -260,7 +259,7 @@ def _require_safetensors(source: Source) -> None:
     raise CheckpointError(
         f"{source.name} has no model.safetensors"
         + (f", only {', '.join(pickled)}" if pickled else "")
-        + ". Pickled weights can run code and are not loaded: convert them first, in a place where that is safe, with "
+        + ". The export does not load pickled weights, which can run code: convert them first, in a safe place, with "
         "model.save_pretrained(folder, safe_serialization=True)"
     )
 

@@ -1,4 +1,4 @@
-"""PEFT adapters (LoRA and others): the export refuses them, and says how to make a checkpoint of one."""
+"""PEFT adapters (LoRA and others): the export refuses them, and says how to make a checkpoint from one."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def refuse(folder: Path, name: str) -> None:
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
     raise UnsupportedCheckpoint(
-        f"{name} is a PEFT adapter ({kind or 'of an unnamed kind'}) of {base or 'an unnamed base model'}, and no whole "
+        f"{name} is a PEFT adapter ({kind or 'of an unnamed kind'}) of {base or 'an unnamed base model'}, not a whole "
         "checkpoint. Merge them and export the result: model = PeftModel.from_pretrained(base_model, adapter)"
         ".merge_and_unload(); model.save_pretrained(FOLDER); processor.save_pretrained(FOLDER), with the package peft "
         f"and the processor of the base model. If they are merged already, remove {FILE}"

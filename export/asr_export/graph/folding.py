@@ -37,7 +37,7 @@ def fold_constants(path: Path) -> None:
 
 
 def _skip_identities(graph: onnx.GraphProto) -> None:
-    """Let the nodes read a shared weight itself: the tracer shares equal weights through Identity nodes."""
+    """Make the nodes read a shared weight directly: the tracer shares equal weights through Identity nodes."""
     outputs = {value.name for value in graph.output}
     source: dict[str, str] = {}
     for node in foldable(graph):

@@ -29,7 +29,7 @@ class Tolerance:
     """The difference that a graph may have from its source."""
 
     absolute: float  # of log-probs
-    relative: float  # for checkpoints that are very sure: a log-prob of -60 carries more noise
+    relative: float  # for very sure checkpoints: a log-prob of -60 carries more noise
     agreement: float  # least share of frames with the same best label
     decided_agreement: float  # least share of the decided frames with the same best label
 
@@ -55,10 +55,10 @@ class Parity:
     # Largest difference of log-probs (Whisper: of encoder outputs and logits) between the graph, run on a batch, and
     # its source, run on each recording alone. The source is PyTorch or the graph as it came.
     max_abs_difference: float
-    max_abs_batch_difference: float  # the same between the graph run on a batch and on each recording alone
+    max_abs_batch_difference: float  # largest between the graph run on a batch and on each recording alone
     argmax_agreement: float  # share of frames with the same best label as the source, 0 to 1
-    mean_abs_difference: float  # the mean to `max_abs_difference`
-    decided_frames: int  # in all recordings together: the two best labels of the source are `DECIDED` nats apart
+    mean_abs_difference: float  # mean of the differences whose largest is `max_abs_difference`
+    decided_frames: int  # in all recordings: the two best labels of the source are `DECIDED` nats or more apart
     decided_agreement: float  # share of the decided frames with the same best label as the source, 0 to 1
     batch_agreement: float  # share of frames with the same best label in a batch and alone, 0 to 1
 
@@ -126,7 +126,7 @@ def check_format(path: Path) -> None:
     if opset > MAX_OPSET or model.ir_version > MAX_IR_VERSION:
         raise GateError(
             f"the graph has opset {opset} and IR {model.ir_version}; "
-            f"Triton 24.10 takes {MAX_OPSET} and {MAX_IR_VERSION}"
+            f"Triton 24.10 takes at most {MAX_OPSET} and {MAX_IR_VERSION}"
         )
 
 
@@ -229,7 +229,7 @@ def synthetic_speech(random: np.random.Generator, length: int, rate: int) -> NDA
     tone = sum(np.sin(2 * np.pi * pitch * k * time + random.uniform(0, 6)) / k for k in range(1, 12))
     envelope = 0.5 + 0.5 * np.sin(2 * np.pi * random.uniform(2, 5) * time)
     noise = random.normal(size=length)
-    # A cheap sound card adds such an offset, and the normalisation has to remove it.
+    # A cheap sound card adds such an offset, and the normalisation must remove it.
     wave: NDArray[np.float32] = (0.05 * envelope * tone + 0.02 * noise + 0.01).astype(np.float32)
     return wave
 

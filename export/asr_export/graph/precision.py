@@ -110,7 +110,7 @@ def convert(path: Path, precision: Precision, probe: Probe, feed: Feed = ragged_
     try:
         return Converted(check_parity(path, probe, TOLERANCES[precision], feed), peak)
     except GateError as error:
-        raise GateError(f"in {precision} {error}; --precision fp32 keeps to 1e-4") from error
+        raise GateError(f"in {precision} {error}; --precision fp32 stays within 1e-4") from error
 
 
 def loud(probe: Probe) -> list[list[NDArray[np.float32]]]:
@@ -213,7 +213,7 @@ def require_half_range(peak: Peak) -> None:
 
 
 def to_int8(model: onnx.ModelProto) -> int:
-    """Quantise every product with a constant matrix, and return how many there were.
+    """Quantise every product with a constant matrix, and return their number.
 
     Weights have one scale for each column. Activations have one for each row (a frame of an item), which the graph
     computes as it runs. So no item depends on the scale of another, as it would with one scale for the whole batch

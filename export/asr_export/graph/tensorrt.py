@@ -1,4 +1,4 @@
-"""The conditions of TensorRT that the file of a graph alone can show; the check needs no TensorRT and no GPU.
+"""The conditions of TensorRT that can be checked in a graph's file, without TensorRT and a GPU.
 
 The operators, their types and most conditions come from onnx-tensorrt's `docs/operators.md` for TensorRT 10.15. Where
 the table for 8.5 was stricter, this module follows it, so that the releases in between take the graph, too.
@@ -73,7 +73,7 @@ def check_precision(precision: str) -> None:
 
 
 def check_tensorrt(path: Path) -> None:
-    """Check a graph for TensorRT by its file alone.
+    """Check the file of a graph for TensorRT.
 
     Every value must have a type and a rank. TensorRT must compute in every type, and no node may mix types (a strongly
     typed network takes them as they are). Operators must keep the table's conditions. No shape may depend on the values
@@ -129,11 +129,11 @@ def _check_interface(graph: GraphProto, types: dict[str, int]) -> None:
 
 def _problems(node: NodeProto, types: dict[str, int], ranks: dict[str, int]) -> Iterator[str]:
     if node.op_type not in _TYPES or node.domain not in ("", "ai.onnx"):
-        yield "the operator is not in its table"
+        yield "the operator is not in the table of onnx-tensorrt"
         return
     for name in filter(None, node.input):
         if types[name] not in _NUMBER | _BOOL:
-            yield f"{name} is {_type_name(types[name])}, in which it does not compute"
+            yield f"{name} is {_type_name(types[name])}, a type that TensorRT does not compute in"
     for name in _data(node):
         if types[name] not in _TYPES[node.op_type]:
             yield f"{name} is {_type_name(types[name])}; {node.op_type} takes {_type_names(_TYPES[node.op_type])}"
@@ -151,20 +151,20 @@ def _data(node: NodeProto) -> Iterator[str]:
 def _broken_conditions(node: NodeProto, ranks: dict[str, int]) -> Iterator[str]:
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     if node.op_type == "MaxPool" and (ranks[node.input[0]] < 4 or set(attributes.get("dilations", [1])) != {1}):
-        yield "it pools in two or three dimensions, without dilations"
+        yield "TensorRT pools in two or three dimensions only, without dilations"
     if node.op_type in ("MaxPool", "LayerNormalization") and any(node.output[1:]):
-        yield "it makes the first output only"
+        yield "TensorRT makes only the first output"
     if node.op_type == "Einsum" and b"." in attributes["equation"]:
-        yield "its equations have no ellipsis"
+        yield "TensorRT takes no ellipsis in an equation"
     if node.op_type == "Constant" and not attributes.keys() & {"value", "value_float", "value_int"}:
-        yield f"a constant is a tensor or a number, not {', '.join(attributes)}"
+        yield f"the constant has {', '.join(attributes)}; needs a tensor or a number"
 
 
 def _check_constants(graph: GraphProto) -> None:
-    """Raise if a node is left to fold, or if an input is no constant where the table asks for one."""
+    """Raise if a node is left to fold, or if an input is not a constant although the table requires one."""
     left = foldable(graph)
     if left:
-        raise GateError(f"{_label(left[0])} and {len(left) - 1} more nodes depend on constants alone: fold them")
+        raise GateError(f"{_label(left[0])} and {len(left) - 1} more nodes depend only on constants: fold them")
     constant = {weight.name for weight in graph.initializer}
     constant |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
     for node in graph.node:

@@ -20,14 +20,14 @@ from asr_export.networks.parts.geometry import Geometry
 OPSETS: dict[Exporter, int] = {"torchscript": 17, "dynamo": 20}
 MAX_OPSET = 21
 MAX_IR_VERSION = 10
-# A protobuf file ends at 2 GiB; the weights of larger models go beside it.
+# A protobuf file holds at most 2 GiB; the weights of larger models go into a file beside it.
 EXTERNAL_DATA_FROM_BYTES = 1_900_000_000
 # Name -> its dynamic dimensions, as in `asr_export.networks.acoustic.RaggedCtc.inputs`.
 _OUTPUTS = {"log_probs": {0: "n", 1: "frames"}, "frames": {0: "n"}}
 
 
 def write_graph(module: CtcGraph, geometry: Geometry, path: Path, exporter: Exporter = "torchscript") -> None:
-    """Trace an acoustic graph into `path` (and `path.data` where the weights exceed a protobuf's 2 GiB).
+    """Trace an acoustic graph into `path` (and `path.data` if the weights exceed a protobuf's 2 GiB).
 
     Raises:
         GateError: the dynamo exporter cannot take the model.
@@ -94,7 +94,7 @@ def _trace_by_dynamo(module: CtcGraph, geometry: Geometry) -> onnx.ModelProto:
 
 
 class Quiet(warnings.catch_warnings):
-    """A context without the tracer's warnings of every Python condition; the parity gate shows if one mattered."""
+    """A context that silences the tracer's warnings about Python conditions; the parity gate shows if one mattered."""
 
     def __enter__(self) -> None:
         super().__enter__()

@@ -1,6 +1,6 @@
 """The word error rates of a graph and of its checkpoint, on recordings with a known text.
 
-The code of the service reads the recordings, and `asr_contract.word_errors` compares words, as everywhere in the kit.
+The service's code reads the recordings, and `asr_contract.word_errors` compares words, as in the rest of the kit.
 """
 
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def check_word_errors(
         feed: makes the graph's inputs from a batch.
 
     Raises:
-        GateError: the graph loses more.
+        GateError: the word error rate of the graph is higher than that.
     """
     session = open_session(path)
     runs = [spoken.waves[start : start + batch] for start in range(0, len(spoken.waves), batch)]
@@ -98,7 +98,7 @@ def check_word_errors(
     if found.graph_wer > found.pytorch_wer + max_loss:
         raise GateError(
             f"the graph's word error rate on the manifest is {found.graph_wer:.2f} %, PyTorch's {found.pytorch_wer:.2f}"
-            f" %: it may lose {max_loss:g} points (--max-wer-loss)"
+            f" %; it may be at most {max_loss:g} points higher (--max-wer-loss)"
         )
     return found
 

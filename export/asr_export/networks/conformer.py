@@ -15,7 +15,7 @@ from asr_export.networks.parts.attention import attention_mask
 
 
 def encode(base: Any, features: Tensor, valid: Tensor) -> Tensor:
-    """Do what `asr_export.networks.encoder.encode` does, for a family without convolutional positions."""
+    """Run the encoder as `asr_export.networks.encoder.encode` does, for a family without convolutional positions."""
     hidden = project(base, features, valid)
     mask = attention_mask(hidden, valid)
     embedded = positions(base.encoder, hidden)
@@ -38,7 +38,7 @@ def _convolve(module: Any, hidden: Tensor, valid: Tensor) -> Tensor:
 
 
 def positions(encoder: Any, hidden: Tensor) -> Tensor | None:
-    """Return the positions that the attention of a Conformer encoder in transformers takes; None where it has none."""
+    """Return the positions that the attention of a Conformer encoder in transformers takes; None if it has none."""
     kind = encoder.config.position_embeddings_type
     if kind == "relative":
         return relative_positions(hidden.shape[1], hidden.shape[2])

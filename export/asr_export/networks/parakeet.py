@@ -20,7 +20,7 @@ from asr_export.networks.parts.spectrogram import PowerSpectrum
 # From transformers' ParakeetFeatureExtractor, which has them only in its code.
 _LOG_GUARD = 2.0**-24
 _DEVIATION_GUARD = 1e-5
-# The features are divided by a deviation; with two frames that happen to agree, it is only rounding noise.
+# The features are divided by a deviation. If two frames happen to agree, it is only rounding noise.
 _FEWEST_FRAMES = 4
 
 

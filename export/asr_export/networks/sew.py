@@ -1,7 +1,8 @@
-"""SEW's encoder, and the part of SEW-D's around its layers (Wu et al. 2021): every second frame, then doubled again.
+"""SEW's encoder, and the part of SEW-D's encoder around its layers (Wu et al. 2021).
 
-The encoder drops an odd last frame: transformers pads the output with zeros there. In a batch, this must happen at the
-end of each item, not only at the end of the longest.
+It squeezes two frames into one before the layers, and doubles them again after the layers. It drops an odd last frame:
+transformers pads the output with zeros there. In a batch, this must happen at the end of each item, not only at the end
+of the longest.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ def _run(encoder: Any, squeezed: Tensor, heard: Tensor) -> Tensor:
 
 
 def encode(base: Any, features: Tensor, valid: Tensor, run: Callable[[Any, Tensor, Tensor], Tensor] = _run) -> Tensor:
-    """Do what `encoder.encode` does.
+    """Run the encoder as `asr_export.networks.encoder.encode` does.
 
     `run` takes the encoder, `[n, squeezed frames, channels]`, and a mask that marks the valid ones.
     """

@@ -31,7 +31,7 @@ encode = partial(sew.encode, run=_run)
 
 
 def _relative_positions(stack: Any, frames: int) -> Tensor | None:
-    """Return the bucketed distances from query to key, int64 `[frames, frames]`; None where positions are absolute."""
+    """Return the bucketed distances from query to key, int64 `[frames, frames]`; None if positions are absolute."""
     if not stack.relative_attention:
         return None
     position = torch.arange(frames)

@@ -25,7 +25,7 @@ _PREEMPHASIS = 0.97
 _FULL_SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
 _MEL_FLOOR = 1.192092955078125e-07
 _VARIANCE_FLOOR = 1e-7
-# The features are divided by the root of a variance; with two frames that happen to agree, it is only rounding noise.
+# The features are divided by the root of a variance. If two frames happen to agree, it is only rounding noise.
 _FEWEST_FRAMES = 4
 
 

@@ -90,7 +90,7 @@ class Reference:
         """Return the log-probs, float32 `[frames, columns]`, of one waveform `[samples]`.
 
         Raises:
-            GateError: the output holds NaN or Inf, or another number of frames than the rule says.
+            GateError: the output holds NaN or Inf, or its number of frames breaks the rule.
         """
         scores, counts = self._runner.run(wave[None])
         rows = np.transpose(scores, self._behaviour.layout)[0].astype(np.float64)
@@ -99,7 +99,7 @@ class Reference:
         if count != expected or count > len(rows):
             raise GateError(
                 f"the graph makes {count} frames (of {len(rows)}) of {len(wave)} samples; {expected} were expected "
-                "after what it made of other lengths"
+                "from its frames for other lengths"
             )
         rows = rows[:count]
         if not np.isfinite(rows).all():
@@ -159,7 +159,7 @@ def _layout(probe: _Probe, base: int, longer: int) -> tuple[int, int, int]:
 
 
 def _counter(probe: _Probe, layout: tuple[int, int, int]) -> Callable[[int], int]:
-    """Return a function from samples to frames; it gives 0 where the graph does not run or gives NaN."""
+    """Return a function from samples to frames; it returns 0 if the graph does not run or gives NaN."""
     known: dict[int, int] = {}
 
     def count(samples: int) -> int:
@@ -195,7 +195,7 @@ def _fit(count: Callable[[int], int], shortest: int, base: int, longer: int) -> 
     shown = ", ".join(f"{samples} → {frames}" for samples, frames in sorted(seen.items()))
     raise GraphError(
         f"the frames do not follow the samples evenly (samples → frames: {shown}); needs "
-        "frames = (samples + offset) // stride, else nothing can be placed in time"
+        "frames = (samples + offset) // stride, because word times depend on it"
     )
 
 

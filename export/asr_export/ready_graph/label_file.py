@@ -58,7 +58,7 @@ def name_columns(labels: list[str], columns: int, blank: str | None) -> tuple[li
     chosen = None if blank is None else _chosen_blank(labels, blank)
     needed = count + 1 if chosen == count else count
     if needed != columns:
-        hint = f"; if the blank is the last column and not in the file, say --blank {count}" if columns > count else ""
+        hint = f"; if the blank is the last column and not in the file, use --blank {count}" if columns > count else ""
         named = f"{count} labels" if needed == count else f"{count} labels and the blank of --blank {count}"
         raise GraphError(f"the graph's output has {columns} columns, the file {named}; needs as many{hint}")
     if chosen == count:
@@ -68,8 +68,8 @@ def name_columns(labels: list[str], columns: int, blank: str | None) -> tuple[li
         if len(found) != 1:
             what = " and ".join(labels[column] for column in found) or "none"
             raise GraphError(
-                f"of the usual names of the CTC blank ({' '.join(BLANK_NAMES)}) the labels hold {what}: say which "
-                f"column it is by --blank, its label or a number from 0 to {count}"
+                f"of the usual names of the CTC blank ({' '.join(BLANK_NAMES)}) the labels hold {what}: name the "
+                f"blank with --blank, by its label or a column from 0 to {count}"
             )
         (chosen,) = found
     return labels, chosen

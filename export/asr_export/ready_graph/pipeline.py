@@ -86,12 +86,12 @@ def export_graph(
     try:
         reference(batches[-1][0])
     except ExportError as error:
-        raise type(error)(f"{error}; the longest recording is set by --max-audio-seconds") from error
+        raise type(error)(f"{error}; --max-audio-seconds sets the longest recording") from error
     on_step("wrapping and checking the graph")
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         folder, parity, leak = _wrap_and_check(source, behaviour, batches, reference, Path(work))
         if leak is not None:
-            on_step(f"padding leaks, so that batches will hold equal lengths alone: {leak}")
+            on_step(f"padding leaks, so a batch will hold equal lengths only: {leak}")
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_queue=options.queue,
@@ -161,7 +161,7 @@ def _wrap_and_check(
     source: foreign.ForeignGraph, behaviour: Behaviour, batches: list[Batch], reference: Reference, work: Path
 ) -> tuple[Path, Parity, str | None]:
     """Wrap the graph; return its folder, its parity, and how padding leaks (None if it does not)."""
-    leak = "the graph takes no lengths, and so cannot tell padding from audio"
+    leak = "the graph takes no lengths, so it cannot tell padding from audio"
     if source.samples is not None:
         folder = _write(source, behaviour, True, work / "ragged")
         try:

@@ -33,7 +33,7 @@ _NEEDED_OUTPUTS = (
     "[n] or [n, 1]"
 )
 
-Dims = tuple[int | str, ...]  # a name where dynamic
+Dims = tuple[int | str, ...]  # a name if dynamic
 
 
 @dataclass(frozen=True)

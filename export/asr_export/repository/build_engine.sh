@@ -1,16 +1,16 @@
 #!/bin/sh
 # Builds the TensorRT engine of this model, 1/model.plan, from 1/model.onnx. Written by triton-asr export.
 #
-# Run it on the GPU host: an engine is good for the kind of GPU and the release of TensorRT that built it, so that must be
-# the release that your Triton has. NVIDIA's images of the same month agree: build in nvcr.io/nvidia/tensorrt:YY.MM-py3,
-# which has trtexec, and serve in nvcr.io/nvidia/tritonserver:YY.MM-py3.
+# Run it on the GPU host: an engine works only with the kind of GPU and the release of TensorRT that built it, so use the
+# release that your Triton has. NVIDIA's images of the same month have the same release: build in
+# nvcr.io/nvidia/tensorrt:YY.MM-py3, which has trtexec, and serve in nvcr.io/nvidia/tritonserver:YY.MM-py3.
 #
 # Settings, from the environment:
-#   TRTEXEC        the program; default: the one on PATH, else where NVIDIA's packages put it
-#   WORKSPACE_MIB  GPU memory that the builder may try layers with; default 4096
+#   TRTEXEC        the program; default: the one on PATH, else the one of NVIDIA's packages
+#   WORKSPACE_MIB  GPU memory in MiB that the builder may use to try layers; default 4096
 #   TIMING_CACHE   file that makes a second build faster; default timing.cache, beside this script
 #   TF32           1 allows TF32 in float32 layers: faster, but the figures of the export no longer hold; default 0
-# Arguments are passed on to trtexec.
+# The script passes its arguments on to trtexec.
 set -eu
 
 cd "$(dirname "$0")"
@@ -25,8 +25,8 @@ if [ -z "$trtexec" ]; then
     done
 fi
 if [ -z "$trtexec" ] || ! command -v "$trtexec" >/dev/null 2>&1; then
-    echo "build_engine.sh: ${trtexec:-trtexec} is not here. It comes with TensorRT, for one in the image" >&2
-    echo "nvcr.io/nvidia/tensorrt:YY.MM-py3 (take the month of your Triton); or say where it is: TRTEXEC=/path/to/trtexec" >&2
+    echo "build_engine.sh: ${trtexec:-trtexec} is not here. It comes with TensorRT, for example in the image" >&2
+    echo "nvcr.io/nvidia/tensorrt:YY.MM-py3 (take the month of your Triton). If it is elsewhere, set TRTEXEC=/path/to/trtexec" >&2
     exit 1
 fi
 
@@ -34,8 +34,8 @@ if [ "${TF32:-0}" != 1 ]; then
     set -- --noTF32 "$@"
 fi
 
-# Strongly typed: every layer computes in the type that the graph says (TensorRT 11 knows nothing else). Under another
-# name until it is whole, so that Triton never loads half an engine.
+# Strongly typed: every layer computes in the type that the graph names (TensorRT 11 has no other mode). The file has
+# another name until it is complete, so that Triton never loads half an engine.
 "$trtexec" \
     --onnx=1/model.onnx \
     --saveEngine=1/model.plan.part \

@@ -19,7 +19,7 @@ _WEIGHTS_FILE = "lm.json"
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a text's score where a request sets none."""
+    """The weights of a text's score, for requests that set none."""
 
     lm_weight: float  # factor of the logarithm of the model's probability
     word_score: float  # nats for each word
@@ -58,7 +58,7 @@ def check_weights(weights: Weights, source: str) -> Weights:
     for name, value in asdict(weights).items():
         low, high = _MOST[name]
         if not low <= value <= high:
-            raise LanguageModelError(f"{source} makes {name} {value:g}; needs {low:g} to {high:g}")
+            raise LanguageModelError(f"{source} sets {name} to {value:g}; needs {low:g} to {high:g}")
     return weights
 
 

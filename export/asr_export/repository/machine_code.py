@@ -1,8 +1,8 @@
 """The compiled code of the search for hotwords: made once, and part of every export.
 
 The compiler takes ten seconds. Without its cache, a server would spend them in each process of the decode step at its
-first start. The cache holds code for any processor of the kind, and is valid for copies of the source that keep its
-time.
+first start. The cache holds code for every processor of the same kind, and is valid for copies of the source
+that keep its modification time.
 """
 
 import functools

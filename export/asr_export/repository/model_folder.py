@@ -46,7 +46,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def copy_template(model: str, target: Path) -> Any:
     """Copy a checked-in model without files of a local run; return its configuration, under the new name.
 
-    The packages that a Python model imports are copied beside its adapter, so that the repository needs nothing else
+    For a Python model, the packages that it imports go beside its adapter, so that the repository needs nothing else
     from this project.
     """
     source = template_folder() / model

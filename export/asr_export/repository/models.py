@@ -58,7 +58,7 @@ class Deployment:
 
 
 def check_output(output: Path, name: str) -> None:
-    """Refuse early an output that the last step would have to refuse.
+    """Refuse a name or an output that the last step could not use, before the work begins.
 
     Raises:
         OutputError: Triton or the kit cannot take the name, the output is a file, or it holds a model of that name

@@ -79,7 +79,7 @@ def _check_alphabet(path: Path, labels: Labels) -> None:
         elif _UNKNOWN_LABEL.fullmatch(label):
             valid.append(_UNKNOWN)
         if name not in valid:
-            raise LanguageModelError(f"{path} calls column {column} {name!r}, the vocabulary {label!r}")
+            raise LanguageModelError(f"{path} calls column {column} {name!r}, but the vocabulary calls it {label!r}")
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ NAME = "preprocess"
 
 
 class Intake(Protocol):
-    """The facts about a model, CTC or Whisper, that its preprocess step has to know."""
+    """The facts about a model, CTC or Whisper, that its preprocess step must know."""
 
     @property
     def max_batch_size(self) -> int:
@@ -50,7 +50,7 @@ def choose(output: Path, name: str, intake: Intake) -> str:
         intake: the facts about its model.
 
     Raises:
-        OutputError: the own name belongs to a model which no export wrote.
+        OutputError: the step needs a name of its own, but a model which no export wrote has that name.
     """
     shared = output / NAME
     if not shared.exists() or _fits(shared, intake) or (_is_preprocess(shared) and not _callers(output, name)):

@@ -51,7 +51,7 @@ def write_graphs(model: Any, folder: Path) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the tracer, which warns of every Python condition, and optimum; the gate shows if a warning mattered."""
+    """Silence optimum and the tracer, which warns about Python conditions; the gate shows if a warning mattered."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "optimum", "transformers")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -68,7 +68,7 @@ def quiet() -> Iterator[None]:
 def plain_tokenizer(tokenizer: Any) -> Tokenizer:
     """Return the checkpoint's tokenizer with a `decode` that gives the text which transformers makes in Python.
 
-    After decoding, transformers removes timestamps, and spaces before punctuation where the checkpoint asks for it.
+    After decoding, transformers removes timestamps, and spaces before punctuation if the checkpoint asks for it.
     """
     plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     spaces = _CLEAN_UP if tokenizer.clean_up_tokenization_spaces else {}

@@ -33,7 +33,7 @@ class _Differences:
     from_pytorch: list[float] = field(default_factory=list)
     from_solo: list[float] = field(default_factory=list)
     means: list[float] = field(default_factory=list)
-    # For every position of the logits: is the best token PyTorch's, is it that of the graph alone, is it decided?
+    # For every position of the logits: is the best token PyTorch's, is it that of a solo run, is it decided?
     agreements: list[bool] = field(default_factory=list)
     solo_agreements: list[bool] = field(default_factory=list)
     decided: list[bool] = field(default_factory=list)

@@ -50,11 +50,11 @@ class Generation:
 
 @dataclass(frozen=True)
 class Defaults:
-    """The language and the task after <|startoftranscript|> where a request sets none."""
+    """The language and the task after <|startoftranscript|>, for requests that set none."""
 
     language: str | None  # code; None: the service detects it
     task: str | None  # one of TASKS; None: no token of a task
-    is_named: bool  # True: the checkpoint names them; False: it names nothing
+    is_named: bool  # True: the checkpoint names them; False: it names neither
 
 
 def read(folder: Path, name: str) -> Generation:
@@ -70,7 +70,7 @@ def read(folder: Path, name: str) -> Generation:
     """
     path = folder / FILE
     if not path.is_file():
-        raise CheckpointError(f"{folder} has no {FILE}, which tells the special tokens")
+        raise CheckpointError(f"{folder} has no {FILE}, which names the special tokens")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
@@ -105,7 +105,7 @@ def _check(name: str, content: dict[str, Any]) -> None:
         if value not in neutral:
             raise UnsupportedCheckpoint(
                 f"{name}: {FILE} has {attribute} {json.dumps(value)}, which the decode step does not know: remove it, "
-                "if the transcripts are good without"
+                "if the transcripts are good without it"
             )
 
 
@@ -157,8 +157,8 @@ def defaults(name: str, config: Any, model_config: Any) -> Defaults:
 def _named(name: str, language: object, task: object, known: dict[str, int]) -> Defaults:
     if not known:
         raise UnsupportedCheckpoint(
-            f"{name}: {FILE} has is_multilingual false, and a language or a task: remove these, on which generate() "
-            "fails, too"
+            f"{name}: {FILE} has is_multilingual false, and a language or a task: remove language and task, because "
+            "generate() fails on them, too"
         )
     code = None if language is None else _code(str(language))
     if code is not None and code not in known:

@@ -30,7 +30,7 @@ def export_whisper(
     loaded = load(source)
     if loaded.left_aside:
         settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in loaded.left_aside.items())
-        on_step(f"leaving aside {settings} of generation_config.json, because the service decodes greedily")
+        on_step(f"ignoring {settings} of generation_config.json, because the service decodes greedily")
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         on_step("tracing encoder, decoder and decoder with past")
         write_artefacts(loaded, Path(work))

@@ -245,7 +245,7 @@ def test_the_command(tmp_path: Path) -> None:
     done = command(str(graph), "--labels", str(labels), "--sample-rate", "16000", "--delimiter", "E", "-o", output)
     assert done.returncode == 0, done.stderr
     assert "padding leaks" in done.stderr
-    assert "equal lengths alone" in done.stdout
+    assert "equal lengths only" in done.stdout
     assert "parity with the graph as it came" in done.stdout
     assert json.loads((tmp_path / "models" / "ctc_decode" / "labels.json").read_text())["delimiter"] == 2
 

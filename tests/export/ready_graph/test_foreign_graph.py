@@ -194,7 +194,7 @@ class Limited(foreign_graphs.WaveformOnly):
         (Uneven, GraphError, "the frames do not follow the samples evenly .*400 → 1, "),
         (Dithering, GateError, "two answers for one recording"),
         (AcrossTheBatch, GateError, "differ by .* from the graph as it came, .* --max-batch-size 1 serves one"),
-        (Limited, GraphError, "does not run on .* 640000 samples: .* is set by --max-audio-seconds"),
+        (Limited, GraphError, "does not run on .* 640000 samples: .*; --max-audio-seconds sets"),
     ],
 )
 def test_behaviour_that_cannot_be_served(

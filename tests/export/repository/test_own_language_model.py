@@ -51,7 +51,7 @@ def export(folder: Path, **options: Any) -> tuple[ExportResult, list[str]]:
 
 def test_it_is_served_with_its_own_weights(folder: Path) -> None:
     result, notes = export(folder)
-    assert notes == ["taking the checkpoint's own language model for decoder=beam"]
+    assert notes == ["using the checkpoint's own language model for decoder=beam"]
     step = result.output / "ctc_decode"
     assert (step / "lm.arpa").read_bytes() == (folder / "language_model" / "3gram.arpa").read_bytes()
     assert (step / "lexicon.txt").read_text() == UNIGRAMS
@@ -104,10 +104,10 @@ def break_alphabet(folder: Path) -> None:
         ),
         (lambda folder: (folder / "language_model" / "attrs.json").unlink(), "cannot read .*attrs.json"),
         (lambda folder: edit(folder / "language_model" / "attrs.json", alpha="x"), "has alpha 'x'; needs a number"),
-        (lambda folder: edit(folder / "language_model" / "attrs.json", alpha=11), "makes lm_weight 11; needs 0 to 10"),
+        (lambda folder: edit(folder / "language_model" / "attrs.json", alpha=11), "sets lm_weight to 11; needs 0 to"),
         (lambda folder: edit(folder / "alphabet.json", labels=["a"]), "has 1 labels; needs the model's"),
         (lambda folder: edit(folder / "alphabet.json", is_bpe=True), "has pieces of words"),
-        (break_alphabet, "calls column .* 'ß', the vocabulary"),
+        (break_alphabet, "calls column .* 'ß', but the vocabulary"),
         (lambda folder: (folder / "alphabet.json").write_text("[]"), "alphabet.json holds list; needs an object"),
     ],
 )
@@ -122,7 +122,7 @@ def test_one_that_cannot_be_used_says_why(
 def test_one_that_cannot_be_used_is_left_aside(folder: Path) -> None:
     break_alphabet(folder)
     result, (note,) = export(folder)
-    assert note.startswith("leaving aside the checkpoint's own language model: ")
+    assert note.startswith("ignoring the checkpoint's own language model: ")
     assert "'ß'" in note
     assert result.language_model is None
     assert not list((result.output / "ctc_decode").glob("lm.*"))

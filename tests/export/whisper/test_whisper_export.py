@@ -249,7 +249,7 @@ def test_the_export_tells_what_it_leaves_aside(copy: Path, tmp_path: Path) -> No
     command = [sys.executable, "-m", "triton_asr", "export", str(copy), "-o", str(tmp_path / "models")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert "leaving aside do_sample true, num_beams 5 of generation_config.json, because the service" in done.stderr
+    assert "ignoring do_sample true, num_beams 5 of generation_config.json, because the service" in done.stderr
     report = json.loads((tmp_path / "models" / "asr" / "export.json").read_text(encoding="utf-8"))
     assert report["left_aside"] == {"do_sample": True, "num_beams": 5}
 

@@ -38,7 +38,7 @@ def first(hidden: Tensor, counts: Tensor) -> Tensor:
 def conv_length(lengths: Tensor, kernel: int, stride: int, padding: int = 0) -> Tensor:
     """Return the number of frames that a convolution makes of `lengths`, both int64 `[n]`.
 
-    `padding` is that of both sides together. The result is never below one frame, so that an item which is too short
+    `padding` counts both sides together. The result is never below one frame, so that an item which is too short
     does not disturb its neighbours. The code uses a maximum, because TensorRT's Clip has no INT64. The dividend is
     then never negative, so truncation equals floor.
     """

@@ -29,7 +29,7 @@ def centre(features: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     """
     valid = first(features, counts)[:, :, None]
     count = counts[:, None, None].to(features.dtype)
-    # Twice: a float32 sum over minutes rounds, and the remaining mean is small enough for an exact sum.
+    # Twice: a float32 sum over minutes rounds, but the mean that remains is small enough for an exact sum.
     for _ in range(2):
         mean = torch.where(valid, features, 0.0).sum(dim=1, keepdim=True) / count
         features = torch.where(valid, features - mean, 0.0)

@@ -64,7 +64,7 @@ class PowerSpectrum(nn.Module):
         one = high @ self.of_high
         two = middle @ self.of_middle
         width = 2 * self.bins
-        # From the largest down: no sum rounds where the terms cancel, and that is where precision matters.
+        # Largest terms first: then no sum rounds where the terms cancel, and precision matters there.
         spectrum = one[..., :width] + two[..., :width] + one[..., width : 2 * width]
         spectrum = spectrum + (one[..., 2 * width :] + two[..., width:] + low @ self.of_low)
         spectrum = spectrum * (unit * self.scale)
