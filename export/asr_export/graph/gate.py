@@ -205,6 +205,8 @@ def open_session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     # Errors only: the warning that it cannot fold a float16 constant on the CPU helps nobody.
     options.log_severity_level = 3
+    # PyTorch, whose turn it is in between, finds the processors busy otherwise.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 

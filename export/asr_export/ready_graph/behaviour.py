@@ -54,6 +54,7 @@ class Runner:
         self._graph = graph
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # the search for the shortest recording makes runs fail, as expected
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = _or_refuse(
             lambda: onnxruntime.InferenceSession(graph.path, options, providers=["CPUExecutionProvider"]),
             f"ONNX Runtime does not load {graph.path}",

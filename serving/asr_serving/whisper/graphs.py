@@ -59,6 +59,8 @@ class Graphs:
             providers.insert(0, (CUDA, {"device_id": gpu}))
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
+        # Three sessions whose idle threads spin take the processors from each other.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._device = ("cpu", 0) if gpu is None else ("cuda", gpu)
         self._encoder, self._decoder, self._decoder_with_past = (
             ort.InferenceSession(str(folder / file), options, providers=providers)
