@@ -38,7 +38,7 @@ DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions(parameters.DecodeOptions):
-    """How the server decodes. Each field is a request parameter of the same name."""
+    """The options of decoding. Each field is a request parameter of the same name."""
 
     def __post_init__(self) -> None:
         try:

@@ -11,7 +11,7 @@ from asr_client._errors import InvalidOption
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the server is, and how to connect to it."""
+    """The server's address, and how to connect to it."""
 
     address: str  # HOST:PORT
     protocol: _options.Protocol

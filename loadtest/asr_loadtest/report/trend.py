@@ -22,7 +22,7 @@ class Trend:
 
     @property
     def is_noise(self) -> bool:
-        """Whether the scatter explains the drift."""
+        """Return whether the scatter explains the drift."""
         return abs(self.drift) <= NOISE_DEVIATIONS * self.scatter
 
     def words(self, form: Callable[[float], str]) -> str:

@@ -27,7 +27,7 @@ def prepare() -> None:
 
 @contextmanager
 def punctual() -> Iterator[None]:
-    """Keep garbage collection from delaying requests: leave alone what exists by now, and seldom look at the rest."""
+    """Keep garbage collection from delaying requests: freeze existing objects, and collect the others seldom."""
     thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()

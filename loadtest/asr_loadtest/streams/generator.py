@@ -29,7 +29,7 @@ class Session:
 
     @property
     def text(self) -> str | None:
-        """The transcript; None: the stream failed, or was cut short."""
+        """Return the transcript; None if the stream failed, or was cut short."""
         return self.playback.text if self.error is None and self.playback.is_whole else None
 
 

@@ -63,7 +63,7 @@ class Tuning:
 
     @property
     def is_better(self) -> bool:
-        """Whether there is a better setting to apply."""
+        """Return whether there is a better setting to apply."""
         return self.best != self.current
 
 
