@@ -52,7 +52,7 @@ def checked_address(url: str | None, protocol: _options.Protocol) -> str:
     if port is not None and not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
         raise InvalidOption(f"url is {url!r}; needs a port from 1 to 65535")
     if not facts.takes_paths and path and path.strip("/"):
-        raise InvalidOption(f"url is {url!r}; needs HOST:PORT alone: a {facts.name} server is not found by a path")
+        raise InvalidOption(f"url is {url!r}; needs HOST:PORT alone: {facts.name} addresses have no path")
     return url.rstrip("/")
 
 

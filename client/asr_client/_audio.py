@@ -220,8 +220,8 @@ def _from_array(audio: Audio) -> Payload:
         raise InvalidAudio(f"audio is {type(array).__name__}; needs {_ACCEPTED}{_way_out(array)}")
     if audio.sampling_rate is None:
         raise InvalidAudio(
-            "a numpy array does not tell its sampling rate: give sampling_rate, in Hz, beside it or by "
-            "Audio(array, sampling_rate=…)"
+            "a numpy array does not tell its sampling rate: give sampling_rate, in Hz, as an argument or "
+            "in Audio(array, sampling_rate=…)"
         )
     for name in ("encoding", "channels"):
         if getattr(audio, name) is not None:

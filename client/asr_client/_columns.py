@@ -65,7 +65,7 @@ def end(text: str, columns: int) -> str:
 
 
 def pad(text: str, columns: int) -> str:
-    """Return the text with spaces after it, so that it takes so many columns; longer ones stay as they are."""
+    """Return the text, padded with spaces to so many columns; a longer text does not change."""
     return text + " " * (columns - width(text))
 
 

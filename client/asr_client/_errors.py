@@ -5,7 +5,7 @@ AsrError
 │   ├── AudioTooLong         the recording is longer than the model takes
 │   └── InvalidAudio         the client cannot send the recording: missing file, array without sampling rate …
 ├── MessageTooLarge          the recording does not fit the message limit, here or at the server
-├── ServerUnavailable        nobody answers, or not yet (retried)
+├── ServerUnavailable        nobody answers, or the model is not ready yet (retried)
 │   ├── QueueFull            the server answers that it has too much to do (retried)
 │   └── RequestInterrupted   the server, or a model's process, ended while it had the request (retried, a few times)
 ├── StreamLost               the server has forgotten a live stream, or an upload, that got no audio for too long

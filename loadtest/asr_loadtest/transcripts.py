@@ -68,7 +68,7 @@ def compare(
 
     Args:
         answers: index of the recording, and its transcript under load.
-        recordings: what was sent, some with references.
+        recordings: were sent; some have references.
         baselines: in the order of the recordings; None: nothing is compared.
     """
     if baselines is None:

@@ -28,7 +28,7 @@ class Send:
     """Send an operation, once; its answer is the result."""
 
     operation: Operation[Any]
-    timeout_s: float | None  # what is left of the deadline; None: no limit
+    timeout_s: float | None  # rest of the deadline; None: no limit
 
 
 @dataclass(frozen=True)

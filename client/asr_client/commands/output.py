@@ -1,4 +1,4 @@
-"""What commands write: to terminals and pipes of any encoding, and to files."""
+"""The output of commands: to terminals and pipes of any encoding, and to files."""
 
 import codecs
 import contextlib

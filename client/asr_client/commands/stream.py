@@ -46,7 +46,9 @@ def stream(
     if (file is None) == (not mic):
         raise typer.BadParameter("needs a FILE, or --mic", param_hint="FILE")
     if (file == STDIN) == (sampling_rate is None):
-        raise typer.BadParameter("raw samples on stdin (-) need it, others refuse it", param_hint="--sampling-rate")
+        raise typer.BadParameter(
+            "raw samples on stdin (-) need it; nothing else takes it", param_hint="--sampling-rate"
+        )
     options = decode.options()
     if mic:
         chunks, rate = microphone.listen(CHUNK_S), microphone.SAMPLING_RATE

@@ -1,4 +1,4 @@
-"""The generator of requests: it sends them at their scheduled times, and notes what became of each.
+"""The generator of requests: it sends them at their scheduled times, and records how each of them ends.
 
 The loop is open: no answer, however late, delays a request. Latency counts from the *scheduled* arrival, so that time
 in the generator counts as well. Callers who wait for an answer before their next request do not send while the server
