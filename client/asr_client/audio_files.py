@@ -1,4 +1,4 @@
-"""Reads the samples of audio files, for commands that play or measure them; the server reads the files that it gets.
+"""Reads the samples of audio files, for commands that play or measure them. The server does not use this module.
 
 FFmpeg's libraries (through PyAV, the package `av`) decode the files. The length in a header does not count, and a
 packet that cannot be decoded is left out.

@@ -27,7 +27,7 @@ JOINABLE_FORMATS: frozenset[Format] = frozenset(("txt", "json", "ctm"))
 # Decimal places of numbers in JSON; the server's numbers are float32.
 DECIMALS = {"confidence": 4, "duration": 3, "start": 3, "end": 3}
 
-# What subtitle guides (BBC, Netflix) agree on, for a viewer who reads about 17 characters a second.
+# Subtitle guides (BBC, Netflix) agree on these limits, for a viewer who reads about 17 characters a second.
 LINE_COLUMNS = 42
 CUE_LINES = 2
 MIN_CUE_S = 1.0

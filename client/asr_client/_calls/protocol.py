@@ -113,11 +113,11 @@ class Asked(Protocol):
 
     @property
     def model(self) -> str:
-        """The model that answers."""
+        """Return the name of the model that answers."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the tensors to read."""
+        """Return the names of the tensors to read."""
 
 
 def infer(model: str, version: str, payload: Payload, options: DecodeOptions) -> Infer:

@@ -7,7 +7,7 @@ import numpy as np
 
 MIN_POINTS = 5
 # A drift over the whole run counts as noise up to this many standard deviations of the scatter. The usual error of the
-# slope would not do: it takes samples for independent, but each sample of memory depends on the one before.
+# slope would not do: it treats samples as independent, but each sample of memory depends on the one before.
 NOISE_DEVIATIONS = 2.0
 
 
