@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def explain(error: Exception, arguments: list[str]) -> str | None:
-    """Return one line for a failure that the user can mend; None for a bug, which needs its traceback."""
+    """Return one line for a failure that the user can fix; None for a bug, which needs its traceback."""
     if isinstance(error, ModuleNotFoundError):
         return _missing_extra(error, arguments)
     # The errors of every package's own tree have messages for the user.

@@ -1,6 +1,6 @@
-"""Client of Triton speech recognition services made by this kit: `Client`, `AsyncClient` and what they take and give.
+"""The client of speech recognition services that this kit puts on Triton.
 
-Importing it is quick: numpy and tritonclient come in with the first request.
+The import is quick: numpy and tritonclient are imported with the first request.
 """
 
 from asr_client._audio import Audio

@@ -1,4 +1,4 @@
-"""Where the server is, and what goes along with every request: checked when a client is made, not at its first use."""
+"""The server's address and the headers of every request, checked when a client is made, not at its first use."""
 
 import ipaddress
 import os
@@ -12,10 +12,10 @@ DEFAULT_ADDRESSES: dict[_options.Protocol, str] = {
     protocol: f"127.0.0.1:{facts.port}" for protocol, facts in _options.PROTOCOLS.items()
 }
 
-# gRPC's own names for what is more than a host and a port.
+# The schemes of gRPC's own name syntax.
 _GRPC_NAME = re.compile(r"(dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):.")
 _PARTS = re.compile(r"(?P<host>\[[^\[\]/]+\]|[^:\[\]/]+)(?::(?P<port>[^:/]*))?(?P<path>/.*)?")
-# What gRPC takes as names; HTTP takes some signs more, which nobody uses.
+# The names that gRPC takes. HTTP takes a few more characters, which nobody uses.
 _HEADER_NAME = re.compile(r"[0-9A-Za-z_.-]+")
 _NOT_PRINTABLE_ASCII = re.compile(r"[^ -~]")
 # Environment variables through which gRPC finds a proxy, in its order.
@@ -26,11 +26,11 @@ def checked_address(url: str | None, protocol: _options.Protocol) -> str:
     """Return the address to connect to.
 
     Args:
-        url: HOST:PORT; over HTTP a path may follow. None for this machine and Triton's port.
-        protocol: that the server speaks there.
+        url: HOST:PORT; over HTTP a path may follow. None: Triton's port on this machine.
+        protocol: the protocol of that port.
 
     Raises:
-        InvalidOption: it is no such address.
+        InvalidOption: `url` is no such address.
     """
     if url is None:
         return DEFAULT_ADDRESSES[protocol]
@@ -52,15 +52,15 @@ def checked_address(url: str | None, protocol: _options.Protocol) -> str:
     if port is not None and not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
         raise InvalidOption(f"url is {url!r}; needs a port from 1 to 65535")
     if not facts.takes_paths and path and path.strip("/"):
-        raise InvalidOption(f"url is {url!r}; needs HOST:PORT alone: a {facts.name} server is not found by a path")
+        raise InvalidOption(f"url is {url!r}; needs HOST:PORT alone: {facts.name} addresses have no path")
     return url.rstrip("/")
 
 
 def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the headers, which both protocols can carry.
+    """Return the headers, if both protocols can carry them.
 
     Raises:
-        InvalidOption: a name or a value that cannot travel. The message shows no values, which may be secret.
+        InvalidOption: a name or a value cannot be sent. The message shows no values, because they may be secret.
     """
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name) or name.endswith("-bin"):
@@ -78,7 +78,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the host is this machine by its very name."""
+    """Return whether the host's name alone says that it is this machine."""
     host = host.removeprefix("[").removesuffix("]")
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -87,12 +87,12 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_arguments(address: str) -> list[tuple[str, int]]:
-    """Return the arguments of a gRPC channel to the address: none to this machine goes through a proxy."""
+    """Return the arguments of a gRPC channel to the address; a channel to this machine uses no proxy."""
     return [("grpc.enable_http_proxy", 0)] if is_loopback(_host(address)) else []
 
 
 def proxy_of(address: str) -> str | None:
-    """Return the environment variable through which gRPC finds a proxy for the address; None for none."""
+    """Return the environment variable that gives gRPC a proxy for the address; None if there is no proxy."""
     variable = next((name for name in _PROXIES if os.environ.get(name)), None)
     return None if is_loopback(_host(address)) else variable
 

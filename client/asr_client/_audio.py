@@ -1,6 +1,6 @@
-"""A recording in any of the forms that callers hold it in -> the bytes to send and how they are encoded.
+"""Turns a recording, in any form that callers have, into the bytes to send and their encoding.
 
-Nothing is decoded here: files travel as they are, and the server reads them.
+Nothing is decoded here: files are sent as they are, and the server reads them.
 """
 
 import io
@@ -29,7 +29,7 @@ MESSAGE_OVERHEAD_BYTES = 4096
 
 _CHUNK_BYTES = 2**20
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
-# Linux takes no longer path; base64 by mistake is much longer, and is not for a message.
+# Linux takes no longer path. A file in base64, given by mistake, is much longer, and must not fill a message.
 _LONGEST_PATH = 4096
 _SHOWN_CHARACTERS = 200
 _ACCEPTED = "a path, bytes, a binary file object, a numpy array or asr_client.Audio"
@@ -37,14 +37,14 @@ _ACCEPTED = "a path, bytes, a binary file object, a numpy array or asr_client.Au
 
 @dataclass(frozen=True)
 class Audio:
-    """A recording together with its format, for what cannot tell its format itself: arrays and raw PCM.
+    """A recording with its format, for arrays and raw PCM, which do not carry their format.
 
     A numpy array is `[samples]` or `[samples, channels]` (at most 64 channels; `[channels, samples]` is refused):
     floats within ±1 (sent as float32), int16, or, as WAV readers give them, uint8 (8 bit) and int32 (24 and 32 bit,
     full scale). It needs `sampling_rate`, and nothing else.
 
     Paths, bytes and file objects hold an audio file (WAV, FLAC, OGG/Opus, MP3, M4A …), whose header tells its format.
-    Should they hold raw PCM, say so by `encoding` and give the `sampling_rate`.
+    If they hold raw PCM, give `encoding` and `sampling_rate`.
     """
 
     source: AudioSource
@@ -54,7 +54,7 @@ class Audio:
 
     @property
     def name(self) -> str | None:
-        """The path, or None for audio without one."""
+        """Return the path; None for audio without one."""
         if isinstance(self.source, str | os.PathLike):
             return os.fsdecode(self.source)
         name = getattr(self.source, "name", None)  # of a file object; an int when it was opened by descriptor
@@ -63,7 +63,7 @@ class Audio:
 
 @dataclass(frozen=True)
 class Payload:
-    """What travels."""
+    """The bytes to send, with their encoding."""
 
     data: bytes
     encoding: Encoding
@@ -71,21 +71,21 @@ class Payload:
     channels: int | None = None  # None for a file
 
     def parameters(self) -> dict[str, ParameterValue]:
-        """Request parameters; none for a file, which is the server's default."""
+        """Return the request parameters; none for a file, because the server expects one by default."""
         if self.sampling_rate is None or self.channels is None:
             return {}
         return {"encoding": self.encoding, "sample_rate": self.sampling_rate, "channels": self.channels}
 
     def pieces(self) -> "Pieces":
-        """The same, for more messages than one."""
+        """Return the payload in a form that can be sent in several messages."""
         return Pieces(lambda: io.BytesIO(self.data), self.parameters())
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """What travels in pieces."""
+    """A recording that is sent in several messages."""
 
-    open: Callable[[], IO[bytes]]  # each time from the beginning
+    open: Callable[[], IO[bytes]]  # opens it at its beginning, each time
     parameters: Mapping[str, ParameterValue]
 
 
@@ -102,11 +102,11 @@ def load(audio: Audio, max_message_bytes: int) -> Payload:
 def _load(audio: Audio, limit: int) -> Payload:
     source = audio.source
     if isinstance(source, str) and _ADDRESS.match(source):
-        raise InvalidAudio(f"{_shown(source)} is an address, which is not downloaded; needs {_ACCEPTED}")
+        raise InvalidAudio(f"{_shown(source)} is an address, and the client downloads nothing; needs {_ACCEPTED}")
     if isinstance(source, str) and len(source) > _LONGEST_PATH:
         raise InvalidAudio(
-            f"audio is a str of {len(source):,} characters, {_shown(source)}, and a str is a path: "
-            "decode it to bytes first, if it is a file in base64"
+            f"audio is a str of {len(source):,} characters, {_shown(source)}; a str has to be a path: "
+            "if it is a file in base64, decode it to bytes first"
         )
     if isinstance(source, str | os.PathLike):
         payload = _described(audio, lambda: _read_path(Path(os.fsdecode(source)), limit))
@@ -124,7 +124,7 @@ def _load(audio: Audio, limit: int) -> Payload:
 
 
 def pieces(audio: Audio) -> Pieces | None:
-    """A recording that is too large for one message; None for what can be read but once."""
+    """Return a recording that is too large for one message; None if it can be read only once."""
     source = audio.source
     if isinstance(source, str | os.PathLike):
         path = Path(os.fsdecode(source))
@@ -139,17 +139,17 @@ def _shown(text: str) -> str:
 
 
 def _from_where(source: object) -> str:
-    """For a message: where a file object stood that gave nothing."""
+    """Return, for an error message, the position of a file object that gave no bytes; empty at its beginning."""
     try:
         position = source.tell()  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):  # not a file, or one without places, as a pipe
+    except (AttributeError, OSError, ValueError):  # not a file, or one without positions, such as a pipe
         return ""
     return f" from where the file object stands, at byte {position:,}: call its seek(0) first" if position else ""
 
 
 def too_large(size_bytes: int | None, limit_bytes: int) -> MessageTooLarge:
-    """The error that says what was got, the limit, and the ways out."""
-    got = "more" if size_bytes is None else f"{size_bytes:,} bytes"
+    """Return the error, which names the size, the limit, and what the caller can do."""
+    got = "unknown size" if size_bytes is None else f"{size_bytes:,} bytes"
     return MessageTooLarge(
         f"audio of {got} does not fit the message limit of {limit_bytes:,} bytes: send FLAC or Opus instead of WAV, "
         "cut the recording, or raise the limit with Client(max_message_bytes=…) (a server or proxy may have its own)",
@@ -159,7 +159,7 @@ def too_large(size_bytes: int | None, limit_bytes: int) -> MessageTooLarge:
 
 
 def _described(audio: Audio, read: Callable[[], bytes]) -> Payload:
-    """Bytes with the format that the caller gave; wrong formats are refused before anything is read."""
+    """Return the bytes with the format that the caller gave. A wrong format is an error before anything is read."""
     encoding = audio.encoding or "file"
     if encoding not in ENCODINGS:
         raise InvalidAudio(f"encoding is {audio.encoding!r}; needs one of {', '.join(ENCODINGS)}")
@@ -220,8 +220,8 @@ def _from_array(audio: Audio) -> Payload:
         raise InvalidAudio(f"audio is {type(array).__name__}; needs {_ACCEPTED}{_way_out(array)}")
     if audio.sampling_rate is None:
         raise InvalidAudio(
-            "a numpy array does not tell its sampling rate: give sampling_rate, in Hz, beside it or by "
-            "Audio(array, sampling_rate=…)"
+            "a numpy array does not tell its sampling rate: give sampling_rate, in Hz, as an argument or "
+            "in Audio(array, sampling_rate=…)"
         )
     for name in ("encoding", "channels"):
         if getattr(audio, name) is not None:
@@ -234,10 +234,10 @@ def _from_array(audio: Audio) -> Payload:
 
 
 def _way_out(source: object) -> str:
-    """For a message: how to give what callers hold in another form."""
+    """Return, for an error message, how to convert an object that callers often pass; empty for other objects."""
     if isinstance(source, Mapping) and {"array", "sampling_rate"} <= source.keys():  # a row of `datasets`
         return ": give Audio(item['array'], sampling_rate=item['sampling_rate'])"
-    if isinstance(source, tuple) and len(source) == 2:  # as soundfile, scipy, librosa and gradio have it
+    if isinstance(source, tuple) and len(source) == 2:  # as soundfile, scipy, librosa and gradio return it
         return ": give Audio(array, sampling_rate=rate)"
     if hasattr(source, "__array__") or isinstance(source, list):
         return ": convert it with np.asarray(…)"
@@ -260,11 +260,11 @@ def _channels(shape: tuple[int, ...]) -> int:
 
 
 def _as_float(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Little-endian float32 of the same shape; integers by the full scale that their type has in WAV files."""
+    """Return little-endian float32 of the same shape; integers are divided by the full scale of their type in WAV."""
     import numpy as np
 
     if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # becomes Inf, which the server refuses by name
+        with np.errstate(over="ignore"):  # too large values become Inf, and the server's error says so
             return array.astype("<f4", copy=False)
     if array.dtype == np.int32:
         return (array / 2.0**31).astype("<f4")
@@ -276,7 +276,7 @@ def _as_float(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
 
 def _whole(name: str, value: object) -> int:
-    """`value` as a positive int; takes numpy numbers and 16000.0 too, for rates often come out of a division."""
+    """Return `value` as a positive int. Numpy numbers and 16000.0 are valid: rates often come from a division."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or value < 1 or value % 1:
         raise InvalidAudio(f"{name} is {value!r}; needs a whole number, 1 or more")
     return int(float(value))

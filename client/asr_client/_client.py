@@ -1,4 +1,4 @@
-"""The clients: the steps of `_calls.core`, done by blocking or by awaiting."""
+"""The two clients, which do the steps of `_calls.core` by blocking or by awaiting."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator
@@ -23,7 +23,7 @@ from asr_client._transports.opening import open_async_transport, open_transport
 
 
 class Client(Core[Transport]):
-    """Transcribes recordings by a server; safe to share between threads.
+    """Transcribes recordings with a server. Threads may share a client.
 
     with Client("localhost:8001") as client:
         print(client.transcribe("speech.wav").text)
@@ -49,21 +49,21 @@ class Client(Core[Transport]):
         on_segment: OnSegment | None = None,
         **decoding: Unpack[DecodeParameters],
     ) -> Transcription:
-        """The transcript of one recording.
+        """Return the transcript of one recording.
 
         Args:
             audio: path, bytes or binary file object of an audio file; or a numpy array `[samples]` or
                 `[samples, channels]` of floats within ±1, int16, int32 (full scale) or uint8 (offset 128).
-            sampling_rate: in Hz; needed by arrays and raw PCM, refused for files, whose header tells it.
+            sampling_rate: in Hz; required for arrays and raw PCM, not allowed for files, whose header has it.
             encoding: "pcm_s16le" or "pcm_f32le" when a path, bytes or a file object hold raw PCM.
             channels: of raw PCM, interleaved; 1 by default.
-            options: how the server is to decode, for many calls.
-            timeout_s: seconds from the first attempt, retries included; by default the client's. Of a long recording:
-                how long the server may say nothing.
-            on_segment: called in this thread with each segment of a long recording, a `Transcription` whose `duration`
-                is how far the server has come. Long is what the model does not take at once: over gRPC it goes to the
-                server in pieces, and is transcribed there window by window.
-            decoding: any field of `DecodeOptions`, such as `hotwords=["acme"]`; goes before `options`.
+            options: how the server decodes; many calls can share it.
+            timeout_s: seconds from the first attempt, retries included; by default the client's. For a long recording:
+                the longest time without an answer of the server.
+            on_segment: called in this thread with each segment of a long recording: a `Transcription` whose `duration`
+                is the seconds that are done. A recording is long when the model does not take it at once. Over gRPC
+                the client then sends it in pieces, and the server transcribes it window by window.
+            decoding: any field of `DecodeOptions`, such as `hotwords=["acme"]`; it overrides `options`.
 
         Raises:
             TypeError: there is no such option.
@@ -88,16 +88,16 @@ class Client(Core[Transport]):
         timeout_s: float | None = None,
         **decoding: Unpack[DecodeParameters],
     ) -> Iterator[Outcome]:
-        """The transcripts of any number of recordings, one at a time and in their order.
+        """Yield the outcomes of any number of recordings, in the order of the items.
 
-        An item that fails has its error in its outcome; the others go on.
+        The outcome of a failed item holds its error; the other items go on.
 
         Args:
-            items: paths and whatever else `transcribe` takes. Read as requests become free: at most `concurrency`
-                recordings are in memory.
+            items: paths and everything else that `transcribe` takes. An item is read when a request is free, so at
+                most `concurrency` recordings are in memory.
             concurrency: requests under way at a time; twice the server's largest batch keeps it busy.
             on_progress: called in this thread with each outcome as it comes, which may be out of order.
-            sampling_rate: as in `transcribe`, of all items; one that is an `Audio` has its own format.
+            sampling_rate: as in `transcribe`, of all items; an `Audio` has its own format.
             encoding: likewise.
             channels: likewise.
             options: as in `transcribe`.
@@ -135,7 +135,7 @@ class Client(Core[Transport]):
         timeout_s: float | None = None,
         **decoding: Unpack[DecodeParameters],
     ) -> list[Outcome]:
-        """`transcribe_iter` as a list."""
+        """Return the outcomes of `transcribe_iter` as a list."""
         return list(
             self.transcribe_iter(
                 items,
@@ -160,47 +160,47 @@ class Client(Core[Transport]):
         timeout_s: float | None = None,
         **decoding: Unpack[DecodeParameters],
     ) -> Generator[StreamResult, None, None]:
-        """Yield what is being said, while it is being said.
+        """Yield the results of a live stream, while somebody is speaking.
 
-        Each chunk is sent when it comes, small ones together, and what the server makes of it is given at once. A
-        result that is not final takes the place of the one before; a final one is a segment that is over. Leave it
-        early by `break` or `close()`: the server then forgets the stream.
+        Each chunk is sent when it comes (small ones together), and its results are given at once. A partial result
+        replaces the one before; a final result is a finished segment. `break` or `close()` ends the stream early, and
+        the server then forgets it.
 
         Args:
             chunks: raw samples of any length: bytes, or numpy arrays as in `transcribe`.
             sampling_rate: Hz.
             encoding: of bytes, "pcm_s16le" (the default) or "pcm_f32le".
             channels: of bytes, interleaved; 1 by default.
-            options: how the server is to decode final segments.
-            timeout_s: how long the server may take for a piece; by default the client's.
+            options: how the server decodes final segments.
+            timeout_s: longest time, in seconds, that the server may take for a piece; by default the client's.
             decoding: any field of `DecodeOptions`, as in `transcribe`.
 
         Raises:
             TypeError: there is no such decoding option.
-            InvalidAudio: a chunk that is not what it should be.
-            InvalidOption: over HTTP.
+            InvalidAudio: a chunk is empty, or has another format than the stream.
+            InvalidOption: the protocol is HTTP.
             StreamLost: nothing was sent for so long that the server has forgotten the stream.
-            AsrError: another branch of the error tree. Nothing is retried: what was said before is gone.
+            AsrError: another branch of the error tree. Nothing is retried, because the earlier audio is gone.
         """
         decode = decode_options("stream", options, decoding)
         return self._given(self._live(iter(chunks), sampling_rate, encoding, channels, decode, timeout_s))
 
     def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
-        """Return whether the server takes requests; False, too, when nobody answers within `timeout_s` seconds."""
+        """Return whether the server takes requests; False also when nobody answers within `timeout_s` seconds."""
         return self._run(self._server_readiness(timeout_s))
 
     def model_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
-        """Whether the client's model takes requests; False, too, when nobody answers within `timeout_s` seconds."""
+        """Return whether the model takes requests; False also when nobody answers within `timeout_s` seconds."""
         return self._run(self._model_readiness(timeout_s))
 
     def check_model(self, *, timeout_s: float | None = None) -> frozenset[str]:
         """Make sure that the model has the inputs and outputs of this kit's ensemble.
 
         Returns:
-            The names of all its outputs; LANGUAGE is among those of a Whisper.
+            The names of all its outputs; a Whisper model has LANGUAGE among them.
 
         Raises:
-            ModelMismatch: it has not; the message names every difference.
+            ModelMismatch: the model does not have them; the message names every difference.
             ModelNotFound: there is no such model.
             AsrError: another branch of the error tree.
         """
@@ -222,7 +222,7 @@ class Client(Core[Transport]):
             return run.result
 
     def _given(self, live: Live) -> Generator[StreamResult, None, None]:
-        """Do the steps of a dialogue, and give what they give."""
+        """Do the steps of a dialogue, and yield the values that they give."""
         with (
             closing(self._opened().open_stream(live.silence_s)) as stream,
             closing(Run(live.steps(stream))) as run,
@@ -254,7 +254,7 @@ class Client(Core[Transport]):
             case Next(source):
                 return next(source, END)  # type: ignore[arg-type]
             case Send(operation, timeout_s) if isinstance(operation, Dialogue):
-                del timeout_s  # a dialogue lasts as long as the server says something
+                del timeout_s  # a dialogue has no deadline, only a limit of silence
                 with closing(self._opened().open_stream(operation.silence_s)) as stream:
                     return self._run(operation.steps(stream))
             case Send(operation, timeout_s):
@@ -272,7 +272,7 @@ class Client(Core[Transport]):
 
 
 class AsyncClient(Core[AsyncTransport]):
-    """`Client` for asyncio: the same methods, to be awaited, in one event loop at a time.
+    """The client for asyncio: the methods of `Client`, to be awaited, in one event loop at a time.
 
     async with AsyncClient("localhost:8001") as client:
         print((await client.transcribe("speech.wav")).text)
@@ -300,7 +300,7 @@ class AsyncClient(Core[AsyncTransport]):
         on_segment: OnSegment | None = None,
         **decoding: Unpack[DecodeParameters],
     ) -> Transcription:
-        """See `Client.transcribe`. Files are read in a thread."""
+        """Return the transcript of one recording, as `Client.transcribe` does. A thread reads the files."""
         audio = recording(audio, sampling_rate, encoding, channels)
         decode = decode_options("transcribe", options, decoding)
         return await self._run(self._transcription(audio, decode, timeout_s, on_segment))
@@ -318,7 +318,7 @@ class AsyncClient(Core[AsyncTransport]):
         timeout_s: float | None = None,
         **decoding: Unpack[DecodeParameters],
     ) -> AsyncIterator[Outcome]:
-        """See `Client.transcribe_iter`; for `async for`, and of async iterables too."""
+        """Yield outcomes as `Client.transcribe_iter` does, for `async for`. `items` may be an async iterable, too."""
         _batch.check(items, concurrency)
         decode = decode_options("transcribe_iter", options, decoding)
 
@@ -345,7 +345,7 @@ class AsyncClient(Core[AsyncTransport]):
         timeout_s: float | None = None,
         **decoding: Unpack[DecodeParameters],
     ) -> list[Outcome]:
-        """`transcribe_iter` as a list."""
+        """Return the outcomes of `transcribe_iter` as a list."""
         outcomes = self.transcribe_iter(
             items,
             concurrency=concurrency,
@@ -369,7 +369,10 @@ class AsyncClient(Core[AsyncTransport]):
         timeout_s: float | None = None,
         **decoding: Unpack[DecodeParameters],
     ) -> AsyncGenerator[StreamResult, None]:
-        """See `Client.stream`; for `async for`, and of async iterables too. Leave it early by `aclose()`."""
+        """Yield results as `Client.stream` does, for `async for`. `chunks` may be an async iterable, too.
+
+        `aclose()` ends the stream early.
+        """
         decode = decode_options("stream", options, decoding)
         source = _batch.asynchronous(chunks)
         return self._given(self._live(source, sampling_rate, encoding, channels, decode, timeout_s))
@@ -401,7 +404,7 @@ class AsyncClient(Core[AsyncTransport]):
             return run.result
 
     async def _given(self, live: Live) -> AsyncGenerator[StreamResult, None]:
-        """Do the steps of a dialogue, and give what they give."""
+        """Do the steps of a dialogue, and yield the values that they give."""
         async with aclosing(self._opened().open_stream(live.silence_s)) as stream:
             with closing(Run(live.steps(stream))) as run:
                 while (step := run.step) is not None:
@@ -430,7 +433,7 @@ class AsyncClient(Core[AsyncTransport]):
             case Next(source):
                 return await anext(source, END)  # type: ignore[arg-type]
             case Send(operation, timeout_s) if isinstance(operation, Dialogue):
-                del timeout_s  # a dialogue lasts as long as the server says something
+                del timeout_s  # a dialogue has no deadline, only a limit of silence
                 async with aclosing(self._opened().open_stream(operation.silence_s)) as stream:
                     return await self._run(operation.steps(stream))
             case Send(operation, timeout_s):
@@ -442,7 +445,7 @@ class AsyncClient(Core[AsyncTransport]):
         try:
             return await self._opened().send(operation, timeout_s)
         except asyncio.CancelledError as error:
-            # Closing a connection cancels what waits for it: that is not this task's own cancellation.
+            # A closed connection cancels the calls that wait on it. This is not the cancellation of this task.
             if self._closing.is_set() and not _is_cancelled(asyncio.current_task()):
                 raise self._closed_error() from error
             raise
@@ -454,7 +457,7 @@ class AsyncClient(Core[AsyncTransport]):
         if self._transport is not None and self._loop not in (None, loop):
             if self._loop is not None and not self._loop.is_closed():
                 raise InvalidOption("the AsyncClient is in use in another event loop; make one for each loop")
-            self._transport = None  # each asyncio.run has a loop of its own, and connections end with theirs
+            self._transport = None  # each asyncio.run has its own loop, and a connection ends with its loop
         if self._transport is None:
             self._transport, self._loop = open_async_transport(self._endpoint), loop
         return self._transport

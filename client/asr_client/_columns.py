@@ -1,8 +1,8 @@
-"""Text in columns, as terminals and subtitles have it: a Chinese character takes two, an accent none.
+"""The width of text in columns of terminals and subtitles: a Chinese character takes two columns, an accent none.
 
-Lines break at spaces, and between characters of scripts that write without them, by the rules that matter most of
-Unicode's line breaking (UAX 14): no line begins with a closing bracket, a full stop or a small kana, and none ends with
-an opening bracket. Hangul, which is as wide, has spaces.
+Lines break at spaces, and between characters of scripts without spaces. The most important rules of Unicode's line
+breaking (UAX 14) apply: no line begins with a closing bracket, a full stop or a small kana, and no line ends with an
+opening bracket. Hangul is as wide as Chinese, but has spaces.
 """
 
 import re
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-# White space but for the no-break spaces, which are part of their word.
+# White space without the no-break spaces, which are part of their word.
 _BREAKING_SPACE = re.compile(r"[^\S\xa0\u2007\u202f]+")
 _ZERO_WIDTH = frozenset(("Mn", "Me", "Cf"))
 _JOINED_TO_THE_LEFT = _ZERO_WIDTH | {"Mc", "Sk"}  # Sk: the skin tones of emoji
@@ -43,7 +43,7 @@ def wrap(text: str, columns: int) -> list[str]:
 
 
 def balanced(text: str, columns: int) -> list[str]:
-    """Return as few lines as `wrap`, of about the same length: they are easier to read. Words are cut no earlier."""
+    """Return as few lines as `wrap` does, but of similar length: they are easier to read. No further words are cut."""
     atoms = _atoms(text)
     lines = _fill(atoms, columns)
     narrowest = max([1, width(text) // max(1, len(lines)), *(width(atom) for atom, _ in atoms)])
@@ -65,12 +65,12 @@ def end(text: str, columns: int) -> str:
 
 
 def pad(text: str, columns: int) -> str:
-    """Return the text with spaces after it, so that it takes so many columns; longer ones stay as they are."""
+    """Return the text, padded with spaces to so many columns; a longer text does not change."""
     return text + " " * (columns - width(text))
 
 
 def are_written_together(left: str, right: str) -> bool:
-    """Return whether two words follow each other without a space, as their scripts have it."""
+    """Return whether the scripts of two words put no space between them."""
     return all(unicodedata.name(side, "").startswith(_SPACELESS) for side in (left[-1:], right[:1]) if side)
 
 
@@ -83,7 +83,7 @@ def _width(character: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _is_ideographic(character: str) -> bool:
-    """Return whether a line may break on either side."""
+    """Return whether a line may break on either side of the character."""
     return _width(character) == 2 and "HANGUL" not in unicodedata.name(character, "")
 
 
@@ -98,7 +98,7 @@ def _may_break(left: str, right: str) -> bool:
 
 
 def _clusters(text: str) -> Iterator[str]:
-    """What is never cut: a character and all that belongs to it."""
+    """Yield the parts that are never cut: a character and all that belongs to it."""
     cluster = ""
     for character in text:
         joined = unicodedata.category(character) in _JOINED_TO_THE_LEFT and not character.isascii()
@@ -111,7 +111,7 @@ def _clusters(text: str) -> Iterator[str]:
 
 
 def _atoms(text: str) -> list[tuple[str, bool]]:
-    """The parts between which a line may break, and whether a space is before them."""
+    """Return the parts between which a line may break, and whether a space is before each."""
     atoms: list[tuple[str, bool]] = []
     for word in filter(None, _BREAKING_SPACE.split(text)):
         atom, is_spaced = "", bool(atoms)
@@ -140,7 +140,7 @@ def _fill(atoms: list[tuple[str, bool]], columns: int) -> list[str]:
 
 
 def _cut(atom: str, columns: int) -> list[str]:
-    """The atom in parts that fit into a line; a single cluster that does not is a part of its own."""
+    """Return the atom in parts that fit into a line; a single cluster that does not fit is a part of its own."""
     parts = [""]
     for cluster in _clusters(atom):
         if parts[-1] and width(parts[-1] + cluster) > columns:

@@ -1,25 +1,25 @@
-"""What can go wrong when you ask a server for a transcript.
+"""The errors of a client: everything that can go wrong when you ask a server for a transcript.
 
 AsrError
 ├── InvalidRequest           the server refuses what was sent; sending it again will not help
 │   ├── AudioTooLong         the recording is longer than the model takes
-│   └── InvalidAudio         found unusable before it was sent: missing file, array without sampling rate …
+│   └── InvalidAudio         the client cannot send the recording: missing file, array without sampling rate …
 ├── MessageTooLarge          the recording does not fit the message limit, here or at the server
-├── ServerUnavailable        nobody answers, or not yet (retried)
+├── ServerUnavailable        nobody answers, or the model is not ready yet (retried)
 │   ├── QueueFull            the server answers that it has too much to do (retried)
 │   └── RequestInterrupted   the server, or a model's process, ended while it had the request (retried, a few times)
-├── StreamLost               the server has forgotten a live stream, or an upload, because nothing was sent for long
+├── StreamLost               the server has forgotten a live stream, or an upload, that got no audio for too long
 ├── DeadlineExceeded         no answer within `timeout_s`, retries included
 ├── ModelNotFound            the server has no model of this name
 ├── ModelMismatch            the model is there, but is not a speech recognition ensemble of this kit
 ├── AccessDenied             the server, or a proxy before it, wants other credentials
 ├── ServerError              the server failed, or its answer makes no sense
 ├── ClientClosed             the client was used after `close()`
-├── ProcessForked            a forked process cannot go on with what was in use at the fork
+├── ProcessForked            a forked process cannot use a call, or gRPC, that was in use at the fork
 ├── InvalidOption            an argument of the client itself (also a ValueError)
 └── InvalidManifest          a line of an evaluation manifest (also a ValueError)
 
-Everything that this package raises is one of these; the exception of the library below is its `__cause__`.
+This package raises only these errors; the `__cause__` of each is the exception of the library below.
 """
 
 from typing import ClassVar
@@ -50,15 +50,15 @@ class InvalidAudio(InvalidRequest):
 
 
 class AudioTooLong(InvalidRequest):
-    """The recording is longer than the model takes, and no model for long recordings is there to take it."""
+    """The recording is longer than the model takes, and the server has no model for long recordings."""
 
 
 class MessageTooLarge(AsrError):
     """The recording does not fit the message limit of the client or of the server.
 
     Attributes:
-        size_bytes: what was to be sent, where known.
-        limit_bytes: the limit that it broke, where known.
+        size_bytes: the size of the message, where known.
+        limit_bytes: the limit that it exceeds, where known.
     """
 
     def __init__(self, message: str, *, size_bytes: int | None = None, limit_bytes: int | None = None) -> None:
@@ -74,26 +74,26 @@ class ServerUnavailable(AsrError):
 
 
 class QueueFull(ServerUnavailable):
-    """The server has as many requests waiting as it is configured to take."""
+    """The server's queue is full: it already holds as many requests as it is configured to hold."""
 
 
 class RequestInterrupted(ServerUnavailable):
     """The server, or the process of one of its models, ended while it had the request.
 
-    It is retried, but a few times only: the recording may be what ends it.
+    The client retries the request only a few times, because the recording itself may end the process.
     """
 
 
 class StreamLost(AsrError):
-    """The server has forgotten a live stream, or the upload of a long recording; what it had heard is gone.
+    """The server has forgotten a live stream, or the upload of a long recording; the audio so far is gone.
 
-    It forgets those to which nothing was sent for a minute (ten seconds, where others wait for a place), and all when
-    the model is loaded anew.
+    It forgets a stream that gets no audio for a minute (ten seconds, if others wait for a place), and every stream when
+    the model is loaded again.
     """
 
 
 class DeadlineExceeded(AsrError):
-    """No answer within `timeout_s`, retries included."""
+    """No answer came within `timeout_s`, retries included."""
 
 
 class ModelNotFound(AsrError):
@@ -117,7 +117,7 @@ class ClientClosed(AsrError):
 
 
 class ProcessForked(AsrError):
-    """The process was forked while a call, or gRPC, was in use; neither can be used in the child then."""
+    """The process was forked while a call, or gRPC, was in use, so the child can use neither."""
 
 
 class InvalidOption(AsrError, ValueError):

@@ -1,4 +1,4 @@
-"""Clients in a forked process, which inherits objects and sockets, but none of the threads behind them."""
+"""Support for forked processes, which inherit objects and sockets, but not the threads behind them."""
 
 import os
 import weakref
@@ -8,30 +8,30 @@ from asr_client._errors import ProcessForked
 
 
 class Inherited(Protocol):
-    """Something that a forked process cannot go on with as it is."""
+    """An object that a forked process cannot use as it is."""
 
     def after_fork(self) -> None:
-        """Make the inherited object fit for the forked process; called there, before anything else runs in it."""
+        """Make the object usable in the forked process. It is called there before anything else runs."""
 
 
 _registered: "weakref.WeakSet[Inherited]" = weakref.WeakSet()
 
 
 def register(inherited: Inherited) -> None:
-    """Have `after_fork` called in processes that are forked from this one, for as long as the object lives."""
+    """Call the object's `after_fork` in processes that are forked from this one, for as long as the object lives."""
     _registered.add(inherited)
 
 
 def forget(inherited: Inherited) -> None:
-    """Take the registration back: there is nothing left to inherit."""
+    """Remove the registration, because there is nothing left to inherit."""
     _registered.discard(inherited)
 
 
 def keep_forever(inherited: object) -> None:
     """Never destroy the object in this process.
 
-    Destroying it would reach into the parent: a closed event loop takes its sockets out of the epoll instance that both
-    processes share, and the parent would wait for its answers in vain.
+    Its destruction would harm the parent: a closed event loop takes its sockets out of the epoll instance that both
+    processes share, and the parent would never get its answers.
     """
     import ctypes
 
@@ -39,21 +39,21 @@ def keep_forever(inherited: object) -> None:
 
 
 class Owner:
-    """The process that made something."""
+    """The process that made an object."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
 
     @property
     def is_here(self) -> bool:
-        """Return whether this is that process, and not one that was forked from it."""
+        """Return whether this is that process, and not a fork of it."""
         return os.getpid() == self._pid
 
     def check(self, what: str) -> None:
         """Raise ProcessForked in a process that was forked from the owner."""
         if not self.is_here:
             raise ProcessForked(
-                f"{what} was begun in process {self._pid}, from which this one, {os.getpid()}, was forked: begin anew"
+                f"{what} was begun in process {self._pid}, and this is its fork {os.getpid()}: begin again here"
             )
 
 

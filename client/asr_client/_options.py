@@ -1,4 +1,4 @@
-"""What a caller can choose: decoding, retries, TLS."""
+"""The options of a caller: decoding, retries and TLS."""
 
 import difflib
 from dataclasses import dataclass, fields, replace
@@ -16,13 +16,13 @@ Protocol = Literal["grpc", "http"]
 
 @dataclass(frozen=True)
 class ProtocolFacts:
-    """What a person should know of a protocol."""
+    """The facts about a protocol that checks and messages need."""
 
-    name: str  # as it is written
+    name: str  # as people write it
     port: int  # Triton's default
-    heeds_proxies: bool  # those of environment variables
-    has_resolvers: bool  # an address may be a name for one of gRPC's, such as dns:host
-    takes_paths: bool  # an address may have one after the port
+    heeds_proxies: bool  # it uses the proxies that environment variables name
+    has_resolvers: bool  # an address may be a name for a resolver of gRPC, such as dns:host
+    takes_paths: bool  # an address may have a path after the port
 
 
 PROTOCOLS: dict[Protocol, ProtocolFacts] = {
@@ -38,7 +38,7 @@ DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions(parameters.DecodeOptions):
-    """How the server is to decode. Each field is a request parameter of the same name."""
+    """The options of decoding. Each field is a request parameter of the same name."""
 
     def __post_init__(self) -> None:
         try:
@@ -51,10 +51,10 @@ DEFAULT_OPTIONS = DecodeOptions()
 
 
 def decode_options(method: str, options: DecodeOptions, keywords: DecodeParameters) -> DecodeOptions:
-    """Return the options with the keyword arguments of a method in their places.
+    """Return the options, with the keyword arguments of a method in place of their fields.
 
     Raises:
-        TypeError: there is no such option; the message names all.
+        TypeError: there is no such option; the message lists all options.
         InvalidOption: a value is not valid.
     """
     names = [field.name for field in fields(DecodeOptions)]
@@ -72,20 +72,20 @@ def decode_options(method: str, options: DecodeOptions, keywords: DecodeParamete
 class RetryPolicy:
     """When and how often a request is sent again, always within the one deadline of `timeout_s`.
 
-    Retried are `ServerUnavailable` and what is below it: the server has given no answer then, and to transcribe a
-    recording twice does no harm. The pause before retry n is random between 0 and
+    The client retries `ServerUnavailable` and its subclasses: the server has then given no answer, and it does no harm
+    to transcribe a recording twice. The pause before retry n is random between 0 and
     `min(max_backoff_s, first_backoff_s * 2**(n - 1))` ("full jitter"), so that clients that failed together do not come
     back together.
 
-    A client may spend so many retries at once (`budget`), and gets new ones with time (`budget_per_s`) and with success
-    (a fifth of one). Where none is left, a retry waits until there is one, or until its deadline: a struggling server
-    gets a bounded number of extra requests however many callers wait, and no recording is given up early.
+    A client may spend `budget` retries at once. It gets `budget_per_s` new ones a second, and a fifth of one for each
+    success. When none is left, a retry waits until there is one, or until its deadline. So a struggling server gets a
+    bounded number of extra requests for any number of callers, and no recording is given up early.
     """
 
-    # The first one included; 1 switches retries off. None: what the deadline allows, but 5 while the server has never
-    # answered this client, so that a wrong address shows within seconds.
+    # The first one included; 1 switches retries off. None: as many as the deadline allows, but 5 while the server has
+    # never answered this client, so that a wrong address shows within seconds.
     max_attempts: int | None = None
-    max_interruptions: int = 3  # RequestInterrupted of one request: the recording may be what ends the server
+    max_interruptions: int = 3  # RequestInterrupted of one request: the recording itself may end the server
     first_backoff_s: float = 0.1  # about the time that a full queue needs to move
     max_backoff_s: float = 5.0  # longer pauses only waste the deadline
     budget: int = 100
@@ -107,7 +107,7 @@ class RetryPolicy:
             )
 
     def ceiling_s(self, attempt: int) -> float:
-        """Longest pause, in seconds, after failed attempt number `attempt` (from 1)."""
+        """Return the longest pause, in seconds, after failed attempt number `attempt` (from 1)."""
         # The exponent is bounded so that a large max_attempts does not overflow a float.
         return min(self.max_backoff_s, self.first_backoff_s * 2.0 ** min(attempt - 1, 60))
 

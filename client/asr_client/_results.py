@@ -1,4 +1,4 @@
-"""What comes back."""
+"""The results that a client returns."""
 
 from dataclasses import dataclass
 
@@ -30,22 +30,22 @@ class Transcription:
     text: str
     confidence: float  # 0 to 1: mean posterior of the emitted tokens
     duration: float  # seconds of audio that the server heard
-    # In order of time; empty unless `word_timestamps` was asked for, or `timestamps`, which makes every one a segment.
+    # In order of time; empty without `word_timestamps` or `timestamps`. With `timestamps`, each one is a segment.
     words: tuple[Word, ...] = ()
-    language: str | None = None  # code; None where the model names none
+    language: str | None = None  # code; None if the model names no language
     # Best first; empty unless `nbest` asked for more than one. Hotwords are in `text`, not in these.
     alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True)
 class StreamResult:
-    """A result of a live stream: of the segment that is being said, or of one that is over."""
+    """A result of a live stream: of the current segment (a partial result), or of a finished one (a final result)."""
 
     text: str
-    is_final: bool  # of a segment that is over; otherwise it still grows, and takes the place of the one before
+    is_final: bool  # False: the segment still grows, and this result replaces the one before
     stable: str  # the beginning of `text` that holds complete words
     seconds: float  # of audio that the server has received
-    # Of final ones:
+    # Only in final results:
     start: float | None = None  # seconds from the beginning of the stream
     end: float | None = None
     confidence: float | None = None  # 0 to 1
@@ -67,7 +67,7 @@ class Outcome:
         return self.error is None
 
     def unwrap(self) -> Transcription:
-        """The transcription.
+        """Return the transcription.
 
         Raises:
             AsrError: this item's error.

@@ -1,7 +1,7 @@
-"""The samples of audio files, for what plays or measures them on this side: a server reads files by itself.
+"""Reads the samples of audio files, for commands that play or measure them. The server does not use this module.
 
-FFmpeg's libraries (through PyAV, the package `av`) tell what there is: a length that a header claims is not believed,
-and a packet that cannot be decoded is left out.
+FFmpeg's libraries (through PyAV, the package `av`) decode the files. The length in a header does not count, and a
+packet that cannot be decoded is left out.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _MAX_GAPS = 100
 
 @dataclass(frozen=True)
 class Sound:
-    """What a file holds; its blocks can be read once."""
+    """The content of an audio file. Its blocks can be read once."""
 
     sampling_rate: int  # Hz
     channels: int
@@ -30,18 +30,18 @@ def read(file: BinaryIO, name: str) -> Sound:
     """Open an audio file.
 
     Args:
-        file: that can be sought in; it stays open.
-        name: what to call it in an error.
+        file: is seekable, and stays open.
+        name: its name in errors.
 
     Raises:
-        InvalidAudio: it is not audio, or PyAV is not installed; the blocks raise it where they cannot go on.
+        InvalidAudio: the file is not audio, or PyAV is not installed. The blocks raise it where they cannot go on.
     """
     try:
         import av
     except ModuleNotFoundError as missing:
         raise InvalidAudio(f"cannot read {name} here: install the package av, which decodes audio files") from missing
     try:
-        # A playlist names other files and addresses; no protocol, no way to them.
+        # A playlist names other files and addresses. Without protocols, FFmpeg cannot open them.
         container = av.open(file, "r", options={"protocol_whitelist": ""})
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise InvalidAudio(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
@@ -54,7 +54,7 @@ def read(file: BinaryIO, name: str) -> Sound:
 
 
 def _blocks(container: Any, name: str) -> "Iterator[tuple[int, NDArray[np.int16]]]":
-    """Sampling rate and samples, as they are decoded."""
+    """Yield sampling rate and samples, as they are decoded."""
     import av
 
     with container:
@@ -79,7 +79,7 @@ def _blocks(container: Any, name: str) -> "Iterator[tuple[int, NDArray[np.int16]
 
 
 def _packets(container: Any) -> Iterator[Any]:
-    """The packets of the first audio stream, whatever lies between them."""
+    """Yield the packets of the first audio stream, and skip broken data between them."""
     import av
 
     for _ in range(_MAX_GAPS):
@@ -87,7 +87,7 @@ def _packets(container: Any) -> Iterator[Any]:
             yield from container.demux(audio=0)
         except (av.error.InvalidDataError, av.error.BlockingIOError):
             continue
-        except IndexError:  # PyAV, after the last packet of a file that has begun more streams on its way
+        except IndexError:  # PyAV raises it after the last packet, if the file has begun more streams meanwhile
             pass
         return
 

@@ -1,4 +1,4 @@
-"""A transcription as the text of a file: plain, JSON, subtitles, tables.
+"""Writes a transcription as the text of a file: plain text, JSON, subtitles, tables.
 
 txt   the transcript
 json  one object: audio, text, confidence, duration, words; language where the model names it; alternatives if asked for
@@ -22,23 +22,23 @@ Format = Literal["txt", "json", "srt", "vtt", "tsv", "ctm"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 # Formats that say when something was said.
 TIMED_FORMATS: frozenset[Format] = frozenset(("srt", "vtt", "tsv", "ctm"))
-# Formats of which the texts of several recordings can follow each other in one file.
+# Formats in which one file can hold several recordings.
 JOINABLE_FORMATS: frozenset[Format] = frozenset(("txt", "json", "ctm"))
-# Of numbers in JSON: the server's are float32.
+# Decimal places of numbers in JSON; the server's numbers are float32.
 DECIMALS = {"confidence": 4, "duration": 3, "start": 3, "end": 3}
 
-# What subtitle guides (BBC, Netflix) agree on, for a viewer who reads about 17 characters a second.
+# Subtitle guides (BBC, Netflix) agree on these limits, for a viewer who reads about 17 characters a second.
 LINE_COLUMNS = 42
 CUE_LINES = 2
 MIN_CUE_S = 1.0
 MAX_CUE_S = 7.0
 PAUSE_S = 0.6  # a silence between words that begins a new cue
 
-# What readers of subtitles may take for the end of a line, with the spaces around it; a blank line would end the cue.
-# A no-break space is none of it.
+# Characters that readers of subtitles may take for the end of a line, and spaces around them. A blank line would end
+# the cue. No-break spaces are not among them.
 _WHITE_SPACE = re.compile("[ \t\n\v\f\r\x1c-\x1f\x85\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]+")
 
-# JSON allows them within a string, and readers of JSON lines may take them for the end of one.
+# JSON allows them within a string, but readers of JSON lines may take them for the end of a line.
 _UNICODE_LINE_ENDS = "\x85\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}"
 
 
@@ -49,7 +49,7 @@ class Cue:
     start: float  # seconds
     end: float  # seconds
     lines: tuple[str, ...]
-    text: str  # the same in one line
+    text: str  # the lines as one line
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class _Part:
 
 
 def render(transcription: Transcription, format: Format, *, name: str = "audio") -> str:
-    """The text of a file in `format`, which ends with a newline unless it is empty.
+    """Return the text of a file in `format`; it ends with a newline unless it is empty.
 
     Args:
         transcription: what to write; the timed formats need its words, else the whole text is one subtitle.
@@ -76,9 +76,9 @@ def render(transcription: Transcription, format: Format, *, name: str = "audio")
 def cues(transcription: Transcription) -> list[Cue]:
     """Return subtitles of at most 2 lines of 42 columns and 7 s (a single longer word excepted), broken at pauses.
 
-    A word, or a segment in place of words, that does not fit into 2 lines has several, which share its time by their
-    length. Subtitles last at least 1 s where the next one leaves the room. Words have spaces between them where the
-    transcript's text has some.
+    A word, or a segment in place of words, gets several subtitles when it does not fit into 2 lines; they share its
+    time by their length. A subtitle lasts at least 1 s if the next one leaves room. Words have spaces between them
+    where the transcript's text has spaces.
     """
     text, parts = _placed(transcription)
     groups: list[list[_Part]] = []
@@ -89,7 +89,7 @@ def cues(transcription: Transcription) -> list[Cue]:
             groups.append([part])
     next_starts = [*(group[0].start for group in groups[1:]), float("inf")]
     found = []
-    for group, next_start in zip(groups, next_starts, strict=False):  # of no groups: none
+    for group, next_start in zip(groups, next_starts, strict=False):  # without groups there is one start
         said = text[group[0].first : group[-1].last]
         lines = tuple(_columns.balanced(said, LINE_COLUMNS))
         found.append(Cue(group[0].start, _cue_end(group, next_start), lines, said))
@@ -97,7 +97,7 @@ def cues(transcription: Transcription) -> list[Cue]:
 
 
 def _placed(transcription: Transcription) -> tuple[str, list[_Part]]:
-    """The text in one line, and where in it the words are."""
+    """Return the text in one line, and the places of the words in it."""
     words = transcription.words
     if not words and transcription.text:
         words = (Word(transcription.text, 0.0, transcription.duration, transcription.confidence),)
@@ -120,12 +120,12 @@ def _letters(text: str) -> str:
 
 
 def _pieces(text: str) -> list[str]:
-    """The text between white space."""
+    """Return the parts of the text between white space."""
     return [piece for piece in _WHITE_SPACE.split(text) if piece]
 
 
 def _joined(words: Sequence[str]) -> str:
-    """The words as one line, with spaces where their scripts have them."""
+    """Return the words as one line, with spaces where their scripts have them."""
     text = ""
     for word in (" ".join(_pieces(word)) for word in words):
         text += word if _columns.are_written_together(text, word) else f" {word}"
@@ -133,7 +133,7 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def _parts(text: str, whole: _Part) -> list[_Part]:
-    """The word in parts that fit into a cue."""
+    """Return the word in parts that fit into a cue."""
     lines = _columns.balanced(text[whole.first : whole.last], LINE_COLUMNS)
     if len(lines) <= CUE_LINES:
         return [whole]
@@ -158,7 +158,7 @@ def _belongs(text: str, group: Sequence[_Part], part: _Part) -> bool:
 
 
 def _cue_end(group: Sequence[_Part], next_start: float) -> float:
-    """The end of the last word, later if the cue would be too short to read, earlier if the next one begins."""
+    """Return the end of the last word; later if the cue would be too short to read, earlier if the next one begins."""
     return max(group[0].start, min(max(group[-1].end, group[0].start + MIN_CUE_S), next_start))
 
 
@@ -168,7 +168,7 @@ def _txt(transcription: Transcription, name: str) -> str:
 
 def _json(transcription: Transcription, name: str) -> str:
     content = _rounded(asdict(transcription))
-    if transcription.language is None:  # the model names none
+    if transcription.language is None:  # the model names no language
         del content["language"]
     if not transcription.alternatives:
         del content["alternatives"]
@@ -179,7 +179,7 @@ def _json(transcription: Transcription, name: str) -> str:
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    """Without the digits that float32 has too many: milliseconds, and confidences to four places."""
+    """Return the values without digits that float32 cannot hold: milliseconds, and confidences to four places."""
     words = [_rounded(word) for word in values.get("words", ())]
     rounded = {name: round(value, DECIMALS[name]) for name, value in values.items() if name in DECIMALS}
     return {**values, **rounded, **({"words": words} if "words" in values else {})}
@@ -188,7 +188,7 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 def _srt(transcription: Transcription, name: str) -> str:
     return "\n".join(
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
-        # The arrow would make a line of times of it, and there is no way to escape it.
+        # Readers would take a line with the arrow for a line of times, and SRT has no way to escape it.
         + "".join(f"{line.replace('-->', '->')}\n" for line in cue.lines)
         for number, cue in enumerate(cues(transcription), 1)
     )
@@ -209,7 +209,7 @@ def _tsv(transcription: Transcription, name: str) -> str:
 
 
 def _ctm(transcription: Transcription, name: str) -> str:
-    # Fields are parted by white space, so that none may hold any.
+    # White space separates the fields, so no field may hold any.
     file = "_".join(name.split()) or "audio"
     return "".join(
         f"{file} 1 {word.start:.3f} {max(0.0, word.end - word.start):.3f} {'_'.join(word.word.split())} "

@@ -1,4 +1,4 @@
-"""A transport without a network, for the tests of what is built on this client."""
+"""A transport without a network, for tests of programs that use this client."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -33,12 +33,12 @@ _FINAL = ("text", "start", "end", "confidence", "words")
 class MockTransport:
     """Answers every request by calling `handler`, which returns a Transcription or raises an AsrError.
 
-    A recording that is too long for one message, or for which the handler raises `AudioTooLong`, comes to the handler
-    as a whole, for the model NAME_long; what it returns is the only segment. The pieces of live streams go to `live`,
-    which returns what is news with each: at most one result that is not final.
+    When a recording is too long for one message, or the handler raises `AudioTooLong`, the handler gets the whole
+    recording for the model NAME_long, and returns its only segment. `live` gets each piece of a live stream, and
+    returns its new results, at most one of which is partial.
 
-    Serves `Client(transport=…)` and, wrapped by `asynchronous()`, `AsyncClient(transport=…)`. The server and its model
-    are always ready.
+    Use it as `Client(transport=…)` and, wrapped by `asynchronous()`, as `AsyncClient(transport=…)`. The server and its
+    model are always ready.
     """
 
     supports_streams = True
@@ -48,7 +48,7 @@ class MockTransport:
         self._live = live
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
-        """Call the handler; a timeout is the handler's own business."""
+        """Call the handler; `timeout_s` has no effect."""
         del timeout_s
         match operation:
             case Infer():
@@ -61,15 +61,15 @@ class MockTransport:
                 raise TypeError(f"unknown operation {operation!r}")
 
     def open_stream(self, silence_s: float | None) -> "MockStream":
-        """Return a stream to the handlers, which take the time that they take."""
+        """Return a stream to the handlers; `silence_s` has no effect."""
         del silence_s
         return MockStream(self._handler, self._live)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no connection to close."""
 
     def asynchronous(self) -> "AsyncMockTransport":
-        """The same for `AsyncClient`."""
+        """Return this transport for `AsyncClient`."""
         return AsyncMockTransport(self)
 
 
@@ -100,7 +100,7 @@ class MockStream:
         return self._answers.pop(0)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no connection to close."""
 
 
 class AsyncMockTransport:
@@ -120,7 +120,7 @@ class AsyncMockTransport:
         return AsyncMockStream(self._transport.open_stream(silence_s))
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no connection to close."""
 
 
 class AsyncMockStream:
@@ -138,7 +138,7 @@ class AsyncMockStream:
         return self._stream.receive()
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no connection to close."""
 
 
 def _tensors(result: Transcription) -> Tensors:

@@ -130,14 +130,14 @@ class CapacitySearch:
         return Capacity(None, None, bad, plan.tolerance)
 
     async def _better(self, rate: float, seconds: float, seed: int) -> Step:
-        """Return a step that keeps the SLO, if one of two does; a clearly overloaded first step has no second."""
+        """Return a step that keeps the SLO, if one of two does. A clearly overloaded first step is not repeated."""
         step = await self._valid(rate, seconds, seed)
         if step.ok or _is_overloaded(step):
             return step
         return await self._valid(rate, seconds, seed + _REPEAT_SEED)
 
     async def _valid(self, rate: float, seconds: float, seed: int) -> Step:
-        """Return a valid step. A void step speaks neither for the rate nor against it, so it is tried again."""
+        """Return a valid step. A void step says nothing about the rate, so it is tried again."""
         for _ in range(_ATTEMPTS):
             step = await self._hold(rate, seconds, seed)
             self.steps.append(step)

@@ -1,4 +1,4 @@
-"""Errors of a load test. A request that fails is none of them: it is counted.
+"""The errors of a load test. A failed request is not among them: the load test counts it.
 
 LoadTestError
 ├── InvalidProfile   the recordings cannot be read, or cannot make the mix that was asked for (also a ValueError)

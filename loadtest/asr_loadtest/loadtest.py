@@ -33,13 +33,13 @@ _FIRST_STREAMS = 4.0  # of a search
 
 
 class Progress:
-    """Is told how a load test goes on. This one ignores it all; a subclass shows it."""
+    """Takes the progress of a load test. This class ignores it; a subclass shows it."""
 
     def baseline(self, done: int, total: int) -> None:
         """Take note that `done` of `total` recordings were transcribed without load."""
 
     def note(self, text: str) -> None:
-        """Take a text that a person should read."""
+        """Take a note for the person who runs the load test."""
 
     async def hold(self, title: str, seconds: float, step: Awaitable[Step]) -> Step:
         """Return the step, which takes `seconds` and then the time until its last answer."""
@@ -58,7 +58,7 @@ class LoadTest:
     check: bool = True  # compare answers with the baselines
     metrics_url: str | None = None  # where the server gives the metrics of its GPUs
     command: str = ""  # that started the load test
-    hook: RequestHook | None = None  # told of every request; not of live streams
+    hook: RequestHook | None = None  # is called for every request, but not for live streams
     progress: "Progress" = field(default_factory=lambda: Progress())
 
 

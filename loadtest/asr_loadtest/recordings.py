@@ -37,7 +37,7 @@ class Recording:
 
     @property
     def length_class(self) -> str:
-        """The range of lengths that holds this one, such as "2-5 s" (2 s is in it, 5 s is not)."""
+        """Return the range of lengths that holds this one, such as "2-5 s" (2 s is in it, 5 s is not)."""
         if self.seconds is None:
             return UNKNOWN_LENGTH
         low = 0

@@ -40,7 +40,7 @@ class Slo:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is promised."""
+        """Return whether nothing is promised."""
         return self == Slo()
 
 
@@ -68,7 +68,7 @@ class Window:
 
 @dataclass(frozen=True)
 class MemberLoad:
-    """The work of one model of the ensemble in a measurement, by Triton's statistics; times are means an inference."""
+    """The work of one model of the ensemble in a measurement, by Triton's statistics; times are means per inference."""
 
     model: str
     inferences: int
@@ -82,7 +82,7 @@ class MemberLoad:
 
     @property
     def compute_ms(self) -> float:
-        """Time of an inference without the queue."""
+        """Return the time of an inference without the queue."""
         return self.input_ms + self.infer_ms + self.output_ms
 
 
@@ -154,12 +154,12 @@ class Step:
 
     @property
     def error_rate(self) -> float:
-        """Share of the requests that failed, 0 to 1."""
+        """Return the share of the requests that failed, 0 to 1."""
         return sum(self.errors.values()) / self.requests if self.requests else 0.0
 
     @property
     def ok(self) -> bool:
-        """Whether the step is valid and kept its promises."""
+        """Return whether the step is valid and kept its promises."""
         return not self.void and not self.missed
 
 
@@ -225,12 +225,12 @@ class Report:
 
     @property
     def of_streams(self) -> bool:
-        """Whether the loads are live streams."""
+        """Return whether the loads are live streams."""
         return any(step.load.loop == "streams" for step in self.steps)
 
     @property
     def ok(self) -> bool:
-        """Whether every step kept every promise; of a search, whether some rate did."""
+        """Return whether every step kept every promise; of a search, whether some rate did."""
         if self.kind == "search":
             return self.capacity is not None and self.capacity.rate is not None
         return all(step.ok for step in self.steps)

@@ -14,7 +14,7 @@ from asr_contract import word_errors
 from asr_loadtest.errors import NotReady
 from asr_loadtest.recordings import Recording
 
-# Has the server transcribe one recording, without retries; raises AsrError.
+# Sends one recording to the server, without retries, and returns its transcript; raises AsrError.
 Send = Callable[[Recording], Awaitable[Transcription]]
 
 
@@ -68,7 +68,7 @@ def compare(
 
     Args:
         answers: index of the recording, and its transcript under load.
-        recordings: what was sent, some with references.
+        recordings: were sent; some have references.
         baselines: in the order of the recordings; None: nothing is compared.
     """
     if baselines is None:

@@ -95,7 +95,7 @@ def test_a_long_chunk_goes_in_pieces(triton: FakeTriton, call: Caller) -> None:
 def test_arrays_tell_their_format(triton: FakeTriton, call: Caller) -> None:
     stream(triton, call, [np.zeros((RATE, 2), np.float32)] * 2)
     assert triton.seen[0].parameters == {"encoding": "pcm_f32le", "sample_rate": RATE, "channels": 2}
-    with pytest.raises(InvalidAudio, match="a chunk of .*pcm_s16le.* in a stream of .*pcm_f32le"):
+    with pytest.raises(InvalidAudio, match="a chunk has the format .*pcm_s16le.*; the stream needs .*pcm_f32le"):
         stream(triton, call, [np.zeros(RATE, np.float32), np.zeros(RATE, np.int16)])
 
 

@@ -90,8 +90,8 @@ def test_what_is_not_taken_is_told_with_the_way_out(name: str) -> None:
 @pytest.mark.parametrize(
     ("prefix", "message"),
     [
-        ("data:audio/wav;base64,", r"^data:audio/wav;base64,.{1,200}… is an address, which is not downloaded"),
-        ("", r"^audio is a str of [\d,]+ characters, Ukl.{1,200}…, and a str is a path: decode it to bytes first"),
+        ("data:audio/wav;base64,", r"^data:audio/wav;base64,.{1,200}… is an address, and the client downloads nothing"),
+        ("", r"^audio is a str of [\d,]+ characters, Ukl.{1,200}…; a str has to be a path: if it is a file in base64"),
     ],
     ids=["data URL", "base64"],
 )

@@ -1,1 +1,1 @@
-"""What a client does, written once as steps: questions, retries, long recordings, live streams, many at once."""
+"""The calls of a client, as steps that both clients share: requests, retries, long recordings, streams, batches."""

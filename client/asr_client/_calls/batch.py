@@ -12,12 +12,12 @@ from asr_client._results import Outcome
 Item = TypeVar("Item")
 OnProgress = Callable[[Outcome], None]
 
-# How many outcomes (texts, not audio) may wait for a slow one before them.
+# How many outcomes (texts, not audio) may wait for an earlier, slower one.
 MAX_WAITING = 1024
 
 
 class _InOrder:
-    """Gives outcomes on in the order of their index."""
+    """Puts outcomes into the order of their index."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, Outcome] = {}
@@ -37,7 +37,7 @@ class _InOrder:
 
 
 def check(items: object, concurrency: int) -> None:
-    """Raise InvalidOption for a single recording in place of many, or a concurrency below 1."""
+    """Raise InvalidOption if `items` is a single recording, or if `concurrency` is below 1."""
     if _is_recording(items) or not isinstance(items, Iterable | AsyncIterable):
         raise InvalidOption(f"items is {type(items).__name__}; needs an iterable of recordings: for one, [recording]")
     if concurrency < 1:
@@ -45,7 +45,7 @@ def check(items: object, concurrency: int) -> None:
 
 
 def _is_recording(items: object) -> bool:
-    """Return whether this is audio although it can be iterated: bytes, an open file, an array of numbers."""
+    """Return whether an iterable is one recording: bytes, an open file, an array of numbers."""
     kind = getattr(getattr(items, "dtype", None), "kind", None)
     return (
         isinstance(items, str | bytes | bytearray | memoryview)
@@ -60,10 +60,10 @@ def in_threads(
     concurrency: int,
     on_progress: OnProgress | None,
 ) -> Iterator[Outcome]:
-    """Outcomes of `work(index, item)` in the order of the items.
+    """Yield the outcomes of `work(index, item)` in the order of the items.
 
-    Items are taken as places become free, in the caller's thread, where `on_progress` is called too, with each outcome
-    as it comes. Stopping early leaves the requests under way to themselves.
+    The caller's thread takes an item when a place is free, and calls `on_progress` with each outcome as it comes. When
+    the caller stops early, the requests under way go on in the background.
 
     Raises:
         ProcessForked: the process was forked meanwhile, and this is the child.
@@ -100,7 +100,10 @@ async def in_tasks(
     concurrency: int,
     on_progress: OnProgress | None,
 ) -> AsyncIterator[Outcome]:
-    """The same in tasks of the running event loop; stopping early cancels the requests under way."""
+    """Yield the outcomes as `in_threads` does, from tasks of the running event loop.
+
+    When the caller stops early, the requests under way are cancelled.
+    """
     stream = asynchronous(items)
     in_order = _InOrder()
     running: set[asyncio.Future[Outcome]] = set()
@@ -132,7 +135,7 @@ async def in_tasks(
 
 
 async def asynchronous(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
-    """Any iterable as one for `async for`."""
+    """Yield the items of a sync or async iterable."""
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item

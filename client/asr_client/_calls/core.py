@@ -1,4 +1,4 @@
-"""What both clients are made of: every request as steps, knowing neither threads nor event loops."""
+"""The base of both clients: every request as steps, without threads or event loops."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ from asr_client._options import DecodeOptions, RetryPolicy, Tls
 from asr_client._results import Outcome, Transcription
 from asr_client._transports.base import AsyncTransport, Endpoint, Transport
 
-READY_TIMEOUT_S = 5.0  # a server that needs longer to say so is not ready
+READY_TIMEOUT_S = 5.0  # a server that takes longer to answer is not ready
 DEFAULT_RETRY = RetryPolicy()
 
 _LONG_ATTEMPTS = 5
@@ -42,7 +42,7 @@ AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
 
 
 class Core(Generic[AnyTransport]):
-    """The settings of a client, and the steps of all that it does."""
+    """The settings of a client, and the steps of all its methods."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Core(Generic[AnyTransport]):
         if not _audio.MESSAGE_OVERHEAD_BYTES < max_message_bytes < 2**31:
             raise InvalidOption(
                 f"max_message_bytes is {max_message_bytes}; needs more than {_audio.MESSAGE_OVERHEAD_BYTES} and less "
-                "than 2 GiB, where gRPC and Triton end"
+                "than 2 GiB, the limit of gRPC and Triton"
             )
         self._endpoint = Endpoint(
             address=checked_address(url, protocol),
@@ -93,14 +93,14 @@ class Core(Generic[AnyTransport]):
         self._model_version = model_version
         self._timeout_s = _seconds(timeout_s)
         self._retry = retry
-        # Without a deadline of the whole, what bounds the retries is their number.
+        # A long recording has no deadline as a whole, so a number bounds its retries.
         self._long_retry = dataclasses.replace(retry, max_attempts=retry.max_attempts or _LONG_ATTEMPTS)
         self._given_transport: AnyTransport | None = transport
         self._begin()
         _fork.register(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy, in another process as a rule, has the same settings and connections of its own."""
+        """Return what makes a copy, mostly in another process: it has the same settings, and its own connections."""
         if self._given_transport is not None:
             raise TypeError(f"{self!r} was given its transport, and cannot be pickled or copied")
         endpoint = self._endpoint
@@ -117,14 +117,14 @@ class Core(Generic[AnyTransport]):
         return functools.partial(type(self), endpoint.address, **settings), ()
 
     def _begin(self) -> None:
-        """Have no connection yet, and nothing under way."""
+        """Reset the client: no connection, and no request under way."""
         self._retry_state = _retry.RetryState(self._retry)
         self._transport: AnyTransport | None = self._given_transport
         self._lock = threading.Lock()  # for the opening and closing of the transport
         self._closing = threading.Event()
 
     def after_fork(self) -> None:
-        """Begin anew in a forked process: a thread of the parent may hold a lock, and the connection is its own."""
+        """Reset the client in a forked process: the parent owns the connection, and its threads may hold a lock."""
         was_closed = self._closing.is_set()
         self._begin()
         if was_closed:
@@ -161,7 +161,7 @@ class Core(Generic[AnyTransport]):
         on_segment: OnSegment | None,
         error: AsrError,
     ) -> Steps[Transcription]:
-        """The transcript of a recording that was refused, with `error`, for its length."""
+        """Return the transcript of a recording that was refused, with `error`, because of its length."""
         silence_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
         room = self._endpoint.max_message_bytes - _audio.MESSAGE_OVERHEAD_BYTES
         recording = LongRecording(self._model, pieces, options, silence_s, room, on_segment)
@@ -188,7 +188,7 @@ class Core(Generic[AnyTransport]):
         try:
             transcription = yield from self._transcription(audio, options, timeout_s)
         except (ClientClosed, InvalidOption, ProcessForked):
-            raise  # the fault of the run, not of this item
+            raise  # an error of the whole run, not of this item
         except AsrError as error:
             return Outcome(index, source, error=_without_tracebacks(error))
         return Outcome(index, source, transcription)
@@ -216,7 +216,7 @@ class Core(Generic[AnyTransport]):
         return _retry.ask(operation, self._retry, self._retry_state, timeout_s)
 
     def _opened(self) -> AnyTransport:
-        """The transport, opened when it is first needed."""
+        """Return the transport; its first use opens it."""
         raise NotImplementedError
 
     def _closed_error(self) -> ClientClosed:
@@ -229,18 +229,18 @@ def recording(
     encoding: Encoding | None,
     channels: int | None,
 ) -> Audio:
-    """The audio with its format."""
+    """Return the audio with its format. Raise InvalidAudio if the format is given twice."""
     if not isinstance(audio, Audio):
         return Audio(audio, sampling_rate, encoding, channels)
     if (sampling_rate, encoding, channels) != (None, None, None):
-        raise InvalidAudio("the format is given twice: in the Audio and beside it; leave it in the Audio")
+        raise InvalidAudio("the format is given twice, in the Audio and as arguments; give it in the Audio only")
     return audio
 
 
 def one_of_many(
     item: AudioSource | Audio, sampling_rate: int | None, encoding: Encoding | None, channels: int | None
 ) -> Audio:
-    """The item with the format that all have, but for an `Audio`, which has its own."""
+    """Return the item with the format of all items; an `Audio` keeps its own format."""
     return item if isinstance(item, Audio) else Audio(item, sampling_rate, encoding, channels)
 
 
@@ -251,7 +251,7 @@ def _seconds(timeout_s: float) -> float:
 
 
 def _without_tracebacks(error: AsrError) -> AsrError:
-    """The error for keeping: the frames of a traceback would hold the audio of every item that failed."""
+    """Return the error without tracebacks, whose frames would keep the audio of every failed item in memory."""
     link: BaseException | None = error
     while link is not None:
         link.__traceback__ = None

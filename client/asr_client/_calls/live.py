@@ -1,4 +1,4 @@
-"""A live stream as a dialogue: samples of any size in, pieces out; answers in, results out."""
+"""A live stream as a dialogue: it turns chunks of any size into pieces, and answers into results."""
 
 import json
 import math
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 OUTPUTS = tuple(output.name for output in STREAM_OUTPUTS)
-# Smaller pieces are sent together: each costs the server some time, however little it holds.
+# Shorter chunks are sent together, because each piece costs the server some time, however short it is.
 SHORTEST_PIECE_S = 0.1
 LONGEST_PIECE_S = 5.0
 Chunk = Union[bytes, bytearray, memoryview, "np.ndarray[Any, Any]"]
@@ -32,20 +32,20 @@ AnyChunks = Iterable[Chunk] | AsyncIterable[Chunk]
 
 
 class Live(Dialogue[None]):
-    """What is being said in a live stream? It gives `StreamResult`s, and has no answer at its end.
+    """The dialogue of a live stream. Its steps give `StreamResult`s, and have no answer at the end.
 
     Args:
         model: the ensemble's name.
-        chunks: its samples.
+        chunks: the samples of the stream.
         sampling_rate: Hz.
-        encoding: of bytes, "pcm_s16le" or "pcm_f32le"; None for "pcm_s16le". Arrays tell theirs.
+        encoding: of bytes, "pcm_s16le" or "pcm_f32le"; None for "pcm_s16le". Arrays have their own.
         channels: of bytes, interleaved; None for 1.
-        options: how the server is to decode.
-        silence_s: how long the server may say nothing.
-        clock: seconds that only grow.
+        options: how the server decodes.
+        silence_s: longest time without an answer of the server.
+        clock: returns seconds that only grow.
 
     Raises:
-        InvalidAudio: a format that no stream has.
+        InvalidAudio: the encoding is "file".
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class Live(Dialogue[None]):
         self._partial: tuple[str, str] | None = None
 
     def steps(self, stream: Stream | AsyncStream) -> Steps[None]:
-        """Send pieces as they come, and give what the server makes of each."""
-        last_s = self._clock()  # when something was sent
+        """Send each piece when it comes, and give the server's results for it."""
+        last_s = self._clock()  # when the last piece was sent
         while True:
             chunk = yield Next(self._chunks)
             for piece in self._finish() if chunk is END else self._add(chunk):
@@ -94,10 +94,10 @@ class Live(Dialogue[None]):
                 return
 
     def _add(self, chunk: Chunk) -> Iterator[Piece]:
-        """The pieces to send with a further chunk.
+        """Yield the pieces that are complete with this chunk.
 
         Raises:
-            InvalidAudio: a chunk that holds no samples, or samples of another kind than those before it.
+            InvalidAudio: the chunk holds no samples, or its format differs from that of earlier chunks.
         """
         payload = self._payload(chunk)
         if self._format is None:
@@ -105,7 +105,7 @@ class Live(Dialogue[None]):
             width = 2 if payload.encoding == "pcm_s16le" else 4
             self._bytes_per_s = width * (payload.channels or 1) * self._rate
         elif payload.parameters() != self._format:
-            raise InvalidAudio(f"a chunk of {payload.parameters()} in a stream of {self._format}")
+            raise InvalidAudio(f"a chunk has the format {payload.parameters()}; the stream needs {self._format}")
         self._waiting += payload.data
         longest = int(LONGEST_PIECE_S * self._bytes_per_s)
         while len(self._waiting) >= SHORTEST_PIECE_S * self._bytes_per_s:
@@ -113,7 +113,7 @@ class Live(Dialogue[None]):
             self._waiting = self._waiting[longest:]
 
     def _finish(self) -> Iterator[Piece]:
-        """What is left; nothing for a stream that has had no chunk."""
+        """Yield the last piece; nothing for a stream without chunks."""
         if self._format is not None:
             yield self._piece(self._waiting, is_last=True)
 
@@ -129,7 +129,7 @@ class Live(Dialogue[None]):
         return _audio.load(Audio(chunk, self._rate), 2**31)
 
     def _results(self, tensors: Mapping[str, Any]) -> Iterator[StreamResult]:
-        """What an answer says: segments that are over, then what is being said, where that is news.
+        """Yield the results of an answer: the finished segments, then the partial result if it has changed.
 
         Raises:
             ServerError: an output is missing or malformed.

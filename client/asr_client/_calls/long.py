@@ -1,4 +1,4 @@
-"""A recording of any length as a dialogue: its pieces go out one after the other, and its segments come back."""
+"""A recording of any length as a dialogue: it sends one piece after the other, and receives the segments."""
 
 import math
 from collections.abc import Callable
@@ -20,15 +20,15 @@ OnSegment = Callable[[Transcription], object]
 
 
 class LongRecording(Dialogue[list[Transcription]]):
-    """What is said in this recording? The answer is its segments, in order.
+    """The dialogue of a long recording. Its answer is the segments, in order.
 
     Args:
         model: the ensemble's name.
         pieces: the recording.
-        options: how the server is to decode.
-        silence_s: how long the server may say nothing.
+        options: how the server decodes.
+        silence_s: longest time without an answer of the server.
         piece_bytes: the largest piece.
-        on_segment: called with each segment when it is there.
+        on_segment: called with each segment as soon as it is ready.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LongRecording(Dialogue[list[Transcription]]):
         self._on_segment = on_segment
 
     def steps(self, stream: Stream | AsyncStream) -> Steps[list[Transcription]]:
-        """Send each piece when the one before is taken."""
+        """Send each piece when the server has taken the one before, and return the segments."""
         sequence = new_sequence()
         segments: list[Transcription] = []
         with (yield Read(self._pieces.open)) as file:

@@ -1,44 +1,44 @@
-"""How many requests of one client may be under way, learnt from the server's refusals.
+"""The number of requests that one client may have under way, which adapts to the server's refusals.
 
-A server that sheds load refuses what its queue cannot take. Callers that only try again then race each other for every
-place that becomes free; some of them lose until their deadline. So a client whose requests were refused lets fewer go
-at a time, and the others wait here, the oldest first: additive increase and multiplicative decrease, as TCP has it
-(Chiu and Jain 1989). Before the first refusal there is no limit.
+An overloaded server refuses the requests that its queue cannot hold. Callers that only try again race for every free
+place, and some of them lose until their deadline. So after a refusal a client sends fewer requests at a time, and the
+others wait here, the oldest first. The limit rises by addition and falls by multiplication, as in TCP (Chiu and Jain
+1989). Before the first refusal there is no limit.
 """
 
 import math
 import threading
 
 DECREASE = 0.7  # of the requests under way when one is refused
-_MOST = 10_000.0  # a limit that has grown so far is none
-# While a request waits for its turn it looks again after so long; those further back look less often.
+_MOST = 10_000.0  # a limit above this is no limit
+# Seconds after which a waiting request looks for its turn again; requests further back look less often.
 _LOOK_S, _LONGEST_LOOK_S = 0.02, 0.5
-_PLACES_PER_LOOK = 8  # how many may have moved on by then
+_PLACES_PER_LOOK = 8  # how many requests may have left the queue by then
 
 
 class Pace:
-    """A client's requests that are under way, and those that wait for their turn. Safe to share between threads."""
+    """Counts a client's requests under way, and queues those that wait for their turn. Threads may share it."""
 
     def __init__(self) -> None:
         self._limit = math.inf
         self._under_way = 0
         self._waiting: dict[int, None] = {}  # tickets, in their order
         self._next_ticket = 0
-        self._generation = 0  # of the limit: refusals of requests from before the last decrease say nothing new
+        self._generation = 0  # counts decreases: a refusal of a request from before the last one is no news
         self._lock = threading.Lock()
 
     def ticket(self) -> int:
-        """The place in the queue of a request that is to be sent."""
+        """Return a place in the queue for a request."""
         with self._lock:
             self._next_ticket += 1
             self._waiting[self._next_ticket] = None
             return self._next_ticket
 
     def wait_s(self, ticket: int) -> float | None:
-        """None when it is the ticket's turn, which is used up then; else seconds after which to ask again."""
+        """Return the seconds after which to ask again; None when it is the ticket's turn, which uses it up."""
         with self._lock:
             free = self._limit - self._under_way
-            # What nobody limits need not be counted through.
+            # With room for all, the place in the queue does not matter.
             rank = 0 if free > len(self._waiting) else list(self._waiting).index(ticket)
             if rank >= free:
                 return min(_LONGEST_LOOK_S, _LOOK_S * (1 + rank / _PLACES_PER_LOOK))
@@ -47,17 +47,17 @@ class Pace:
             return None
 
     def give_up(self, ticket: int) -> None:
-        """The request will not be sent after all."""
+        """Take a request out of the queue, because it will not be sent."""
         with self._lock:
             self._waiting.pop(ticket, None)
 
     @property
     def generation(self) -> int:
-        """To be remembered by a request when it is sent, for `done`."""
+        """Return the current generation. A request remembers it when it is sent, for `done`."""
         return self._generation
 
     def done(self, generation: int, *, succeeded: bool = False, refused: bool = False) -> None:
-        """The request has its answer: let another one go; and learn from this one."""
+        """Note the end of a request: free its place, and adapt the limit."""
         with self._lock:
             if refused and generation == self._generation:
                 self._limit = max(1.0, DECREASE * min(self._limit, self._under_way))

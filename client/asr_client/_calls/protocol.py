@@ -1,6 +1,6 @@
 """The service's contract, without any network: what to send, and what an answer means.
 
-An `Operation` is one question to the server; a transport takes it there (`_transports`).
+An `Operation` is one question to the server; a transport sends it (`_transports`).
 """
 
 import json
@@ -23,7 +23,7 @@ from asr_client._results import Alternative, Transcription, Word
 if TYPE_CHECKING:
     import numpy as np
 
-# Of every ensemble; models of some kinds have the optional ones, too.
+# Every ensemble has these outputs; some kinds of models also have the optional ones.
 OUTPUTS = {output.name: output.datatype for output in ALL_OUTPUTS if not output.optional}
 OPTIONAL_OUTPUTS = frozenset(output.name for output in ALL_OUTPUTS if output.optional)
 
@@ -37,12 +37,12 @@ class Operation(Generic[Answer]):
 
 @dataclass(frozen=True)
 class ServerReady(Operation[bool]):
-    """Is the server ready to take requests?"""
+    """Asks whether the server takes requests."""
 
 
 @dataclass(frozen=True)
 class ModelReady(Operation[bool]):
-    """Is this model ready?"""
+    """Asks whether this model takes requests."""
 
     model: str
     version: str
@@ -58,7 +58,7 @@ class ModelDescription:
 
 @dataclass(frozen=True)
 class DescribeModel(Operation[ModelDescription]):
-    """What are this model's inputs and outputs?"""
+    """Asks for the inputs and outputs of this model."""
 
     model: str
     version: str
@@ -66,7 +66,7 @@ class DescribeModel(Operation[ModelDescription]):
 
 @dataclass(frozen=True)
 class Infer(Operation[Tensors]):
-    """What is said in this recording?"""
+    """Asks for the transcript of a recording."""
 
     model: str
     version: str  # "" leaves the choice to the server
@@ -77,9 +77,9 @@ class Infer(Operation[Tensors]):
 
 @dataclass(frozen=True)
 class Piece(Operation["Said"]):
-    """What do you say to this piece of a sequence: of a live stream, or of a long recording?
+    """Sends one piece of a sequence: of a live stream, or of a long recording.
 
-    It is asked within a stream of a transport, and may have several answers.
+    It needs a stream of a transport, and may have several answers.
     """
 
     model: str
@@ -91,7 +91,7 @@ class Piece(Operation["Said"]):
     is_last: bool
 
     def farewell(self) -> "Piece":
-        """Return the piece after this one with which its caller gives the sequence up: the server forgets all of it."""
+        """Return the piece that gives the sequence up after this one: the server then forgets it."""
         return replace(self, audio=b"", parameters={DISCARD: True}, is_first=False, is_last=True)
 
 
@@ -100,28 +100,28 @@ class Said:
     """One answer to a piece."""
 
     tensors: Tensors
-    is_final: bool  # nothing more will come to this piece
+    is_final: bool  # the last answer to this piece
 
 
 def new_sequence() -> int:
-    """Return an id for a sequence."""
+    """Return a random id for a sequence."""
     return secrets.randbelow(2**63 - 1) + 1  # 0 means none
 
 
 class Asked(Protocol):
-    """What an answer belongs to."""
+    """A question that an answer belongs to."""
 
     @property
     def model(self) -> str:
-        """Who answers."""
+        """Return the name of the model that answers."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the tensors to read."""
+        """Return the names of the tensors to read."""
 
 
 def infer(model: str, version: str, payload: Payload, options: DecodeOptions) -> Infer:
-    """The request for one transcript."""
+    """Return the request for one transcript."""
     timed = options.word_timestamps or options.timestamps
     outputs = tuple(name for name in OUTPUTS if name != WORDS or timed)
     parameters = {**payload.parameters(), **options.parameters()}
@@ -130,11 +130,11 @@ def infer(model: str, version: str, payload: Payload, options: DecodeOptions) ->
 
 
 def transcription(request: Asked, tensors: Tensors) -> Transcription:
-    """The transcript in an answer.
+    """Return the transcript in an answer.
 
     Args:
-        request: what was asked.
-        tensors: of the names in `request.outputs`: each one element, whatever its shape.
+        request: the question.
+        tensors: those named in `request.outputs`, each with one element, in any shape.
 
     Raises:
         ServerError: an output is missing, empty or malformed.
@@ -155,7 +155,7 @@ def transcription(request: Asked, tensors: Tensors) -> Transcription:
 
 
 def joined(segments: Sequence[Transcription]) -> Transcription:
-    """The segments of a long recording as one transcript."""
+    """Return the segments of a long recording as one transcript."""
     lengths = [len(segment.text) for segment in segments]
     weights = lengths if any(lengths) else [1] * len(segments)
     confidences = [segment.confidence for segment in segments]
@@ -183,7 +183,7 @@ def check_description(model: str, description: ModelDescription) -> None:
                 differences.append(f"no {kind} {name} (it has {', '.join(found) or 'none'})")
             elif found[name] != datatype:
                 differences.append(f"{kind} {name} is {found[name]}, not {datatype}")
-    # An output more is another version's; an input more would have to be filled.
+    # Another version may have more outputs. More inputs are an error, because this client cannot fill them.
     differences += [f"unknown input {name}" for name in description.inputs if name not in INPUTS]
     if differences:
         raise ModelMismatch(

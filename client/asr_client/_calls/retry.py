@@ -1,7 +1,7 @@
-"""When to send a request again, as steps for a sync or an async driver (`_steps`).
+"""Retries: when a request is sent again, as steps for a sync or an async driver (`steps`).
 
-The budget is that of Finagle and gRPC: retries are a share of the successes and a few a second, whatever the number of
-callers, so that retries cannot keep an overloaded server down.
+The budget of retries works as in Finagle and gRPC: a share of the successes plus a few a second, for any number of
+callers. So retries cannot keep an overloaded server down.
 """
 
 import itertools
@@ -24,19 +24,19 @@ from asr_client._errors import (
 )
 from asr_client._options import RetryPolicy
 
-REFUND = 0.2  # retries that one success pays back
+REFUND = 0.2  # retries that one success gives back
 ATTEMPTS_UNANSWERED = 5  # about a second, with the pauses of the default policy
-_SHORTEST_TIMEOUT_S = 0.001  # for an attempt that a late wake-up left without time
+_SHORTEST_TIMEOUT_S = 0.001  # for an attempt that woke up after its deadline
 
 Clock = Callable[[], float]
 
 
 class RetryState:
-    """What all requests and threads of a client share.
+    """The state of retries that all requests and threads of a client share.
 
     Attributes:
-        pace: how many may be under way.
-        has_answered: whether the server ever did.
+        pace: limits the requests under way.
+        has_answered: whether the server has ever answered.
     """
 
     def __init__(self, policy: RetryPolicy, clock: Clock = time.monotonic) -> None:
@@ -50,7 +50,7 @@ class RetryState:
         self.has_answered = False
 
     def spend(self) -> bool:
-        """Take one retry; False when there is none left."""
+        """Take one retry from the budget; return False when there is none left."""
         with self._lock:
             now = self._clock()
             self._add(self._per_s * (now - self._filled_at))
@@ -61,13 +61,13 @@ class RetryState:
             return True
 
     def note_success(self) -> None:
-        """Pay a part of a retry back."""
+        """Give a part of a retry back to the budget."""
         self.has_answered = True
         with self._lock:
             self._add(REFUND)
 
     def note_failure(self, error: AsrError) -> None:
-        """Remember that the server is there, when the error is its own answer."""
+        """Note that the server has answered, if the error comes from the server itself."""
         not_its_own = isinstance(error, ServerUnavailable | DeadlineExceeded | ClientClosed)
         if isinstance(error, QueueFull) or not not_its_own:
             self.has_answered = True
@@ -84,13 +84,13 @@ def ask(
     clock: Clock = time.monotonic,
     chance: Callable[[], float] = random.random,
 ) -> Steps[Answer]:
-    """Ask until there is an answer or a final error, all within `timeout_s` seconds.
+    """Send the operation until there is an answer or a final error, all within `timeout_s` seconds.
 
     An error is final when it is not retryable, when no attempts are left, or when the pause would outlast the deadline.
     """
     deadline = clock() + timeout_s
     interruptions = 0
-    # Who wants no retries wants the server's own answer: a health check, a load test. It does not wait for its turn.
+    # A caller without retries (a health check, a load test) wants the server's own answer, and does not wait its turn.
     pace = Pace() if policy.max_attempts == 1 else state.pace
     for number in itertools.count(1):
         try:
@@ -101,7 +101,7 @@ def ask(
             interruptions += isinstance(error, RequestInterrupted)
             if not error.retryable or _is_last(number, interruptions, policy, state):
                 raise
-            # Without budget a retry waits for it, at the pace of the longest pauses.
+            # When the budget is spent, the retry waits for it in steps of the longest pause.
             pauses = itertools.chain([policy.ceiling_s(number)], itertools.repeat(policy.max_backoff_s))
             for ceiling_s in pauses:
                 pause_s = ceiling_s * chance()
@@ -117,11 +117,11 @@ def ask(
 
 
 def _send_in_turn(operation: Operation[Answer], pace: Pace, deadline: float, clock: Clock) -> Steps[Answer]:
-    """Send once, when the client's pace allows it.
+    """Send the operation once, when the client's pace allows it.
 
     Raises:
         QueueFull: its turn did not come before the deadline.
-        AsrError: whatever the attempt ends with.
+        AsrError: the attempt failed.
     """
     ticket = pace.ticket()
     try:

@@ -1,7 +1,7 @@
-"""What a client does, told apart from how it waits.
+"""Steps separate what a client does from how it waits.
 
-Everything that takes time is a step. The core of the clients is generators that yield steps and are sent the results;
-`Client` does the steps by blocking, `AsyncClient` by awaiting. So each thing is written once.
+Everything that takes time is a step. The clients share generators, which yield steps and receive their results.
+`Client` does the steps by blocking, `AsyncClient` by awaiting. So each call is written only once.
 """
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -13,7 +13,7 @@ from asr_client._errors import AsrError
 from asr_client._transports.base import AsyncStream, Stream
 
 Result = TypeVar("Result")
-END = object()  # of what a caller's source has
+END = object()  # marks the end of a caller's source
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,26 @@ class Send:
     """Send an operation, once; its answer is the result."""
 
     operation: Operation[Any]
-    timeout_s: float | None  # what is left of the deadline; None: no limit
+    timeout_s: float | None  # rest of the deadline; None: no limit
 
 
 @dataclass(frozen=True)
 class Hear:
-    """Wait for what a stream says next; the result is a `Said`."""
+    """Wait for the next answer in a stream; the result is a `Said`."""
 
     stream: Stream | AsyncStream
 
 
 @dataclass(frozen=True)
 class Next:
-    """Take what a caller's source has next; END when there is no more."""
+    """Take the next item of a caller's source; the result is END when there are no more."""
 
     source: Iterator[Any] | AsyncIterator[Any]
 
 
 @dataclass(frozen=True)
 class Give:
-    """Give a value to the caller, who may ask for no more."""
+    """Give a value to the caller, who may then stop."""
 
     value: Any
 
@@ -66,19 +66,19 @@ Steps = Generator[Step, Any, Result]
 class Dialogue(Operation[Answer]):
     """An operation of many questions and answers, within a stream of a transport that `supports_streams`."""
 
-    silence_s: float | None  # how long the server may say nothing; None: no limit
+    silence_s: float | None  # longest time without an answer of the server; None: no limit
 
     def steps(self, stream: Stream | AsyncStream) -> Steps[Answer]:
-        """Have the dialogue on a stream, which is closed after the last step."""
+        """Yield the steps of the dialogue on a stream, and return its answer. The caller closes the stream."""
         raise NotImplementedError
 
 
 class Run(Generic[Result]):
-    """Steps on their way.
+    """A run of steps.
 
     Attributes:
-        step: what is to be done next; None when all is done.
-        result: of all, then.
+        step: the next step; None after the last one.
+        result: the result of the run, set after the last step.
     """
 
     step: Step | None
@@ -89,15 +89,15 @@ class Run(Generic[Result]):
         self._resume(lambda: next(steps))
 
     def succeed(self, value: Any) -> None:
-        """Go on with the result of the step."""
+        """Continue with the result of the step."""
         self._resume(lambda: self._steps.send(value))
 
     def fail(self, error: AsrError) -> None:
-        """Go on, or end, with the error that the step met."""
+        """Raise the step's error where the steps wait; they continue or end with it."""
         self._resume(lambda: self._steps.throw(error))
 
     def close(self) -> None:
-        """Give up what is left."""
+        """Give up the remaining steps."""
         self._steps.close()
 
     def _resume(self, resume: Callable[[], Step]) -> None:

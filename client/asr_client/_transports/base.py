@@ -1,4 +1,4 @@
-"""What a transport is."""
+"""The interface of a transport."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from asr_client._errors import InvalidOption
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the server is and how to talk to it."""
+    """The server's address, and how to connect to it."""
 
     address: str  # HOST:PORT
     protocol: _options.Protocol
@@ -24,65 +24,65 @@ class Endpoint:
 
 
 class Stream(Protocol):
-    """A stream that goes both ways, for the pieces of one sequence."""
+    """A two-way stream for the pieces of one sequence."""
 
     def send(self, piece: Piece) -> None:
-        """Send it, and do not wait; raises AsrError only."""
+        """Send a piece, and do not wait; raises AsrError only."""
 
     def receive(self) -> Said:
-        """Return what the server says next; raises AsrError only."""
+        """Return the server's next answer; raises AsrError only."""
 
     def close(self) -> None:
-        """End it; the server forgets a sequence that was not ended by a last piece."""
+        """End the stream; the server forgets a sequence without a last piece."""
 
 
 class AsyncStream(Protocol):
-    """The same for one event loop."""
+    """A `Stream` for one event loop."""
 
     def send(self, piece: Piece) -> None:
-        """Send it, and do not wait; raises AsrError only."""
+        """Send a piece, and do not wait; raises AsrError only."""
 
     async def receive(self) -> Said:
-        """Return what the server says next; raises AsrError only."""
+        """Return the server's next answer; raises AsrError only."""
 
     async def aclose(self) -> None:
-        """End it; the server forgets a sequence that was not ended by a last piece."""
+        """End the stream; the server forgets a sequence without a last piece."""
 
 
 class Transport(Protocol):
-    """Takes operations to a server. Safe to use from many threads."""
+    """Sends operations to a server. Threads may share it."""
 
     @property
     def supports_streams(self) -> bool:
-        """Return whether `open_stream` does."""
+        """Return whether `open_stream` works."""
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Make one attempt of `timeout_s` seconds (None: no limit); raises AsrError only."""
 
     def open_stream(self, silence_s: float | None) -> Stream:
-        """Return a stream; `silence_s` is how long the server may say nothing (None: no limit)."""
+        """Return a stream; `silence_s` is the longest time without an answer of the server (None: no limit)."""
 
     def close(self) -> None:
-        """Close the connections; requests under way fail, which the client then reports as ClientClosed."""
+        """Close the connections; requests under way fail, and the client reports them as ClientClosed."""
 
 
 class AsyncTransport(Protocol):
-    """The same for one event loop."""
+    """A `Transport` for one event loop."""
 
     @property
     def supports_streams(self) -> bool:
-        """Return whether `open_stream` does."""
+        """Return whether `open_stream` works."""
 
     async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Make one attempt of `timeout_s` seconds (None: no limit); raises AsrError only."""
 
     def open_stream(self, silence_s: float | None) -> AsyncStream:
-        """Return a stream; `silence_s` is how long the server may say nothing (None: no limit)."""
+        """Return a stream; `silence_s` is the longest time without an answer of the server (None: no limit)."""
 
     async def aclose(self) -> None:
-        """Close the connections; requests under way fail, which the client then reports as ClientClosed."""
+        """Close the connections; requests under way fail, and the client reports them as ClientClosed."""
 
 
 def no_streams(kind: str) -> InvalidOption:
-    """The error of a transport that does not support streams."""
-    return InvalidOption(f"live streams need protocol='grpc'; {kind} has no streams that go both ways")
+    """Return the error of a transport that does not support streams."""
+    return InvalidOption(f"live streams need protocol='grpc'; {kind} has no two-way streams")

@@ -1,6 +1,6 @@
-"""The one place where exceptions of tritonclient, grpc, aiohttp and the system become ours.
+"""Translates the exceptions of tritonclient, grpc, aiohttp and the system into our errors; no other module does.
 
-How Triton answers, read in its sources and seen on release 24.10 (gRPC status, HTTP status):
+These are Triton's answers, read in its sources and seen on release 24.10 (gRPC status, HTTP status):
 
     refused input        INVALID_ARGUMENT    400
     unknown model        NOT_FOUND           404   "Request for unknown model: 'x' is not found"
@@ -11,8 +11,8 @@ How Triton answers, read in its sources and seen on release 24.10 (gRPC status, 
     backend failed       INTERNAL            500
     a process was killed INTERNAL            500   "Stub process 'acoustic_0_0' is not healthy."
 
-The kit's own models begin their words with a code (`asr_contract.errors`), which says more than the status does; in a
-stream, where Triton sends no status, it is all there is.
+The kit's own models begin their messages with a code (`asr_contract.errors`), which says more than the status does. In
+a stream Triton sends no status, so there is only the code.
 """
 
 import re
@@ -62,12 +62,12 @@ _ERROR_OF_KIT = {
     ErrorCode.MODEL_FAILED: _errors.ServerError,
     ErrorCode.CANCELLED: _errors.RequestInterrupted,
 }
-# Where the words of Triton and of others say more than the status does.
+# Words of Triton and of others that say more than the status does.
 _ERROR_OF_WORDS: tuple[tuple[re.Pattern[str], type[_errors.AsrError]], ...] = (
     (re.compile(r"maximum queue size", re.IGNORECASE), _errors.QueueFull),
     (re.compile(r"request timeout expired", re.IGNORECASE), _errors.DeadlineExceeded),
     (re.compile(r"unknown model: .* is not found", re.IGNORECASE), _errors.ModelNotFound),
-    # While it starts or stops; the code is NOT_FOUND then.
+    # The server is starting or stopping; the code is NOT_FOUND then.
     (re.compile(r"has no available versions", re.IGNORECASE), _errors.ServerUnavailable),
     (re.compile(r"stub process .* is not healthy", re.IGNORECASE), _errors.RequestInterrupted),
     (re.compile(r"must specify the START flag"), _errors.StreamLost),
@@ -80,7 +80,7 @@ _BROKEN = re.compile(
     r"|disconnected",
     re.IGNORECASE,
 )
-# What a client of one protocol meets at the port of the other.
+# The errors that a client of one protocol gets at the port of the other.
 _OTHER_PROTOCOL = {
     "http": re.compile(r"Bad status line|Expected HTTP/"),
     "grpc": re.compile(
@@ -88,7 +88,7 @@ _OTHER_PROTOCOL = {
     ),
 }
 _GRPC_SIZES = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")
-# Triton's own prefixes: of no use to the person who sent a recording.
+# Triton's own prefixes, which do not help the person who sent a recording.
 _NOISE = re.compile(r"^(\[request id: [^\]]*\] |in ensemble '[^']*', |\[StatusCode\.\w+\] )+")
 
 
@@ -104,7 +104,7 @@ def our_errors(endpoint: Endpoint, timeout_s: float | None = None) -> Iterator[N
 
 
 def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = None) -> _errors.AsrError:
-    """Our error for an exception that an attempt of `timeout_s` seconds met."""
+    """Return our error for an exception of an attempt of `timeout_s` seconds."""
     in_time = "in time" if timeout_s is None else f"within {timeout_s:.3g} s"
     status = _status(error)
     if status or isinstance(error, InferenceServerException):
@@ -139,8 +139,8 @@ def _of_kit(code: ErrorCode, text: str, endpoint: Endpoint) -> _errors.AsrError:
 
 def _lost(endpoint: Endpoint) -> _errors.StreamLost:
     return _errors.StreamLost(
-        f"the {endpoint} has forgotten this stream: it forgets those to which nothing is sent for a minute (ten "
-        "seconds, where others wait for a place), and all when the model is loaded anew"
+        f"the {endpoint} has forgotten this stream: it forgets a stream that gets no audio for a minute (ten seconds, "
+        "if others wait for a place), and every stream when the model is loaded again"
     )
 
 
@@ -148,7 +148,7 @@ def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_tim
     code = _CODE_OF_HTTP_STATUS.get(int(status), "INTERNAL") if status.isdigit() else status.rpartition(".")[2]
     kind = _ERROR_OF_CODE.get(code, _errors.ServerError)
     for words, better in _ERROR_OF_WORDS:
-        # What else the server refuses by INVALID_ARGUMENT is about the recording, whatever its words.
+        # Every other INVALID_ARGUMENT is about the recording, whatever its words.
         if words.search(whole) and (code != "INVALID_ARGUMENT" or better in _REFUSALS):
             kind = better
             break
@@ -183,7 +183,7 @@ def _too_large(message: str, endpoint: Endpoint) -> _errors.MessageTooLarge:
 
 
 def _was_cut_off(message: str) -> bool:
-    """Return whether a connection has ended that stood. "failed to connect to …" never stood, and had no request."""
+    """Return whether an open connection has ended. After "failed to connect to …" there was none, and no request."""
     return _BROKEN.search(message) is not None and "connect to" not in message.lower()
 
 
@@ -195,7 +195,7 @@ def _hint(endpoint: Endpoint) -> str:
 
 
 def _other_port(endpoint: Endpoint) -> str:
-    """In place of the bytes of the other protocol."""
+    """Return the message for the port of another protocol, in place of that protocol's bytes."""
     own = _options.PROTOCOLS[endpoint.protocol].name
     ((other, name),) = ((key, it.name) for key, it in _options.PROTOCOLS.items() if key != endpoint.protocol)
     return (
@@ -205,7 +205,7 @@ def _other_port(endpoint: Endpoint) -> str:
 
 
 def _status(error: Exception) -> str | None:
-    """The status of a tritonclient or grpc exception, "StatusCode.UNAVAILABLE" or "503"; None for other exceptions."""
+    """Return the status of a tritonclient or grpc exception, "StatusCode.UNAVAILABLE" or "503"; None for others."""
     status = getattr(error, "status", None) or getattr(error, "code", None)
     value = status() if callable(status) else None
     return None if value is None else str(value)

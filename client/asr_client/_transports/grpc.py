@@ -1,4 +1,4 @@
-"""gRPC, by tritonclient's clients: the sync one is safe to share between threads, the async one lives in one loop."""
+"""The gRPC transports, on tritonclient's clients. Threads may share the sync one; the async one needs one loop."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from asr_client._transports.triton import Calls, Dialect
 
 _DIALECT = Dialect(triton_grpc, keeps_deadlines=True, metadata={"as_json": True})
 
-_OFF = frozenset(("0", "false", "f", "no", "n"))  # in gRPC's environment variables
+_OFF = frozenset(("0", "false", "f", "no", "n"))  # values of gRPC's environment variables
 
 
 def _client(client_class: Any, endpoint: Endpoint) -> Any:
@@ -37,8 +37,8 @@ def _client(client_class: Any, endpoint: Endpoint) -> Any:
         channel_args=[
             ("grpc.max_send_message_length", endpoint.max_message_bytes),
             ("grpc.max_receive_message_length", endpoint.max_message_bytes),
-            # gRPC waits 1 s, then up to 2 min, between attempts to connect, and fails requests meanwhile: our retries
-            # would never meet a server that came back.
+            # By default gRPC waits 1 s, then up to 2 min, between attempts to connect, and fails requests meanwhile.
+            # Our retries would then miss a server that has come back.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 1_000),
             ("grpc.max_reconnect_backoff_ms", 2_000),
@@ -48,9 +48,9 @@ def _client(client_class: Any, endpoint: Endpoint) -> Any:
 
 
 class _Keeper:
-    """Keeps gRPC itself open, by a channel that never connects.
+    """Keeps gRPC itself open with a channel that never connects.
 
-    With the last channel gRPC shuts down, in a thread of its own; a fork in the middle of that leaves a lock held.
+    gRPC shuts down with its last channel, in a thread of its own. A fork in the middle of that leaves a lock held.
     """
 
     def __init__(self) -> None:
@@ -58,17 +58,17 @@ class _Keeper:
         _fork.register(self)
 
     def after_fork(self) -> None:
-        """Note what became of gRPC, whether or not a connection is open."""
+        """Note whether gRPC still works here, even if no connection is open."""
         if os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower() in _OFF:
             _Connection._is_broken = True
 
 
 class _Connection:
-    """What a process that is forked must know of an open connection.
+    """The base of both transports, which protects forked processes.
 
-    gRPC does its work in threads, which a forked process lacks. It begins anew there, if no thread was in a call at the
-    fork (with its asyncio client, one always is). Otherwise no call, not even by a new connection, ever ends: deadlines
-    are not kept, and some crash the process.
+    gRPC works in threads, which a forked process lacks. gRPC starts again there if no thread was in a call at the fork
+    (with its asyncio client, one always is). Otherwise no call in the fork ever ends, not even on a new connection:
+    deadlines have no effect, and some calls crash the process.
     """
 
     _is_broken: ClassVar[bool] = False  # in this process
@@ -78,15 +78,15 @@ class _Connection:
         if self._is_broken:
             raise ProcessForked(
                 "this process was forked (by multiprocessing, gunicorn, Airflow …) while gRPC was in use, and gRPC "
-                "does not work then: before it, close each AsyncClient and let the requests of each Client end; or "
-                "start processes by 'spawn' or 'forkserver', or use protocol='http'"
+                "does not work then: before a fork, close each AsyncClient and let the requests of each Client end; or "
+                "start processes with 'spawn' or 'forkserver', or use protocol='http'"
             )
         if _Connection._keeper is None:
             _Connection._keeper = _Keeper()
         _fork.register(self)
 
     def after_fork(self) -> None:
-        """Leave the connection to the parent, and note what became of gRPC."""
+        """Leave the connection to the parent, and note whether gRPC still works here."""
         if self._in_use():
             _Connection._is_broken = True
         _fork.keep_forever(self)
@@ -115,7 +115,7 @@ class GrpcTransport(_Connection):
             self._client = _client(triton_grpc.InferenceServerClient, endpoint)
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
-        """One attempt; gRPC itself keeps the deadline."""
+        """Make one attempt; gRPC itself keeps the deadline."""
         with our_errors(self._endpoint, timeout_s), self._call_under_way():
             call = self._calls.call(operation, timeout_s)
             result = getattr(self._client, call.method)(**call.arguments)
@@ -135,7 +135,7 @@ class GrpcTransport(_Connection):
         return bool(self._calls_under_way or self._streams)
 
     def open_stream(self, silence_s: float | None) -> GrpcStream:
-        """A stream of requests, on a connection of its own."""
+        """Return a stream of requests, on a connection of its own."""
         client = _client(triton_grpc.InferenceServerClient, self._endpoint)
         stream = GrpcStream(client, self._endpoint, self._calls, silence_s, self._forget)
         with self._lock:
@@ -151,7 +151,7 @@ class GrpcTransport(_Connection):
         with self._lock:
             streams = list(self._streams)
         if streams:
-            with ThreadPoolExecutor(len(streams)) as threads:  # together: each may wait for the server a moment
+            with ThreadPoolExecutor(len(streams)) as threads:  # in parallel, because each may wait a moment
                 list(threads.map(GrpcStream.close, streams))
         self._client.close()
         self._closed()
@@ -171,14 +171,14 @@ class AsyncGrpcTransport(_Connection):
             self._client = _client(triton_grpc_aio.InferenceServerClient, endpoint)
 
     async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
-        """One attempt; gRPC itself keeps the deadline."""
+        """Make one attempt; gRPC itself keeps the deadline."""
         with our_errors(self._endpoint, timeout_s):
             call = self._calls.call(operation, timeout_s)
             result = await getattr(self._client, call.method)(**call.arguments)
             return self._calls.answer(operation, result)
 
     def open_stream(self, silence_s: float | None) -> AsyncGrpcStream:
-        """A stream of requests."""
+        """Return a stream of requests."""
         stream = AsyncGrpcStream(self._client, self._endpoint, self._calls, silence_s, self._streams.discard)
         self._streams.add(stream)
         return stream

@@ -1,8 +1,8 @@
-"""gRPC's streams that go both ways, by tritonclient: one request after the other, each answered once or more often.
+"""gRPC's two-way streams, on tritonclient: one request after the other, each with one or more answers.
 
-A stream holds one sequence: a live stream, or the pieces of a long recording. One that is closed before its last piece
-keeps its place at the server, so that with enough of them nobody else gets one, until they have been idle for long. So
-closing tells the server to forget it, and waits a moment until it has.
+A stream holds one sequence: a live stream, or the pieces of a long recording. A sequence without its last piece would
+keep its place at the server until it has been idle for long, and others might get no place. So `close` tells the server
+to forget the sequence, and waits a moment until it has.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
 from asr_client._transports.triton import Calls
 
-CLOSING_S = 5.0  # that the server may take to forget a sequence
+CLOSING_S = 5.0  # longest wait until the server has forgotten a sequence
 
 
 class _Ledger:
-    """What of a stream is under way.
+    """Counts the pieces of a stream that are under way.
 
     Attributes:
         last: the last piece that was sent.
-        unanswered: pieces that have not had their last answer.
+        unanswered: number of pieces without their last answer.
     """
 
     def __init__(self) -> None:
@@ -37,12 +37,12 @@ class _Ledger:
         self.unanswered = 0
 
     def sent(self, piece: Piece) -> None:
-        """Note a piece."""
+        """Note that a piece was sent."""
         self.last = piece
         self.unanswered += 1
 
     def heard(self, said: Said | None, error: Exception | None) -> None:
-        """Note an answer: an error within the stream ends one piece, one of the stream itself all."""
+        """Note an answer or an error: an error within the stream ends one piece, an error of the stream ends all."""
         if said is not None:
             self.unanswered -= said.is_final
         else:
@@ -50,19 +50,19 @@ class _Ledger:
             self.unanswered = self.unanswered - 1 if is_within else 0
 
     def farewell(self) -> Piece | None:
-        """Return the piece with which to give up the sequence; None where that has ended, or was never begun."""
+        """Return the piece that gives the sequence up; None if it has ended, or was never begun."""
         return None if self.last is None or self.last.is_last else self.last.farewell()
 
 
 class GrpcStream:
-    """One stream, on a connection of its own: a client of tritonclient has one. `close` may come from another thread.
+    """One stream, on its own connection: a client of tritonclient holds only one. Another thread may close it.
 
     Args:
-        client: of `tritonclient.grpc`, which this stream closes.
+        client: of `tritonclient.grpc`; the stream closes it.
         endpoint: for error messages.
-        calls: which make the requests.
-        silence_s: how long the server may say nothing; None for no limit.
-        on_close: called when it is closed.
+        calls: makes the requests.
+        silence_s: longest time without an answer of the server; None: no limit.
+        on_close: called when the stream is closed.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class GrpcStream:
         self._on_close = on_close
         self._owner = Owner()
         self._answers: queue.SimpleQueue[Said | Exception] = queue.SimpleQueue()
-        self._changed = threading.Condition()  # what follows has
+        self._changed = threading.Condition()  # of the two attributes below
         self._ledger = _Ledger()
         self._is_closed = False
         with our_errors(endpoint):
             client.start_stream(self._hear, headers=calls.headers)
 
     def send(self, piece: Piece) -> None:
-        """Send it, and do not wait."""
+        """Send a piece, and do not wait."""
         self._owner.check("the stream")
         if self._is_closed:
             raise _closed(self._endpoint)
@@ -99,7 +99,7 @@ class GrpcStream:
             self._ledger.sent(piece)
 
     def _hear(self, result: Any, error: Exception | None) -> None:
-        """Take what the server says; called in a thread of tritonclient."""
+        """Take an answer or an error; a thread of tritonclient calls it."""
         with self._changed:
             said = None if self._ledger.last is None or error else self._calls.said(self._ledger.last, result)
             self._ledger.heard(said, error)
@@ -107,7 +107,7 @@ class GrpcStream:
         self._answers.put(said or error or _closed(self._endpoint))
 
     def receive(self) -> Said:
-        """Return what the server says next."""
+        """Return the server's next answer."""
         self._owner.check("the stream")
         with our_errors(self._endpoint):
             try:
@@ -119,7 +119,7 @@ class GrpcStream:
             return answer
 
     def close(self) -> None:
-        """End it; what is under way is cancelled. A forked process leaves it to its parent."""
+        """End the stream, and cancel what is under way. A forked process leaves the stream to its parent."""
         if not self._owner.is_here:
             return
         with self._changed:
@@ -144,14 +144,14 @@ class GrpcStream:
 
 
 class AsyncGrpcStream:
-    """The same in an event loop, on the connection of all other requests.
+    """One stream in an event loop, on the connection that all other requests use.
 
     Args:
         client: of `tritonclient.grpc.aio`.
         endpoint: for error messages.
-        calls: which make the requests.
-        silence_s: how long the server may say nothing; None for no limit.
-        on_close: called when it is closed.
+        calls: makes the requests.
+        silence_s: longest time without an answer of the server; None: no limit.
+        on_close: called when the stream is closed.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class AsyncGrpcStream:
         self._is_closed = False
         with our_errors(endpoint):
             self._stream = client.stream_infer(self._sent(), headers=calls.headers)
-        # In a task of its own: whoever is cancelled while gRPC reads cancels the stream, and could not end it any more.
+        # A task of its own reads: a caller cancelled while gRPC reads would cancel the stream, and could not end it.
         self._reading = asyncio.create_task(self._read())
 
     async def _sent(self) -> AsyncIterator[dict[str, Any]]:
@@ -185,7 +185,7 @@ class AsyncGrpcStream:
         try:
             async for result, error in self._stream:
                 self._hear(result, error)
-        except Exception as error:  # noqa: BLE001 - the caller's, who waits for it
+        except Exception as error:  # noqa: BLE001 - the waiting caller gets it
             end = error
         finally:
             self._hear(None, end)
@@ -198,7 +198,7 @@ class AsyncGrpcStream:
         self._answers.put_nowait(said or error or _closed(self._endpoint))
 
     def send(self, piece: Piece) -> None:
-        """Send it, and do not wait."""
+        """Send a piece, and do not wait."""
         if self._is_closed:
             raise _closed(self._endpoint)
         self._send(piece)
@@ -209,7 +209,7 @@ class AsyncGrpcStream:
         self._all_answered.clear()
 
     async def receive(self) -> Said:
-        """Return what the server says next."""
+        """Return the server's next answer."""
         with our_errors(self._endpoint):
             try:
                 async with asyncio.timeout(self._silence_s):  # Python 3.11's wait_for swallows cancellations
@@ -221,7 +221,7 @@ class AsyncGrpcStream:
             return answer
 
     async def aclose(self) -> None:
-        """End it; what is under way is cancelled."""
+        """End the stream, and cancel what is under way."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -230,7 +230,7 @@ class AsyncGrpcStream:
             await self._discard()
         finally:
             self._on_close(self)
-            self._pieces.put_nowait(None)  # where the call has failed already, cancelling does not end what feeds it
+            self._pieces.put_nowait(None)  # ends `_sent`, which `cancel` does not end after a failed call
             self._stream.cancel()
             self._reading.cancel()
 

@@ -1,9 +1,9 @@
-"""HTTP, by tritonclient's asyncio client, for sync callers too.
+"""The HTTP transports, both on tritonclient's asyncio client.
 
 tritonclient's sync HTTP client is built on gevent: by its own documentation none of its methods is thread-safe, its
-sockets belong to the thread that opened them, and its timeout starts anew with every packet. So the sync transport
-runs the asyncio client in one event loop on a thread of its own: any number of threads share its connections, and a
-deadline is a deadline.
+sockets belong to the thread that opened them, and its timeout starts again with every packet. So the sync transport
+runs the asyncio client in one event loop on a thread of its own. Any number of threads share its connections, and
+deadlines are kept.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def _ssl_context(tls: Tls) -> ssl.SSLContext:
 
 
 class _StreamingClient(triton_http_aio.InferenceServerClient):  # type: ignore[misc]
-    """Gives aiohttp bodies as streams: large bytes it would write in one go, and warn that this holds up the loop."""
+    """Gives aiohttp bodies as streams. It would write large bytes at once, and warn that this blocks the loop."""
 
     async def _post(self, request_uri: str, request_body: Any, headers: Any, query_params: Any) -> Any:
         body = io.BytesIO(request_body) if isinstance(request_body, bytes) else request_body
@@ -66,7 +66,7 @@ class AsyncHttpTransport:
         _fork.keep_forever(self)
 
     async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
-        """One attempt."""
+        """Make one attempt."""
         with our_errors(self._endpoint, timeout_s):
             call = self._calls.call(operation, timeout_s)
             async with asyncio.timeout(timeout_s):  # Python 3.11's wait_for swallows cancellations
@@ -74,7 +74,7 @@ class AsyncHttpTransport:
             return self._calls.answer(operation, result)
 
     def open_stream(self, silence_s: float | None) -> AsyncStream:
-        """Refused."""
+        """Raise InvalidOption, because HTTP has no two-way streams."""
         raise no_streams("HTTP")
 
     async def aclose(self) -> None:
@@ -83,7 +83,7 @@ class AsyncHttpTransport:
 
 
 class HttpTransport:
-    """The same for any number of threads."""
+    """A pool of connections for any number of threads."""
 
     supports_streams = False
 
@@ -98,17 +98,17 @@ class HttpTransport:
         except BaseException:
             _stop(self._loop, thread, None)
             raise
-        # Also run when the transport is forgotten, and at the interpreter's exit.
+        # It also runs when the transport is garbage-collected, and at the interpreter's exit.
         self._shut_down = weakref.finalize(self, _stop, self._loop, thread, self._transport)
         _fork.register(self)
 
     def after_fork(self) -> None:
-        """Leave loop and connections to the parent: no thread of this process would ever stop the one here."""
+        """Leave the loop and its connections to the parent, because the loop's thread does not exist here."""
         self._shut_down.detach()
         _fork.keep_forever(self)
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
-        """One attempt."""
+        """Make one attempt."""
         with self._lock:
             if not self._shut_down.alive:
                 raise ClientClosed(f"the connection to the {self._endpoint} is closed")
@@ -122,7 +122,7 @@ class HttpTransport:
             raise
 
     def open_stream(self, silence_s: float | None) -> Stream:
-        """Refused."""
+        """Raise InvalidOption, because HTTP has no two-way streams."""
         raise no_streams("HTTP")
 
     def close(self) -> None:

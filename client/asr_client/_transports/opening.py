@@ -1,4 +1,4 @@
-"""Which transport speaks which protocol; each is imported when it is opened."""
+"""Opens the transport of a protocol, which is imported only then."""
 
 from asr_client._transports.base import AsyncTransport, Endpoint, Transport
 

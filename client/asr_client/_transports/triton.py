@@ -1,9 +1,9 @@
-"""Operations in terms of tritonclient.
+"""Turns operations into calls of tritonclient.
 
-Its four clients (gRPC and HTTP, sync and async) have the same methods, so that one table serves them all. Where they
-differ: gRPC takes a deadline in seconds (`client_timeout`), HTTP leaves it to the caller. Both carry the request's own
-`timeout`, in microseconds: Triton drops what waited longer in a queue, but only for a model whose config has
-`default_queue_policy { allow_timeout_override: true }`, as those of this kit's model repository have.
+Its four clients (gRPC and HTTP, sync and async) have the same methods, so one table serves them all. They differ in the
+deadline: gRPC takes it in seconds (`client_timeout`), HTTP leaves it to the caller. Both send the request's own
+`timeout`, in microseconds. Triton drops a request that waited longer in a queue, but only for a model whose config has
+`default_queue_policy { allow_timeout_override: true }`, as the models of this kit have.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ from asr_client._transports.base import Endpoint
 
 @dataclass(frozen=True)
 class Dialect:
-    """In what the clients of a protocol differ from those of the other."""
+    """The differences between the clients of the two protocols."""
 
     module: ModuleType  # tritonclient.grpc or tritonclient.http
     keeps_deadlines: bool  # takes `client_timeout`, in seconds
-    metadata: Mapping[str, Any]  # arguments for a model's description as a dictionary
+    metadata: Mapping[str, Any]  # arguments that give a model's description as a dictionary
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Calls:
         self.headers = {name.lower(): value for name, value in endpoint.headers.items()} or None
 
     def call(self, operation: Operation[Any], timeout_s: float | None) -> Call:
-        """The method call that asks `operation`."""
+        """Return the method call for an operation."""
         common: dict[str, Any] = {"headers": self.headers}
         if self._dialect.keeps_deadlines:
             common["client_timeout"] = timeout_s
@@ -69,7 +69,7 @@ class Calls:
                 raise TypeError(f"unknown operation {operation!r}")
 
     def answer(self, operation: Operation[Answer], result: Any) -> Answer:
-        """The answer in the result of the call."""
+        """Return the answer in the result of the call."""
         match operation:
             case Infer(outputs=names):
                 return cast("Answer", {name: result.as_numpy(name) for name in names})
@@ -79,7 +79,7 @@ class Calls:
                 return cast("Answer", bool(result))
 
     def piece(self, piece: Piece) -> dict[str, Any]:
-        """The arguments of the request that asks a piece, in a stream."""
+        """Return the arguments of the request that sends a piece in a stream."""
         return {
             "model_name": piece.model,
             "inputs": [self._audio_input(piece.audio)],
@@ -90,7 +90,7 @@ class Calls:
         }
 
     def said(self, piece: Piece, result: Any) -> Said:
-        """The answer in a result of the stream."""
+        """Return the answer in a result of the stream."""
         is_final = result.get_response().parameters["triton_final_response"].bool_param
         return Said({name: result.as_numpy(name) for name in piece.outputs}, is_final)
 
@@ -108,7 +108,7 @@ class Calls:
             "model_name": request.model,
             "model_version": request.version,
             "inputs": [self._audio_input(request.audio)],
-            # All that the model has: to ask for a tensor that it lacks (LANGUAGE) would be an error.
+            # All outputs of the model: a request for an output that it lacks (LANGUAGE) would be an error.
             "outputs": None,
             "parameters": dict(request.parameters),
             "timeout": None if timeout_s is None else max(1, int(timeout_s * 1e6)),

@@ -1,1 +1,1 @@
-"""`triton-asr transcribe` and `triton-asr evaluate`."""
+"""The commands `triton-asr transcribe`, `triton-asr stream` and `triton-asr evaluate`."""

@@ -1,4 +1,4 @@
-"""The options by which a command finds its server, and the words in which it reports failures."""
+"""The options with which a command finds its server, and the line with which it reports a failure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ AnyClient = TypeVar("AnyClient")
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", "-u", metavar="HOST:PORT", help="The server; by default 127.0.0.1:8001 (8000 by HTTP)."),
+    typer.Option("--url", "-u", metavar="HOST:PORT", help="The server; by default 127.0.0.1:8001 (8000 for HTTP)."),
 ]
-Protocol = Annotated[_options.Protocol, typer.Option("--protocol", "-i", help="How to talk to it.")]
+Protocol = Annotated[_options.Protocol, typer.Option("--protocol", "-i", help="Protocol of the server.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="Name of the model, as in export --name.")]
 Timeout = Annotated[
     float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Longest wait for one recording.")
@@ -27,7 +27,7 @@ Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Requests
 UseTls = Annotated[bool, typer.Option("--tls", help="Encrypt the connection.")]
 TlsCa = Annotated[Path | None, typer.Option("--tls-ca", help="Authorities to trust (PEM); implies --tls.")]
 TlsCert = Annotated[Path | None, typer.Option("--tls-cert", help="Certificate of this client (PEM).")]
-TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="Its private key (PEM).")]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", help="Private key of this client (PEM).")]
 Headers = Annotated[
     list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="Send a header; may be repeated.")
 ]
@@ -35,7 +35,7 @@ Headers = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """Where the server is, as the command line has it: each field is an option (see `groups`)."""
+    """The server and the connection to it: each field is an option of the command line (see `groups`)."""
 
     url: Url = None
     protocol: Protocol = "grpc"
@@ -48,31 +48,31 @@ class Connection:
     headers: Headers = None
 
     def client(self) -> "Client":
-        """A client of it.
+        """Return a client of the server.
 
         Raises:
-            typer.BadParameter: the options make no client.
+            typer.BadParameter: an option is not valid.
         """
         from asr_client import Client
 
         return self._open(Client)
 
     def async_client(self, retry: "RetryPolicy") -> "AsyncClient":
-        """The same for asyncio, with retries of one's own choice."""
+        """Return an async client of the server with these retries. It raises as `client` does."""
         from asr_client import AsyncClient
 
         return self._open(AsyncClient, retry=retry)
 
     @property
     def address(self) -> str:
-        """HOST:PORT, also where the default is meant."""
+        """Return HOST:PORT of the server, also when it is the default."""
         from asr_client._address import DEFAULT_ADDRESSES
 
         return self.url or DEFAULT_ADDRESSES[self.protocol]
 
     @property
     def security(self) -> "Tls | bool":
-        """How the connection is encrypted, as the clients take it."""
+        """Return how the connection is encrypted, as the clients take it."""
         from asr_client import Tls
 
         with_tls = self.tls or any((self.tls_ca, self.tls_cert, self.tls_key))
@@ -80,7 +80,7 @@ class Connection:
 
     @property
     def header_fields(self) -> dict[str, str]:
-        """The headers by name."""
+        """Return the headers by name."""
         return dict(map(_header, self.headers or ()))
 
     def _open(self, kind: "Callable[..., AnyClient]", **arguments: Any) -> "AnyClient":
@@ -111,6 +111,6 @@ def _header(line: str) -> tuple[str, str]:
 
 
 def failure(source: str, error: Exception) -> str:
-    """The line on stderr for one recording that failed."""
+    """Return the line on standard error for a recording that failed."""
     message = str(error)
     return f"triton-asr: error: {message if source in message else f'{source}: {message}'}"

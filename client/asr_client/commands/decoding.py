@@ -14,22 +14,23 @@ Decoder = Annotated[
 BeamWidth = Annotated[int, typer.Option(min=1, metavar="N", help="Prefixes that beam search keeps.")]
 LmWeight = Annotated[
     float | None,
-    typer.Option(min=0, help="Of the server's language model, with beam search; 0: without it.", show_default=False),
+    typer.Option(min=0, help="Weight of the language model in beam search; 0: without it.", show_default=False),
 ]
 WordScore = Annotated[
-    float | None, typer.Option(help="Nats for each word, against a language model's bent for few.", show_default=False)
+    float | None,
+    typer.Option(help="Bonus for each word, in nats: a language model prefers few words.", show_default=False),
 ]
 Words = Annotated[
-    str, typer.Option("--hotwords", metavar="WORD,…", help="Listen for these words; WORD^5 for one more than others.")
+    str, typer.Option("--hotwords", metavar="WORD,…", help="Listen for these words; WORD^5 gives one its own weight.")
 ]
 File = Annotated[
     Path | None,
-    typer.Option("--hotwords-file", metavar="FILE", help="The same from a file, one a line; # begins a comment."),
+    typer.Option("--hotwords-file", metavar="FILE", help="Read them from a file, one a line; # begins a comment."),
 ]
 
 
 def join_hotwords(words: str, file: Path | None) -> str:
-    """Both as one list, as the server takes it.
+    """Return the words of both as one list, as the server takes it.
 
     Raises:
         typer.BadParameter: the file cannot be read, or a line of it holds a comma.
@@ -47,7 +48,7 @@ def join_hotwords(words: str, file: Path | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How a CTC model is to decode, as the command line has it: each field is an option (see `groups`)."""
+    """The decoding of a CTC model: each field is an option of the command line (see `groups`)."""
 
     decoder: Decoder = "greedy"
     beam_width: BeamWidth = DecodeOptions.beam_width
@@ -57,7 +58,7 @@ class Decoding:
     hotwords_file: File = None
 
     def options(self) -> DecodeOptions:
-        """Return them as the client takes them.
+        """Return the options as the client takes them.
 
         Raises:
             typer.BadParameter: the file of hotwords cannot be read, or a line of it holds a comma.

@@ -1,4 +1,4 @@
-"""`triton-asr evaluate`: how good the transcripts of a manifest's recordings are."""
+"""`triton-asr evaluate`: measure the errors in the transcripts of a manifest's recordings."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from asr_client.commands.transcribe import progress_bar
 if TYPE_CHECKING:
     from asr_client import Client, Outcome
 
-TABLE_WIDTHS = (60, 160)  # characters, whatever the terminal says
+TABLE_WIDTHS = (60, 160)  # characters: narrowest and widest table, for any terminal
 
 
 @groups.grouped
@@ -32,7 +32,7 @@ def evaluate(
         bool,
         typer.Option(
             "--normalize/--no-normalize",
-            help="Compare without case and punctuation (apostrophes within words stay), or as it is.",
+            help="Ignore case and punctuation (apostrophes within words stay), or compare the texts as they are.",
         ),
     ] = True,
     worst: Annotated[int, typer.Option(min=0, metavar="N", help="Show the N worst transcripts.")] = 5,
@@ -48,7 +48,7 @@ def evaluate(
 
     Recordings that fail are reported on standard error, left out of the rates, and make the exit code 1.
     """
-    import jiwer  # noqa: F401 (missing? say so now, not after an hour of transcribing)
+    import jiwer  # noqa: F401 (if it is missing, fail now, not after an hour of transcribing)
 
     entries = manifests.read(manifest)
     options = decode.options()

@@ -1,4 +1,4 @@
-"""Options that several commands have, defined once: as a dataclass, of which each field is an option."""
+"""Options that several commands share. A dataclass defines them once: each of its fields is an option."""
 
 import inspect
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 
 class Without:
-    """Options of a group that a command does not have, and that stay as they are by default.
+    """Names options of a group that a command does not have. They keep their default values.
 
     `server: Annotated[Connection, Without("protocol")]` is a parameter of such a command.
     """
@@ -18,9 +18,9 @@ class Without:
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command with an option for each field of those of its parameters that are dataclasses.
+    """Return the command with an option for each field of its dataclass parameters.
 
-    Typer reads options off a function's parameters; a group that commands share would have to be written out in each.
+    Typer takes the options from a function's parameters. Otherwise each command would repeat the options of a group.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, tuple[type[Any], list[Field[Any]]]] = {}
@@ -54,7 +54,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _group(hint: Any) -> tuple[type[Any] | None, tuple[str, ...]]:
-    """The dataclass of a parameter, if it is one, and the fields that it leaves out."""
+    """Return the dataclass of a parameter (None if it has none), and the fields that it leaves out."""
     left_out: tuple[str, ...] = ()
     if get_origin(hint) is Annotated:
         hint, *notes = get_args(hint)

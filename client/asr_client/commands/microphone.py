@@ -1,4 +1,4 @@
-"""Samples from the microphone, for as long as somebody listens."""
+"""Reads samples from the microphone."""
 
 import queue
 import signal
@@ -11,17 +11,16 @@ SAMPLING_RATE = 16_000
 
 
 def listen(each_s: float) -> Iterator[bytes]:
-    """Chunks of 16-bit samples of one channel, as they come.
+    """Yield chunks of 16-bit samples of one channel, as they come. Call it in the main thread.
 
-    The first Ctrl-C ends them, so that what was said before it is still answered; a second one interrupts as ever. For
-    the main thread.
+    The first Ctrl-C ends the chunks, so that speech before it still gets its transcript. A second Ctrl-C interrupts.
 
     Args:
-        each_s: seconds of a chunk.
+        each_s: length of a chunk, in seconds.
 
     Raises:
         ModuleNotFoundError: sounddevice is not installed.
-        InvalidAudio: PortAudio is not, or there is no microphone.
+        InvalidAudio: PortAudio is not installed, or there is no microphone.
     """
     try:
         import sounddevice

@@ -1,4 +1,4 @@
-"""What commands write: to terminals and pipes of any encoding, and to files."""
+"""The output of commands: to terminals and pipes of any encoding, and to files."""
 
 import codecs
 import contextlib
@@ -14,9 +14,9 @@ _JSON_ESCAPE = "asr_client.json"  # error handler of codecs
 
 
 def use_any_encoding() -> None:
-    """Write what the encoding of standard output or standard error cannot hold as \\xe9, \\u516d or \\udce9.
+    """Make standard output and standard error write characters that they cannot encode as \\xe9, \\u516d or \\udce9.
 
-    Names of files may hold such characters, and transcripts; a traceback in their place would end the whole run.
+    File names and transcripts may hold such characters. An exception would end the whole run.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook has put something else
@@ -24,14 +24,14 @@ def use_any_encoding() -> None:
 
 
 def emit(text: str, *, error: bool = False) -> None:
-    """Write to standard output, or to standard error, beside the progress bar and not through it."""
+    """Write to standard output, or to standard error, without disturbing the progress bar."""
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr if error else sys.stdout, end="")
 
 
 def json_for_stdout(text: str) -> str:
-    """Return JSON that says the same, and in which standard output's encoding can hold every character."""
+    """Return the JSON with escapes for the characters that standard output's encoding cannot hold."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, _JSON_ESCAPE).decode(encoding)
 
@@ -46,14 +46,14 @@ codecs.register_error(_JSON_ESCAPE, _escape_for_json)
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a whole file in UTF-8, or none: what stood there stays until all of the new one is written.
+    """Write a whole file in UTF-8, or nothing: an old file stays until the new one is complete.
 
     Raises:
-        AsrError: it cannot be written.
+        AsrError: the file cannot be written.
     """
     data = text.encode("utf-8", "backslashreplace")  # names of files may hold what UTF-8 cannot
     try:
-        if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, a pipe: not to be replaced
+        if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, a pipe: do not replace it
             path.write_bytes(data)
         else:
             _replace(path, data)
@@ -62,7 +62,7 @@ def write_file(path: Path, text: str) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{secrets.token_hex(8)}.part")  # short, whatever the name is: that may be of full length
+    part = path.with_name(f".{secrets.token_hex(8)}.part")  # short, because the file's own name may be of full length
     try:
         part.write_bytes(data)
         part.replace(path)

@@ -28,38 +28,41 @@ class Item:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole evaluation. Items that failed are in no rate; they are counted, shown, and make the exit code 1."""
+    """A whole evaluation. The rates leave failed items out; these are counted and shown, and make the exit code 1."""
 
     items: Sequence[Item]
     wall_s: float  # seconds from the first request to the last answer
 
     @property
     def failed(self) -> list[Item]:
-        """Items without a transcript."""
+        """Return the items without a transcript."""
         return [item for item in self.items if item.error is not None]
 
     @property
     def score(self) -> Score:
-        """All errors over all words."""
+        """Return all errors and all words, summed over the items."""
         return total(item.score for item in self.items if item.score is not None)
 
     @property
     def audio_s(self) -> float:
-        """Seconds of audio that were transcribed."""
+        """Return the seconds of audio that were transcribed."""
         return sum(item.duration or 0.0 for item in self.items)
 
     @property
     def rtfx(self) -> float:
-        """Seconds of audio per second of time; 0 when no time passed."""
+        """Return the seconds of audio per second of time; 0 when no time passed."""
         return self.audio_s / self.wall_s if self.wall_s > 0 else 0.0
 
     def worst(self, number: int) -> list[Item]:
-        """Up to `number` items with errors, highest WER first, then most errors; words where none are count as most."""
+        """Return up to `number` items with errors, highest WER first, then most errors.
+
+        A transcript without a reference counts as the highest WER.
+        """
         wrong = [item for item in self.items if item.score is not None and item.score.word_errors]
         return sorted(wrong, key=_badness, reverse=True)[:number]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, for `json.dump`."""
+        """Return everything, for `json.dump`."""
         return {
             "wer": self.score.wer,
             "cer": self.score.cer,
@@ -85,7 +88,7 @@ class Report:
         }
 
     def table(self, width: int) -> list[str]:
-        """Lines of at most `width` columns where file names allow: file, transcript, WER."""
+        """Return lines of at most `width` columns, if the file names allow it: file, transcript, WER."""
         file_width = max([len("file"), *(_columns.width(item.audio) for item in self.items)])
         text_width = max(_MIN_TRANSCRIPT_WIDTH, width - file_width - len("100.0 %") - 2 * len(_GAP))
         lines = [
@@ -101,7 +104,7 @@ class Report:
         return lines
 
     def worst_lines(self, number: int) -> list[str]:
-        """The worst items, reference above transcript."""
+        """Return lines of the worst items, reference above transcript."""
         lines = []
         for item in self.worst(number):
             wer = percent(item.score.wer) if item.score else ""
@@ -110,7 +113,7 @@ class Report:
         return lines
 
     def summary(self) -> list[str]:
-        """The figures; the last line is the total WER."""
+        """Return lines of the figures; the last one is the total WER."""
         files = len(self.items)
         counted = f"{files} files" if not self.failed else f"{files - len(self.failed)} of {files} files"
         failed = f", {len(self.failed)} failed" if self.failed else ""
@@ -122,7 +125,7 @@ class Report:
 
 
 def percent(rate: float | None) -> str:
-    """`4.2 %`, or `n/a` where there was nothing to compare with."""
+    """Return `4.2 %`, or `n/a` if there was nothing to compare with."""
     return "n/a" if rate is None else f"{100 * rate:.1f} %"
 
 

@@ -1,4 +1,4 @@
-"""`triton-asr stream`: what is being said, while it is being said."""
+"""`triton-asr stream`: transcribe speech while somebody is speaking."""
 
 import json
 import sys
@@ -31,8 +31,8 @@ def stream(
     ] = None,
     mic: Annotated[bool, typer.Option("--mic", help="Listen to the microphone, until Ctrl-C.")] = False,
     realtime: Annotated[bool, typer.Option("--realtime", help="Send a file as fast as it was spoken.")] = False,
-    sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Of raw samples.")] = None,
-    channels: Annotated[int, typer.Option(min=1, help="Of raw samples, interleaved.")] = 1,
+    sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Rate of raw samples.")] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Channels of raw samples, interleaved.")] = 1,
     format: Annotated[
         Literal["txt", "json"], typer.Option("--format", "-f", help="json: every result, one a line.")
     ] = "txt",
@@ -41,12 +41,14 @@ def stream(
 ) -> None:
     """Transcribe live: from the microphone, from a pipe, or from a file as if it were live.
 
-    A line for each segment that is over; on a terminal, what is being said is shown below it and redrawn.
+    Each finished segment gets a line. On a terminal, the current segment is shown below it, and redrawn as it grows.
     """
     if (file is None) == (not mic):
         raise typer.BadParameter("needs a FILE, or --mic", param_hint="FILE")
     if (file == STDIN) == (sampling_rate is None):
-        raise typer.BadParameter("raw samples on stdin (-) need it, others tell theirs", param_hint="--sampling-rate")
+        raise typer.BadParameter(
+            "raw samples on stdin (-) need it; nothing else takes it", param_hint="--sampling-rate"
+        )
     options = decode.options()
     if mic:
         chunks, rate = microphone.listen(CHUNK_S), microphone.SAMPLING_RATE
@@ -67,7 +69,7 @@ def stream(
 
 
 class _Screen:
-    """Final segments as lines of standard output; on a terminal, what is being said below them."""
+    """Writes final segments as lines of standard output; on a terminal, the current segment below them."""
 
     def __init__(self) -> None:
         self._draws = sys.stdout.isatty()
@@ -96,7 +98,7 @@ def _raw(file: IO[bytes], chunk_bytes: int) -> Iterator[bytes]:
 
 
 def _recording(path: str) -> tuple[Iterator[bytes], int, int]:
-    """Samples of 16 bits, their rate and their channels."""
+    """Return 16-bit samples, their rate in Hz and their channels."""
     import wave
 
     try:
@@ -127,7 +129,7 @@ def _decoded(path: str) -> tuple[Iterator[bytes], int, int]:
 
 
 def _pieces(file: IO[bytes], sound: audio_files.Sound, size: int) -> Iterator[bytes]:
-    """The samples of a file, so many bytes at a time."""
+    """Yield the samples of a file, `size` bytes at a time."""
     with file:
         rest = b""
         for block in sound.blocks:
@@ -140,7 +142,7 @@ def _pieces(file: IO[bytes], sound: audio_files.Sound, size: int) -> Iterator[by
 
 
 def _paced(chunks: Iterator[Any], each_s: float) -> Iterator[Any]:
-    """Each chunk when it has been spoken."""
+    """Yield each chunk when it has been spoken."""
     due = time.monotonic()
     for chunk in chunks:
         due += each_s

@@ -27,7 +27,7 @@ def transcribe(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Recordings; - is standard input.")],
     format: Annotated[
         formats.Format,
-        typer.Option("--format", "-f", help="What to write; srt, vtt, tsv and ctm ask for times by themselves."),
+        typer.Option("--format", "-f", help="What to write; srt, vtt, tsv and ctm also ask for times."),
     ] = "txt",
     output_dir: Annotated[
         Path | None,
@@ -37,30 +37,28 @@ def transcribe(
         bool, typer.Option("--word-timestamps", help="Ask when each word was said (shown by -f json).")
     ] = False,
     nbest: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Texts that beam search finds (shown by -f json).")
+        int, typer.Option(min=1, metavar="N", help="Number of texts from beam search (shown by -f json).")
     ] = 1,
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Whisper: ask when each segment was said (shown by -f json).")
     ] = False,
     language: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Whisper: what is spoken (en, de …); auto detects it.")
+        str | None, typer.Option(metavar="CODE", help="Whisper: the spoken language (en, de …); auto detects it.")
     ] = None,
-    task: Annotated[Task | None, typer.Option(help="Whisper: translate is into English.")] = None,
-    prompt: Annotated[
-        str, typer.Option(metavar="TEXT", help="Whisper: names and spellings, or what came before.")
-    ] = "",
+    task: Annotated[Task | None, typer.Option(help="Whisper: translate means into English.")] = None,
+    prompt: Annotated[str, typer.Option(metavar="TEXT", help="Whisper: names and spellings, or the text before.")] = "",
     concurrency: connection.Concurrency = 8,
     encoding: Annotated[Encoding, typer.Option(help="What the recordings hold: audio files, or raw samples.")] = "file",
-    sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Of raw samples.")] = None,
-    channels: Annotated[int | None, typer.Option(min=1, help="Of raw samples, interleaved; 1 by default.")] = None,
+    sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Rate of raw samples.")] = None,
+    channels: Annotated[int | None, typer.Option(min=1, help="Channels of raw samples; 1 by default.")] = None,
     server: connection.Connection = connection.DEFAULT,
     decode: decoding.Decoding = decoding.DEFAULT,
 ) -> None:
     """Transcribe recordings.
 
-    One recording: its text. Several, to standard output: FILE<TAB>TEXT lines, or one JSON object a line, or one CTM;
-    srt, vtt and tsv hold one recording each and need -o. With -o, each recording gets a file of its name, and a number
-    where two would have the same.
+    Standard output gets the text of one recording. Several recordings give FILE<TAB>TEXT lines, one JSON object a line,
+    or one CTM; srt, vtt and tsv hold one recording each, and need -o. With -o, each recording gets a file of its name,
+    with a number if two have the same name.
 
     A recording that fails is reported on standard error and does not stop the others. Exit code: 0 all transcribed,
     1 some failed, 2 wrong usage.
@@ -71,7 +69,7 @@ def transcribe(
     recordings = [_recording(file, encoding, sampling_rate, channels) for file in files]
     failed = 0
     with server.client() as client, progress_bar(len(files)) as bar:
-        # A segment is no word: CTM is for models that tell the times of words.
+        # CTM holds words, so it is for models that give the times of words, not of segments.
         by_segments = LANGUAGE in client.check_model() and format != "ctm"
         timed = format in formats.TIMED_FORMATS
         options = replace(
@@ -99,9 +97,9 @@ def transcribe(
 
 
 def output_stems(files: Sequence[str]) -> list[str]:
-    """A name without suffix for each file's output, all different on any file system.
+    """Return a name without suffix for each file's output. All differ, on any file system.
 
-    The first file of a stem has it; the others get the next free number.
+    The first file of a stem keeps the stem; the others get the next free number.
     """
     stems = ["stdin" if file == STDIN else Path(file).stem for file in files]
     taken = {stem.casefold() for stem in stems}
@@ -120,14 +118,14 @@ def output_stems(files: Sequence[str]) -> list[str]:
 
 
 def progress_bar(total: int) -> AbstractContextManager[Any]:
-    """A progress bar on standard error; none for a single item, nor where standard error is not a terminal."""
+    """Return a progress bar on standard error; it stays hidden for a single item, and without a terminal."""
     from tqdm import tqdm
 
     return tqdm(total=total, unit="file", file=sys.stderr, disable=True if total == 1 else None, leave=False)
 
 
 def report_failure(source: str, error: AsrError) -> None:
-    """One line on standard error."""
+    """Write one line to standard error."""
     output.emit(connection.failure(source, error) + "\n", error=True)
 
 
@@ -142,7 +140,7 @@ def _check_usage(
     if files.count(STDIN) > 1:
         raise typer.BadParameter("- (standard input) is given more than once")
     if len(files) > 1 and output_dir is None and format not in formats.JOINABLE_FORMATS:
-        raise typer.BadParameter(f"{format} holds one recording: give -o DIR for a file each")
+        raise typer.BadParameter(f"{format} holds one recording: give -o DIR, and each gets a file")
     if output_dir is not None and output_dir.exists() and not output_dir.is_dir():
         raise typer.BadParameter(
             f"-o {output_dir} is a file; needs a folder, in which every recording gets a file of its own. For one "
@@ -164,10 +162,10 @@ def _recording(file: str, encoding: Encoding, sampling_rate: int | None, channel
 def _writer(
     files: Sequence[str], format: formats.Format, output_dir: Path | None
 ) -> Callable[[int, "Transcription"], None]:
-    """The function that writes the transcription of file number n to where it belongs.
+    """Return the function that writes the transcription of file number n.
 
     Raises:
-        AsrError: there is no folder to write to. (The function: this one file cannot be written.)
+        AsrError: the folder cannot be made. The function raises it when a file cannot be written.
     """
     stems = output_stems(files)
     names = stems if format == "ctm" else files

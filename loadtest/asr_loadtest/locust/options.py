@@ -43,7 +43,7 @@ class UserOptions:
 
     @property
     def source(self) -> Path:
-        """The folder or manifest of the recordings."""
+        """Return the folder or manifest of the recordings."""
         return Path(self.audio)
 
 

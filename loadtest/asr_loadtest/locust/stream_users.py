@@ -37,7 +37,7 @@ class _Streams:
 
 
 class StreamUser(AsrUser):
-    """Speaks one recording after the other, in the time that they last, whether or not the server keeps up.
+    """Speaks one recording after the other, as fast as it is spoken, whether or not the server keeps up.
 
     When the server refuses a stream, the user is silent for as long as it would have spoken.
     """

@@ -52,7 +52,7 @@ class _Lines:
 
 
 def _cells(step: Step) -> Iterable[tuple[str, Cell]]:
-    # The reasons come first: whoever reads a row has to see when it is no result.
+    # The reasons come first, because a reader of a row has to see when it is no result.
     yield "ok", step.ok
     yield "void", "; ".join(step.void)
     yield "missed", "; ".join(step.missed)

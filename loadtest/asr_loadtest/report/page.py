@@ -16,7 +16,7 @@ from asr_loadtest.steps import validity
 _TEMPLATE = "report.html.jinja"
 _LOOPS = {"closed": "closed loop", "streams": "live streams"}  # without arrivals of their own
 
-# What is measured, above the table; and how loads come, at the end of the page.
+# Two texts for each kind of load: what is measured, above the table; how the load is made, at the end of the page.
 REQUESTS_EXPLAINED = (
     "Latency in milliseconds, from the scheduled arrival to the answer",
     "Requests are sent on a schedule that does not wait for answers, unless the load is a number of callers. Latency "

@@ -28,19 +28,19 @@ class TimeSeries:
 
     @property
     def second_half(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Times and values of the second half."""
+        """Return times and values of the second half."""
         middle = (min(self.times_s) + max(self.times_s)) / 2
         points = [(at, value) for at, value in zip(self.times_s, self.values, strict=True) if at >= middle]
         return tuple(at for at, _ in points), tuple(value for _, value in points)
 
     @property
     def trend(self) -> Trend | None:
-        """The line through the second half; None: too few values."""
+        """Return the line through the second half; None if there are too few values."""
         return trend.fit(*self.second_half)
 
     @property
     def words(self) -> str:
-        """The change of the value, in a sentence."""
+        """Return the change of the value, in a sentence."""
         fitted = self.trend
         if fitted is None:
             return "too few samples for a trend"

@@ -7,7 +7,7 @@ import numpy as np
 
 MIN_POINTS = 5
 # A drift over the whole run counts as noise up to this many standard deviations of the scatter. The usual error of the
-# slope would not do: it takes samples for independent, but each sample of memory depends on the one before.
+# slope would not do: it treats samples as independent, but each sample of memory depends on the one before.
 NOISE_DEVIATIONS = 2.0
 
 
@@ -22,7 +22,7 @@ class Trend:
 
     @property
     def is_noise(self) -> bool:
-        """Whether the scatter explains the drift."""
+        """Return whether the scatter explains the drift."""
         return abs(self.drift) <= NOISE_DEVIATIONS * self.scatter
 
     def words(self, form: Callable[[float], str]) -> str:

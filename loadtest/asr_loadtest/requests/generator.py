@@ -1,4 +1,4 @@
-"""The generator of requests: it sends them at their scheduled times, and notes what became of each.
+"""The generator of requests: it sends them at their scheduled times, and records how each of them ends.
 
 The loop is open: no answer, however late, delays a request. Latency counts from the *scheduled* arrival, so that time
 in the generator counts as well. Callers who wait for an answer before their next request do not send while the server
@@ -35,12 +35,12 @@ class Exchange:
 
     @property
     def latency_ms(self) -> float | None:
-        """Latency from the scheduled arrival; None without an answer."""
+        """Return the latency from the scheduled arrival; None without an answer."""
         return None if self.done_s is None else 1e3 * (self.done_s - self.scheduled_s)
 
 
 class RequestHook(Protocol):
-    """Is told of every request when it ends, with the arguments of Locust's `events.request.fire`."""
+    """Is called for every request when it ends, with the arguments of Locust's `events.request.fire`."""
 
     def __call__(
         self,
@@ -62,7 +62,7 @@ class Generator:
         send: transcribes one recording, without retries; raises AsrError.
         recordings: what can be sent.
         request_type: "grpc" or "http", for the hook.
-        hook: is told of every request.
+        hook: is called for every request when it ends.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class RequestRunner(StepRunner):
         await self._settle()
         settings = self._settings
         load = Load("open", rate, None, settings.arrivals, seed, settings.ramp_s, seconds)
-        # Apart, so that each of them has exactly its rate.
+        # Made separately, so that each of them has exactly its rate.
         ramp = arrivals(settings.arrivals, rate, settings.ramp_s, seed + 1)
         measured = arrivals(settings.arrivals, rate, seconds, seed)
         due = ramp + [settings.ramp_s + at_s for at_s in measured]
@@ -68,9 +68,9 @@ class RequestRunner(StepRunner):
     async def _settle(self) -> None:
         """Wait until the server has worked off requests that their callers gave up.
 
-        Such a request may still be in the server's queue, where it would delay the next step. So one more request is
-        sent, which is answered when those before it are. After a few failures the server has other troubles; the next
-        step will show them.
+        Such a request may still be in the server's queue, where it would delay the next step. So this sends one more
+        request, which gets its answer after those before it. After a few failures the server has another problem, which
+        the next step will show.
         """
         for _ in range(_SETTLE_ATTEMPTS):
             (exchange,) = await self._generator.open_loop([0.0], [0], asyncio.get_running_loop().time())

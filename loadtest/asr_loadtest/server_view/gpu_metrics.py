@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 TIMEOUT_S = 5.0
-MAX_BYTES = 16 * 2**20  # a server of a thousand models writes a few MiB
+MAX_BYTES = 16 * 2**20  # a server with a thousand models writes a few MiB
 
 _SAMPLE = re.compile(r"^(nv_gpu_utilization|nv_gpu_memory_used_bytes)\{[^}]*\}\s+(\S+)", re.MULTILINE)
 

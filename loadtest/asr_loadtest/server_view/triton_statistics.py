@@ -187,7 +187,7 @@ class MemberStatistics:
 def difference(before: Snapshot, after: Snapshot) -> tuple[MemberLoad, ...]:
     """Return what the members did between two readings, in their order; empty when one reading is empty.
 
-    A server that was restarted in between counts from 0 again. Then this is what the members did since.
+    A server that was restarted in between counts from 0 again. The result is then what they did since the restart.
     """
     return tuple(
         _load(model, _since(before.counts[model], counts))
@@ -197,7 +197,7 @@ def difference(before: Snapshot, after: Snapshot) -> tuple[MemberLoad, ...]:
 
 
 def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parameters of a model's configuration, which is as tritonclient gives it."""
+    """Return the parameters of a model's configuration, given in the form that tritonclient returns."""
     parameters = _unwrapped(config).get("parameters", {})
     return {name: str(value.get("string_value", "")) for name, value in parameters.items()}
 
@@ -250,7 +250,7 @@ def _ratio(total: float, number: int) -> float:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """Return the errors of asking a server: it refuses, is not there, does not answer, or is not Triton."""
+    """Return the errors of a question to a server: it refuses, is not there, does not answer, or is not Triton."""
     from aiohttp import ClientError
     from tritonclient.utils import InferenceServerException
 

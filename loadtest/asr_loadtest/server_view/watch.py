@@ -1,4 +1,4 @@
-"""The watch over a step: the server's counters at the edges of the measurement, and samples of what it takes."""
+"""The watch over a step: the server's counters at the edges of the measurement, and samples of its resources."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ class Observation:
     """The observations of a step, beside its requests."""
 
     members: tuple[MemberLoad, ...] = ()  # what the server's models did
-    resources: tuple[ResourceSample, ...] = ()  # what its processes took
+    resources: tuple[ResourceSample, ...] = ()  # that its processes used
     cpu_cores: float = 0.0  # processor seconds per second of the generator
 
 

@@ -6,7 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-# By HTTP, every request under way is a connection. A server does not reach this limit either.
+# Over HTTP, every request under way is a connection. A server does not reach this limit either.
 _MAX_FILES = 65_536
 # Sending a request takes the processor for a fraction of a millisecond. On the server's own machine the generator would
 # wait many milliseconds for the processor behind the server. Threads that are started later inherit the priority.
@@ -27,7 +27,7 @@ def prepare() -> None:
 
 @contextmanager
 def punctual() -> Iterator[None]:
-    """Keep garbage collection from delaying requests: leave alone what exists by now, and seldom look at the rest."""
+    """Keep garbage collection from delaying requests: freeze existing objects, and collect the others seldom."""
     thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()

@@ -21,7 +21,7 @@ class StepRunner:
     """Runs the steps of a load test against a server.
 
     Args:
-        recordings: what is sent.
+        recordings: are sent.
         baselines: their transcripts without load; None: transcripts are not compared.
         probe: watches the server; None: nothing does.
         settings: of all steps.

@@ -58,8 +58,8 @@ def unstable(
     reasons = []
     if slo.p95_ms is not None and (trend := _trend(windows)) is not None:
         first, last = trend
-        # From the middle of the first of n windows to that of the last, n - 1 windows pass; as long again are n
-        # windows.
+        # From the middle of the first of n windows to that of the last, n - 1 windows pass. The same time again as the
+        # measurement is n windows.
         if last + len(windows) / (len(windows) - 1) * (last - first) > slo.p95_ms:
             reasons.append(
                 f"p95 rises from {first:.0f} to {last:.0f} ms; after as long again it is beyond {slo.p95_ms:g} ms"

@@ -1,6 +1,6 @@
 """The validity of a step: whether it is a result, or void.
 
-A figure describes the server only where the load was the one that is stated beside it. A step is void when
+A figure describes the server only if the real load was the stated one. A step is void when
 
 - more than 1 % of its requests were sent later than the tolerance (10 ms) after their schedule,
 - the generator was busy for more than 90 % of one processor core, so that it measures itself,

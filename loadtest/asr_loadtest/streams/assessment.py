@@ -34,7 +34,7 @@ def assess(
     pieces = [piece for session in measured for piece in _due(session, begin_s, end_s)]
     answers = ((session.recording, session.text) for session in measured if session.text is not None)
     comparison = transcripts.compare(answers, recordings, baselines)
-    # It is the server's doing when a piece is not sent, because the one before has no answer: only sent pieces count.
+    # Only sent pieces count: the server causes it when a piece is not sent, because the one before has no answer.
     late_ms = [1e3 * piece.late_s for piece in pieces]
     generator = generator_of(late_ms, len(pieces), observation.cpu_cores, late_tolerance_ms)
     lags, windows = _lags(_partials(sessions), begin_s, end_s), _windows(sessions, begin_s, end_s)

@@ -1,4 +1,4 @@
-"""The generator of live streams: it holds a number of them, as fast as they are spoken, and notes what became of each.
+"""The generator of live streams: it speaks a number of them at a time, and records how each of them ends.
 
 Each of the places speaks one recording after the other. A speaker does not wait for the server (see `playback`). When
 the server refuses a stream, its place stays silent for as long as it would have spoken.
@@ -29,7 +29,7 @@ class Session:
 
     @property
     def text(self) -> str | None:
-        """The transcript; None: the stream failed, or was cut short."""
+        """Return the transcript; None if the stream failed, or was cut short."""
         return self.playback.text if self.error is None and self.playback.is_whole else None
 
 

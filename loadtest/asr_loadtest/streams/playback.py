@@ -70,7 +70,7 @@ class Script:
 
     @property
     def seconds(self) -> float:
-        """Length, with the silence at the end."""
+        """Return the length, with the silence at the end."""
         return len(self.pcm) / (_BYTES * self.channels * self.sampling_rate)
 
     def pieces(self) -> Iterator[tuple[float, bytes]]:
@@ -116,7 +116,7 @@ class Piece:
 
     @property
     def late_s(self) -> float:
-        """Seconds from when it could be sent until it was sent: the delay of the generator itself."""
+        """Return the seconds from when it could be sent until it was sent: the delay of the generator itself."""
         return self.sent_s - max(self.due_s, self.asked_s)
 
 
@@ -152,7 +152,7 @@ class Playback:
 
     @property
     def text(self) -> str:
-        """The text of the final results so far."""
+        """Return the text of the final results so far."""
         return " ".join(self.texts)
 
     def pieces(self, sleep: Callable[[float], None] = time.sleep) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from asr_loadtest.streams.generator import StreamGenerator
 from asr_loadtest.transcripts import Baseline
 
 _ROUNDS = 100  # of all recordings, then the first round again
-# Streams begin apart from each other, as those of callers do. Windows that all came at once would be an unreal burst.
+# Streams begin apart from each other, as those of callers do. Windows that all come at once would be a false burst.
 _BEGIN_WITHIN_S = 2.0
 
 

@@ -37,7 +37,7 @@ class Comparison:
 
     setting: Setting
     gain: float  # median over the rounds of (its value / the current one's) - 1
-    spread: float  # highest less lowest gain of a round: differences without a cause
+    spread: float  # highest less lowest gain of a round: the noise
     wins: int  # rounds in which it was better
     rounds: int
 
@@ -63,7 +63,7 @@ class Tuning:
 
     @property
     def is_better(self) -> bool:
-        """Whether there is a better setting to apply."""
+        """Return whether there is a better setting to apply."""
         return self.best != self.current
 
 

@@ -15,8 +15,8 @@ from asr_loadtest.tuning.evidence import Measure, Run
 from asr_loadtest.tuning.settings import Setting, Space
 
 FINALISTS = 2  # beside the current setting
-# In simulated searches of equal settings, luck passes for a gain in 13 % of those with two rounds, and in 2 % of those
-# with three.
+# In simulated searches of equal settings, luck looks like a gain in 13 % of the searches with two rounds, and in 2 % of
+# those with three.
 MIN_ROUNDS, MAX_ROUNDS = 3, 5
 # Smaller gains are not worth a change.
 MIN_GAIN = 0.02

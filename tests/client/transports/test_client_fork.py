@@ -63,7 +63,7 @@ def test_a_fork_while_other_threads_have_requests_under_way(triton: FakeTriton) 
 def test_results_that_threads_of_the_parent_were_to_bring(triton: FakeTriton) -> None:
     (_, first), (_, child), (_, rest) = said(triton, "batch")
     assert (first, rest) == (HELLO, "19")
-    assert re.match(r"ProcessForked: transcribe_iter was begun in process \d+, from which this one, \d+", child)
+    assert re.match(r"ProcessForked: transcribe_iter was begun in process \d+, and this is its fork \d+", child)
 
 
 def test_a_live_stream_of_the_parent(grpc_triton: FakeTriton) -> None:
