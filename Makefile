@@ -32,18 +32,17 @@ $(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) demo/language_model.a
 demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton, transcribe the samples
 	$(BIN)/python demo/run.py $(DEMO_REPOSITORY) demo/samples/manifest.tsv
 
-# What measures time or kills processes needs the processors to itself, one test at a time. All else shares them.
+# One process more than there are processors: tests of servers mostly wait.
+WORKERS := $(shell n=$$(nproc); echo $$(( n < 4 ? n + 1 : 5 )))
+
 test: $(INSTALLED) ## Run all tests, against a real Triton where they need a server
-	@status=0; \
-	$(PYTEST) -m "not alone and not exhaustive" -n auto --maxprocesses 4 --dist loadgroup --cov --cov-report= --cov-fail-under=0 || status=1; \
-	$(PYTEST) -m alone --cov --cov-append --cov-report=term:skip-covered || status=1; \
-	exit $$status
+	$(PYTEST) -m "not exhaustive" -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
 
 test-exhaustive: $(INSTALLED) ## Run what make test leaves out: the dynamo exporter for every kind of checkpoint
-	$(PYTEST) -m exhaustive -n auto --maxprocesses 4
+	$(PYTEST) -m exhaustive -n $(WORKERS)
 
 check: lint ## lint, and the tests that need no server and export nothing: before every commit
-	$(PYTEST) -m "not alone and not e2e" --ignore tests/export --ignore tests/demo --ignore tests/cli -n auto --maxprocesses 4 --dist worksteal -q
+	$(PYTEST) -m "not e2e" --ignore tests/export --ignore tests/demo --ignore tests/cli -n $(WORKERS) --dist worksteal -q
 
 lint: $(INSTALLED) ## ruff, mypy, who imports whom, and rumdl for Markdown
 	$(BIN)/ruff check .

@@ -22,15 +22,17 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep tests of one server on one worker of pytest-xdist, which looks at the groups before `modifyitems` here."""
+    if item.get_closest_marker("e2e"):
+        servers = item._fixtureinfo.name2fixturedefs.get("server")  # type: ignore[attr-defined]
+        item.add_marker(
+            pytest.mark.xdist_group(servers[-1].baseid or "demo" if servers else item.nodeid.split("::")[0])
+        )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests of one server on one worker of pytest-xdist, and begin with them: they take longest."""
-    for item in items:
-        if item.get_closest_marker("e2e"):
-            servers = item._fixtureinfo.name2fixturedefs.get("server")  # type: ignore[attr-defined]
-            item.add_marker(
-                pytest.mark.xdist_group(servers[-1].baseid or "demo" if servers else item.nodeid.split("::")[0])
-            )
+    """Begin with the tests of servers: they take longest."""
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
@@ -80,16 +82,14 @@ def whisper_artefacts(
 
 
 @pytest.fixture(scope="session")
-def demo_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_repository() -> Path:
     """The demo checkpoint, exported with a language model. Copy it before you change it."""
-    from asr_export import ExportOptions, export_checkpoint  # torch: only for the tests that need it
+    import exports  # torch: only for the tests that need it
+    from asr_export import ExportOptions
 
-    demo = Path(__file__).parents[1] / "demo"
-    repository = tmp_path_factory.mktemp("repository") / "models"
     # Room for all that a test sends at once; tests/faults has the default, and what is refused by it.
-    options = ExportOptions(max_queue=256, lm=str(demo / "language_model.arpa"))
-    export_checkpoint(str(demo / "checkpoint"), repository, options)
-    return repository
+    options = ExportOptions(max_queue=256, lm=str(exports.DEMO.parent / "language_model.arpa"))
+    return exports.exported(exports.DEMO, options)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,10 @@
 """Every peer that needs no more than some seconds to start, on the demo checkpoint."""
 
+from collections.abc import Iterator
+
+import exports
 import pytest
-from asr_export import export_checkpoint
+import torch
 from checkpoints import DEMO, Exported
 from compare import MANIFEST, PEERS, check
 from peers.peer import Setting
@@ -11,11 +14,10 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    folder = tmp_path_factory.mktemp("peers")
-    repository = folder / "repository"
-    export_checkpoint(str(DEMO), repository)
-    return Setting(Exported(DEMO, {"fp32": repository}), 2, folder)
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
+    threads = torch.get_num_threads()
+    yield Setting(Exported(DEMO, {"fp32": exports.exported(exports.DEMO)}), 2, tmp_path_factory.mktemp("peers"))
+    torch.set_num_threads(threads)  # some peers set it for their process, which here is everybody's
 
 
 @pytest.mark.parametrize("name", ["workers", "pipeline", "optimum", "fastapi", "kit"])

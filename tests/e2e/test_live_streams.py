@@ -15,7 +15,7 @@ from asr_server import TritonServer
 
 from tests.e2e.test_long_recordings import RATE, sentences  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = pytest.mark.e2e
 PAUSE_S = 1.2
 MOST = 64  # live streams that the server takes
 

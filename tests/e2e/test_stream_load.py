@@ -10,7 +10,7 @@ import triton_asr.main as command
 from asr_client import Client, QueueFull
 from asr_server import TritonServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = pytest.mark.e2e
 SAMPLES = Path(__file__).parents[2] / "demo" / "samples" / "manifest.tsv"
 
 

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import exports
 import pytest
 from asr_client import Client
-from asr_export import ExportOptions, export_checkpoint
+from asr_export import ExportOptions
 from asr_loadtest.mix import Uniform, make
 from asr_server import TritonServer
 
@@ -17,11 +18,9 @@ SAMPLES = [path for path in sorted((ROOT / "demo" / "samples").iterdir()) if pat
 
 
 @pytest.fixture(scope="session")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo checkpoint, with a short queue: overload shows sooner."""
-    folder = tmp_path_factory.mktemp("repository") / "models"
-    export_checkpoint(str(ROOT / "demo" / "checkpoint"), folder, ExportOptions(max_queue=16))
-    return folder
+def repository() -> Path:
+    """The demo checkpoint, with a short queue: overload shows sooner. Copy it before you change it."""
+    return exports.exported(exports.DEMO, ExportOptions(max_queue=16))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from asr_client import Client
 from asr_server import TritonServer
 from processes import eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = pytest.mark.e2e
 CONNECTIONS = 200
 UPLOAD = b"POST /v2/models/asr/infer HTTP/1.1\r\nHost: asr\r\nContent-Length: 5000000\r\n\r\n"
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"

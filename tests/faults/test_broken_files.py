@@ -11,8 +11,6 @@ from fuzz_audio import fuzz, sources, stubs
 from fuzzing import decodable
 from fuzzing.mutations import KINDS, mutant
 
-pytestmark = pytest.mark.alone
-
 FILES = 300
 
 

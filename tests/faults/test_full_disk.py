@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from asr_export import OutputError, export_checkpoint
 
-pytestmark = pytest.mark.alone
-
 CHECKPOINT = Path(__file__).parents[2] / "demo" / "checkpoint"
 EXPORT_BYTES = 8_000_000  # about what an export of the demo checkpoint takes
 

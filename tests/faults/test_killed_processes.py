@@ -10,7 +10,7 @@ from asr_client import Client
 from asr_server import TritonServer
 from faults import ANSWERED_FIRST, CONCURRENCY, disturbed, kill_stub, restart, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = pytest.mark.e2e
 TIMEOUT_S = 150  # of an item: what a busy machine may take
 
 

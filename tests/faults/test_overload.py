@@ -9,7 +9,7 @@ from asr_loadtest.requests.arrivals import arrivals
 from asr_server import TritonServer
 from overload import offer, saturate, transcripts
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = pytest.mark.e2e
 SECONDS = 5
 
 

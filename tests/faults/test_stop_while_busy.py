@@ -10,7 +10,7 @@ import tritonclient.grpc
 from asr_client import Client, RetryPolicy, ServerUnavailable
 from asr_server import TritonServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = pytest.mark.e2e
 REQUESTS = 16  # what the queue of the acoustic model holds, if not one of them is under way yet
 ONCE = RetryPolicy(max_attempts=1)
 

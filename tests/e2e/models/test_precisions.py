@@ -4,20 +4,20 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import exports
 import pytest
 from asr_client import Client
-from asr_export import ExportOptions, export_checkpoint
+from asr_export import ExportOptions
 from asr_server import TritonServer, TritonServerError
 
 pytestmark = pytest.mark.e2e
-CHECKPOINT = Path(__file__).parents[3] / "demo" / "checkpoint"
 
 
 @pytest.fixture(scope="module")
 def lean_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("precisions") / "models"
-    export_checkpoint(str(CHECKPOINT), repository, ExportOptions(name="half", precision="fp16"))
-    export_checkpoint(str(CHECKPOINT), repository, ExportOptions(name="int8", precision="int8"))
+    exports.add(repository, "half", exports.DEMO, ExportOptions(precision="fp16"))
+    exports.add(repository, "int8", exports.DEMO, ExportOptions(precision="int8"))
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
 
@@ -34,10 +34,10 @@ def test_the_words_are_those_of_fp32(
 
 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists() or "CUDA_VISIBLE_DEVICES" in os.environ, reason="there is a GPU")
-def test_a_gpu_export_is_refused_where_there_is_no_gpu(tmp_path: Path) -> None:
-    export_checkpoint(str(CHECKPOINT), tmp_path / "models", ExportOptions(gpu=True))
+def test_a_gpu_export_is_refused_where_there_is_no_gpu() -> None:
+    repository = exports.exported(exports.DEMO, ExportOptions(gpu=True))
     with (
         pytest.raises(TritonServerError, match="has kind KIND_GPU but no GPUs are available"),
-        TritonServer(tmp_path / "models", http_port=0, grpc_port=0, metrics_port=0),
+        TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0),
     ):
         pass

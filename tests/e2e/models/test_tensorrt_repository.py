@@ -8,29 +8,26 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import exports
 import numpy as np
 import pytest
 import soundfile
 import tritonclient.grpc
 from asr_client import Audio, Client
-from asr_export import ExportOptions, export_checkpoint
+from asr_export import ExportOptions
 from asr_export.repository.model_folder import read_config
 from asr_server import RepositoryError, TritonServer
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
-
-from tests.e2e.conftest import ROOT
 
 pytestmark = pytest.mark.e2e
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported() -> Path:
     """The demo checkpoint for TensorRT, without its engine."""
-    repository = tmp_path_factory.mktemp("tensorrt") / "models"
-    export_checkpoint(str(ROOT / "demo" / "checkpoint"), repository, ExportOptions(name="en", platform="tensorrt"))
-    return repository
+    return exports.exported(exports.DEMO, ExportOptions(name="en", platform="tensorrt"))
 
 
 @pytest.fixture(scope="module")

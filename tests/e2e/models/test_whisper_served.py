@@ -1,16 +1,18 @@
 """A Whisper, served by the real Triton beside two CTC models: its text is what transformers' `generate()` writes."""
 
 import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import exports
 import numpy as np
 import pytest
 import soundfile
 from asr_client import Client, DecodeOptions, InvalidRequest
-from asr_export import ExportOptions, export_checkpoint
+from asr_export import ExportOptions
 from asr_server import TritonServer
 from reference import transformers_says
 from vocabularies import PORTUGUESE, with_vocabulary
@@ -18,8 +20,7 @@ from whisper_reference import Reference
 
 pytestmark = pytest.mark.e2e
 RATE = 16_000
-DEMO = Path(__file__).parents[3] / "demo" / "checkpoint"
-SAMPLES = DEMO.parent / "samples"
+SAMPLES = exports.DEMO.parent / "samples"
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,10 @@ def server(
     whisper_checkpoint: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TritonServer]:
-    repository = tmp_path_factory.mktemp("whisper") / "models"
-    export_checkpoint(str(DEMO), repository, ExportOptions(name="en"))
-    export_checkpoint(str(portuguese), repository, ExportOptions(name="pt"))
-    export_checkpoint(str(whisper_checkpoint("multilingual")), repository, ExportOptions(name="whisper"))
+    made = exports.exported(whisper_checkpoint("multilingual"), ExportOptions(name="whisper"))
+    repository = Path(shutil.copytree(made, tmp_path_factory.mktemp("whisper") / "models"))
+    exports.add(repository, "en", exports.DEMO)
+    exports.add(repository, "pt", portuguese)
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
 
@@ -85,7 +86,7 @@ def test_the_client_chooses_among_the_models_of_one_server(
         done = subprocess.run([*command, str(SAMPLES / "quilter.wav")], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         said[name] = done.stdout.strip()
-    assert said["en"] == transformers_says(DEMO, speech)
+    assert said["en"] == transformers_says(exports.DEMO, speech)
     assert said["pt"] == transformers_says(portuguese, speech)
     assert said["whisper"] == reference.text(reference.generate(speech, task="transcribe", language=None)["tokens"])
 

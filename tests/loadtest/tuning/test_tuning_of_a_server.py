@@ -1,22 +1,22 @@
 """One setting measured on a real Triton."""
 
+import shutil
 from pathlib import Path
 
+import exports
 import pytest
-from asr_export import export_checkpoint
 from asr_loadtest import recordings
 from asr_loadtest.results import Slo
 from asr_loadtest.tuning.settings import ModelFolders, Setting
 from asr_loadtest.tuning.workshop import Load, Workshop
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_a_setting_is_measured_on_a_copy(tmp_path: Path) -> None:
-    repository = tmp_path / "models"
-    export_checkpoint(str(ROOT / "demo" / "checkpoint"), repository)
+    repository = Path(shutil.copytree(exports.exported(exports.DEMO), tmp_path / "models"))
     before = (repository / "acoustic" / "config.pbtxt").read_bytes()
     sent = recordings.load(ROOT / "demo" / "samples", number=3)
     load = Load("demo/samples", sent, Slo(), callers=4, seed=0)

@@ -64,6 +64,7 @@ def _key(checkpoint: Path, options: ExportOptions) -> str:
     facts = {
         "checkpoint": {path.name: sha256(path) for path in sorted(checkpoint.iterdir()) if path.is_file()},
         "options": {name: str(value) for name, value in asdict(options).items()},
+        "lm": sha256(Path(options.lm)) if options.lm else None,
         "code": _code(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
