@@ -70,6 +70,12 @@ def test_a_graph_that_fails_is_the_error_of_the_requests_it_ran_for(folder: Path
     assert "out of memory" in str(failed.error)
 
 
+def test_idle_threads_of_its_sessions_leave_the_processors_to_others(folder: Path) -> None:
+    graphs = fake_triton.load("whisper_generate", folder, PARAMETERS).service.graphs
+    for session in (graphs._encoder, graphs._decoder, graphs._decoder_with_past):
+        assert session.get_session_options().get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
 @pytest.mark.parametrize("parameters", [{}, {**PARAMETERS, "threads": "2"}])
 def test_a_misspelt_setting_is_refused_at_load(parameters: dict[str, str], folder: Path) -> None:
     with pytest.raises(TritonModelException, match="parameters are .*; needs"):
