@@ -1,10 +1,7 @@
 """Every peer that needs no more than some seconds to start, on the demo checkpoint."""
 
-from collections.abc import Iterator
-
 import exports
 import pytest
-import torch
 from checkpoints import DEMO, Exported
 from compare import MANIFEST, PEERS, check
 from peers.peer import Setting
@@ -14,10 +11,8 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
-    threads = torch.get_num_threads()
-    yield Setting(Exported(DEMO, {"fp32": exports.exported(exports.DEMO)}), 2, tmp_path_factory.mktemp("peers"))
-    torch.set_num_threads(threads)  # some peers set it for their process, which here is everybody's
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    return Setting(Exported(DEMO, {"fp32": exports.exported(exports.DEMO)}), 2, tmp_path_factory.mktemp("peers"))
 
 
 @pytest.mark.parametrize("name", ["workers", "pipeline", "optimum", "fastapi", "kit"])

@@ -1,5 +1,6 @@
 """The disk fills up while an export writes: an error that says so, and what was there before stays."""
 
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,16 +10,17 @@ from pathlib import Path
 import pytest
 from asr_export import OutputError, export_checkpoint
 
+PAGE = resource.getpagesize()
 CHECKPOINT = Path(__file__).parents[2] / "demo" / "checkpoint"
-EXPORT_BYTES = 8_000_000  # about what an export of the demo checkpoint takes
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, with room for one export but not for two."""
+def small_disk(repository: Path, tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, with room for the repository and half of another one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    size = f"size={EXPORT_BYTES * 3 // 2}"
+    pages = sum(-(-path.stat().st_size // PAGE) for path in repository.rglob("*"))
+    size = f"size={pages * PAGE * 3 // 2}"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], capture_output=True)
     if mounted.returncode:
         pytest.skip("this user may not mount a file system")

@@ -25,9 +25,8 @@ def test_what_is_too_much_is_refused_and_nothing_else_changes(
     refused = [answer for answer in answers if answer.error is not None]
     assert [answer.text for answer in admitted] == [texts[answer.recording] for answer in admitted]
     assert {answer.error for answer in refused} == {QueueFull}
-    assert len(refused) > len(admitted) > 0
+    assert admitted
     # A queue would make the refused wait longer than those before them; 100 ms are measured by benchmarks/overload.py.
-    assert statistics.median(answer.latency_s for answer in refused) < statistics.median(
-        answer.latency_s for answer in admitted
-    )
+    waits = [[answer.latency_s - answer.late_s for answer in answers] for answers in (refused, admitted)]
+    assert statistics.median(waits[0]) < statistics.median(waits[1])
     assert asyncio.run(transcripts(server.grpc_url, files)) == texts

@@ -80,7 +80,7 @@ def test_a_blank_that_is_last_and_has_no_label() -> None:
     ("labels", "columns", "wanted", "message"),
     [
         (["a", "b"], 2, None, "the labels hold none: name the blank with --blank, .* from 0 to 2"),
-        (["<pad>", "<blk>"], 2, None, "the labels hold <pad> and <blk>: say"),
+        (["<pad>", "<blk>"], 2, None, "the labels hold <pad> and <blk>: name the blank"),
         (["a", "b"], 3, None, "has 3 columns, the file 2 labels; needs as many; if the blank is the last .* --blank 2"),
         (["a", "b", "_"], 2, None, "has 2 columns, the file 3 labels; needs as many$"),
         (["a", "b"], 2, "2", "has 2 columns, the file 2 labels and the blank of --blank 2"),
