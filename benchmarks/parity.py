@@ -123,7 +123,7 @@ def whisper_row(kind: str, work: Path) -> list[str]:
     result = export_checkpoint(str(source), work / "models")
     report = json.loads((result.output / result.models.ensemble / "export.json").read_text(encoding="utf-8"))
     graphs = sorted((result.output / result.models.runner / "1").glob("*.onnx"))
-    return row(kind, report["architecture"], "optimum", report["precision"], result.parity, *graphs)
+    return row(kind, report["architecture"], "torchscript", report["precision"], result.parity, *graphs)
 
 
 def row(kind: str, architecture: str, exporter: str, precision: str, parity: Parity, *graphs: Path) -> list[str]:

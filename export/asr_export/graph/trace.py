@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 import torch
+from torch import Tensor
 
 from asr_export.choices import Exporter
 from asr_export.errors import GateError
@@ -22,8 +23,9 @@ MAX_OPSET = 21
 MAX_IR_VERSION = 10
 # A protobuf file holds at most 2 GiB; the weights of larger models go into a file beside it.
 EXTERNAL_DATA_FROM_BYTES = 1_900_000_000
-# Name -> its dynamic dimensions, as in `asr_export.networks.acoustic.RaggedCtc.inputs`.
-_OUTPUTS = {"log_probs": {0: "n", 1: "frames"}, "frames": {0: "n"}}
+# Name of an input or output -> its dynamic dimensions.
+Axes = dict[str, dict[int, str]]
+_OUTPUTS: Axes = {"log_probs": {0: "n", 1: "frames"}, "frames": {0: "n"}}
 
 
 def write_graph(module: CtcGraph, geometry: Geometry, path: Path, exporter: Exporter = "torchscript") -> None:
@@ -37,18 +39,24 @@ def write_graph(module: CtcGraph, geometry: Geometry, path: Path, exporter: Expo
         if exporter == "dynamo":
             model = _trace_by_dynamo(module, geometry)
         else:
-            torch.onnx.export(
-                module,
-                module.example(geometry),
-                str(path),
-                dynamo=False,
-                opset_version=OPSETS[exporter],
-                input_names=list(module.inputs),
-                output_names=list(_OUTPUTS),
-                dynamic_axes={**module.inputs, **_OUTPUTS},
-            )
-            model = onnx.load(path)
+            trace(module, module.example(geometry), module.inputs, _OUTPUTS, path)
+            return
     finish(model, path)
+
+
+def trace(module: Any, example: tuple[Tensor, ...], inputs: Axes, outputs: Axes, path: Path) -> None:
+    """Trace a module by TorchScript, alone in its folder; `inputs` and `outputs` have their names and dynamic axes."""
+    torch.onnx.export(
+        module,
+        example,
+        str(path),
+        dynamo=False,
+        opset_version=OPSETS["torchscript"],
+        input_names=list(inputs),
+        output_names=list(outputs),
+        dynamic_axes={**inputs, **outputs},
+    )
+    finish(onnx.load(path), path)
 
 
 def finish(model: onnx.ModelProto, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The files of the decode step: three graphs made by optimum, tokens and limits, tokenizer, mel filters."""
+"""The files of the decode step: three graphs, tokens and limits, tokenizer, mel filters."""
 
 import json
 import logging
@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tokenizers import Regex, Tokenizer, decoders
 
+from asr_export.graph.trace import OPSETS, Quiet, trace
 from asr_export.whisper.checkpoint import WhisperCheckpoint
+from asr_export.whisper.networks import Encoder, PromptDecoder, StepDecoder
 
-# The oldest opset with which optimum exports a Whisper; ONNX Runtime 1.19, which Triton 24.10 ships, takes up to 21.
-OPSET = 18
+OPSET = OPSETS["torchscript"]
 GRAPHS = ("encoder_model", "decoder_model", "decoder_with_past_model")
 # The replacements of transformers' `clean_up_tokenization`, for checkpoints whose tokenizer asks for it.
 _CLEAN_UP = {f" {end}": end for end in (".", "?", "!", ",")} | {" ' ": "'"}
@@ -32,27 +34,19 @@ def write_artefacts(checkpoint: WhisperCheckpoint, folder: Path) -> None:
 
 
 def write_graphs(model: Any, folder: Path) -> None:
-    """Write encoder_model.onnx, decoder_model.onnx and decoder_with_past_model.onnx (and `*_data` of large ones)."""
-    from optimum.exporters.onnx import onnx_export_from_model
-
-    with tempfile.TemporaryDirectory(dir=folder) as work, quiet():
-        onnx_export_from_model(
-            model,
-            work,
-            opset=OPSET,
-            task="automatic-speech-recognition-with-past",
-            do_validation=False,  # the gate does it
-            no_post_process=True,  # it would merge the two decoders by an If, which TensorRT does not take
-            nb_max_frames=2 * model.config.max_source_positions,
-        )
-        for file in Path(work).glob("*.onnx*"):
-            file.rename(folder / file.name)
+    """Write the three GRAPHS as `.onnx` into an empty folder (and `.onnx.data` beside a large one)."""
+    networks = (Encoder(model), PromptDecoder(model), StepDecoder(model))
+    for name, network in zip(GRAPHS, networks, strict=True):
+        with tempfile.TemporaryDirectory(dir=folder) as work, torch.inference_mode(), Quiet():
+            trace(network.eval(), network.example(), network.inputs, network.outputs, Path(work) / f"{name}.onnx")
+            for file in Path(work).iterdir():
+                file.rename(folder / file.name)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence optimum and the tracer, which warns about Python conditions; the gate shows if a warning mattered."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "optimum", "transformers")]
+    """Silence `generate()`, which warns about arguments; the gate shows if a warning mattered."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "torch")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

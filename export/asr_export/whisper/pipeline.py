@@ -53,7 +53,7 @@ def export_whisper(
             "left_aside": loaded.left_aside,
             "parity": asdict(parity),
             "options": asdict(options),
-            "versions": library_versions("optimum-onnx", "tokenizers"),
+            "versions": library_versions("tokenizers"),
         }
         on_step(f"writing {output}")
         names = write_whisper(output, options.name, Path(work), deployment, report)

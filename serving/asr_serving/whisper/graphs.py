@@ -1,4 +1,4 @@
-"""The three graphs that optimum exports, run by ONNX Runtime: encoder, decoder, decoder with past.
+"""The three graphs of a Whisper, run by ONNX Runtime: encoder, decoder, decoder with past.
 
 The decoder's keys and values stay on the device of the graphs from one token to the next (on a GPU: in its memory).
 Only token ids go in, and only logits come out.

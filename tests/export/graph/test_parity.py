@@ -89,7 +89,7 @@ def test_the_table_in_the_docs_names_every_kind() -> None:
     page = PAGE.read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
     kinds = [*tiny_checkpoints.KINDS, "demo checkpoint"]
-    whispers = [(f"whisper-{kind}", "optimum", "fp32") for kind in tiny_whisper.KINDS]
+    whispers = [(f"whisper-{kind}", "torchscript", "fp32") for kind in tiny_whisper.KINDS]
     assert [(row[0], row[2], row[3]) for row in rows[2:]] == [*product(kinds, EXPORTERS, PRECISIONS), *whispers]
     exact = [float(row[column]) for row in rows[2:] if row[3] == "fp32" for column in (4, 5)]
     assert max(exact) <= 1e-4

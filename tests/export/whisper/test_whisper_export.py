@@ -72,7 +72,7 @@ def test_the_models_of_a_repository(exported: ExportResult) -> None:
 def test_the_report_and_its_parity(exported: ExportResult) -> None:
     report = json.loads((exported.output / "whisper" / "export.json").read_text(encoding="utf-8"))
     assert report["architecture"] == "WhisperForConditionalGeneration"
-    assert "optimum-onnx" in report["versions"]
+    assert report["versions"].keys() >= {"torch", "transformers", "tokenizers"}
     assert report["files_sha256"].keys() >= {"generation_config.json", "model.safetensors", "tokenizer.json"}
     assert report["parity"]["max_abs_difference"] == exported.parity.max_abs_difference <= 1e-4
     assert exported.parity.max_abs_batch_difference <= 1e-4
