@@ -72,19 +72,19 @@ class _Decoder(Network):
             mask: added to the scores of self-attention.
         """
         present: list[Tensor] = []
-        for layer, earlier, (key, value) in zip(self._decoder.layers, own, heard, strict=True):
+        for layer, earlier, encoded in zip(self._decoder.layers, own, heard, strict=True):
             attention, normed = layer.self_attn, layer.self_attn_layer_norm(hidden)
             pair = project(normed, self._heads, attention.k_proj, attention.v_proj)
             if earlier:
                 pair = [torch.cat(parts, dim=2) for parts in zip(earlier, pair, strict=True)]
             present += pair
-            hidden = hidden + self._attend(attention, normed, *pair, mask)
-            attention = layer.encoder_attn
-            hidden = hidden + self._attend(attention, layer.encoder_attn_layer_norm(hidden), key, value, 0.0)
+            hidden = hidden + self._attend(attention, normed, pair, mask)
+            hidden = hidden + self._attend(layer.encoder_attn, layer.encoder_attn_layer_norm(hidden), encoded, 0.0)
             hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
         return self._head(self._decoder.layer_norm(hidden)), present
 
-    def _attend(self, attention: Any, normed: Tensor, key: Tensor, value: Tensor, mask: Tensor | float) -> Tensor:
+    def _attend(self, attention: Any, normed: Tensor, pair: list[Tensor], mask: Tensor | float) -> Tensor:
+        key, value = pair
         # Scaled before the product, as by transformers: the order of rounding is the same.
         query = by_head(attention.q_proj(normed) * attention.scaling, self._heads)
         mixed: Tensor = attention.out_proj(attend(query @ key.transpose(2, 3) + mask, value))
