@@ -7,7 +7,6 @@ from typing import Any
 from asr_serving.whisper.settings import Settings
 from transformers import (
     AutoConfig,
-    AutoFeatureExtractor,
     AutoTokenizer,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
@@ -52,7 +51,7 @@ def load(source: checkpoints.Source) -> WhisperCheckpoint:
             f"{name} is a Whisper of architecture {', '.join(config.architectures or []) or 'unknown'}; needs "
             f"{ARCHITECTURE}"
         )
-    feature_extractor = checkpoints.read(AutoFeatureExtractor, folder, "preprocessor_config.json", "the features")
+    feature_extractor = checkpoints.read_features(folder, "the features")
     tokenizer = checkpoints.read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary")
     if not isinstance(tokenizer, WhisperTokenizerFast):
         raise UnsupportedCheckpoint(f"{name} has a {type(tokenizer).__name__}; needs a WhisperTokenizerFast")

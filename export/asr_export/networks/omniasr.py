@@ -1,0 +1,46 @@
+"""Omnilingual ASR: Wav2Vec2 with layer norms throughout, whose parts have other names and another order.
+
+The projection comes before padding is set to zero, and the last norm after all layers.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asr_export.networks import waveform
+from asr_export.networks.encoder import run_layers
+from asr_export.networks.parts.batch import conv_length, first
+from asr_export.networks.parts.geometry import Geometry
+
+# Added to the variance by transformers' OmniASRFeatureExtractor, which has it only in its code.
+_VARIANCE_FLOOR = 1e-5
+
+
+class OmniAsrNetwork(nn.Module):
+    """OmniASRForCTC as an `asr_export.networks.acoustic.Network`."""
+
+    def __init__(self, model: Any, feature_extractor: Any) -> None:
+        super().__init__()
+        self.tower = model.model.audio_tower
+        self.ctc_head = model.ctc_head
+        self.normalize = feature_extractor.do_normalize
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and valid frames, as `asr_export.networks.acoustic.Network` says."""
+        if self.normalize:
+            waveforms = waveform.normalize(waveforms, lengths, _VARIANCE_FLOOR)
+        tower, subsampling = self.tower, self.tower.subsampling
+        hidden = waveforms[:, None]
+        for layer in subsampling.conv_layers:
+            lengths = conv_length(lengths, layer.conv.kernel_size[0], layer.conv.stride[0])
+            hidden = layer(hidden)
+        hidden = subsampling.projection(subsampling.layer_norm(hidden.transpose(1, 2)))
+        valid = first(hidden, lengths)
+        hidden = tower.encode_positions(torch.where(valid[:, :, None], hidden, 0.0))
+        return self.ctc_head(tower.layer_norm(run_layers(tower.layers, hidden, valid))), lengths
+
+
+def geometry(config: Any, feature_extractor: Any) -> Geometry:
+    """Return the geometry of the strided convolutions."""
+    return waveform.geometry(config.audio_config, feature_extractor)
