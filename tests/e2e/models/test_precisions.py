@@ -16,8 +16,8 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def lean_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("precisions") / "models"
-    exports.add(repository, "half", exports.DEMO, ExportOptions(precision="fp16"))
-    exports.add(repository, "int8", exports.DEMO, ExportOptions(precision="int8"))
+    exports.add(repository, "half", exports.DEMO, ExportOptions(precision="fp16", check_manifest=str(exports.MANIFEST)))
+    exports.add(repository, "int8", exports.DEMO, ExportOptions(precision="int8", check_manifest=str(exports.MANIFEST)))
     with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import exports
 import numpy as np
 import onnx
 import pytest
 from asr_contract.manifest import read as read_manifest
 from asr_contract.word_errors import compare
-from asr_export import ExportError, ExportOptions, ExportResult, GateError, export_checkpoint
+from asr_export import ExportError, ExportOptions, GateError, export_checkpoint
 from asr_export.checkpoint.loading import Checkpoint, load, locate
 from asr_export.choices import Precision
 from asr_export.graph import precision
@@ -31,17 +32,11 @@ MANIFEST = DEMO / "samples" / "manifest.tsv"
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Precision], ExportResult]:
-    """The demo checkpoint in a precision, its word error rate compared."""
-    done: dict[str, ExportResult] = {}
-
-    def get(kind: Precision) -> ExportResult:
-        if kind not in done:
-            options = ExportOptions(precision=kind, check_manifest=str(MANIFEST))
-            done[kind] = export_checkpoint(str(DEMO / "checkpoint"), tmp_path_factory.mktemp(kind) / "models", options)
-        return done[kind]
-
-    return get
+def demo() -> Callable[[Precision], Path]:
+    """The demo checkpoint in a precision, its word error rate compared. Copy it before you change it."""
+    return lambda kind: exports.exported(
+        exports.DEMO, ExportOptions(precision=kind, check_manifest=str(exports.MANIFEST))
+    )
 
 
 def small_graph(nodes: list[onnx.NodeProto], **weights: object) -> onnx.ModelProto:
@@ -63,9 +58,8 @@ def run(model: onnx.ModelProto, x: np.ndarray, path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["fp16", "int8"])
-def test_the_demo_checkpoint_keeps_its_words(kind: Precision, demo: Callable[[Precision], ExportResult]) -> None:
-    result = demo(kind)
-    report = json.loads((result.output / "asr" / "export.json").read_text())
+def test_the_demo_checkpoint_keeps_its_words(kind: Precision, demo: Callable[[Precision], Path]) -> None:
+    report = json.loads((demo(kind) / "asr" / "export.json").read_text())
     assert (report["precision"], report["batch_exact"], report["padding_safe"]) == (kind, False, True)
     assert report["parity"]["decided_frames"] > 1_000
     assert report["parity"]["decided_agreement"] >= 0.99
@@ -77,20 +71,18 @@ def test_the_demo_checkpoint_keeps_its_words(kind: Precision, demo: Callable[[Pr
 
 
 @pytest.mark.parametrize(("kind", "share"), [("fp16", 0.55), ("int8", 0.4)])
-def test_the_file_shrinks(kind: Precision, share: float, demo: Callable[[Precision], ExportResult]) -> None:
-    sizes = [
-        json.loads((demo(each).output / "asr" / "export.json").read_text())["graph_bytes"] for each in ("fp32", kind)
-    ]
+def test_the_file_shrinks(kind: Precision, share: float, demo: Callable[[Precision], Path]) -> None:
+    sizes = [json.loads((demo(each) / "asr" / "export.json").read_text())["graph_bytes"] for each in ("fp32", kind)]
     assert sizes[1] < share * sizes[0]
 
 
-def test_fp16_tells_how_large_its_values_get(demo: Callable[[Precision], ExportResult]) -> None:
-    report = json.loads((demo("fp16").output / "asr" / "export.json").read_text())
+def test_fp16_tells_how_large_its_values_get(demo: Callable[[Precision], Path]) -> None:
+    report = json.loads((demo("fp16") / "asr" / "export.json").read_text())
     assert 1 < report["fp16_peak"]["value"] < 65504
 
 
-def test_normalisation_softmax_and_masks_stay_float32(demo: Callable[[Precision], ExportResult]) -> None:
-    model = onnx.load(demo("fp16").output / "acoustic" / "1" / "model.onnx")
+def test_normalisation_softmax_and_masks_stay_float32(demo: Callable[[Precision], Path]) -> None:
+    model = onnx.load(demo("fp16") / "acoustic" / "1" / "model.onnx")
     types = {
         value.name: value.type.tensor_type.elem_type
         for value in onnx.shape_inference.infer_shapes(model).graph.value_info
@@ -204,11 +196,11 @@ def test_int8_without_anything_to_quantise() -> None:
         to_int8(small_graph([helper.make_node("Relu", ["x"], ["y"])]))
 
 
-def test_a_loss_of_words_is_refused(demo: Callable[[Precision], ExportResult]) -> None:
+def test_a_loss_of_words_is_refused(demo: Callable[[Precision], Path]) -> None:
     checkpoint: Checkpoint = load(locate(str(DEMO / "checkpoint")))
     spoken = hear(MANIFEST, checkpoint, 40)
     flawless = replace(spoken, transcripts=spoken.texts)
-    graph = demo("fp32").output / "acoustic" / "1" / "model.onnx"
+    graph = demo("fp32") / "acoustic" / "1" / "model.onnx"
     with pytest.raises(
         GateError, match=r"word error rate on the manifest is 4\.50 %, PyTorch's 0\.00 %; it may be at most 4"
     ):
@@ -216,13 +208,13 @@ def test_a_loss_of_words_is_refused(demo: Callable[[Precision], ExportResult]) -
     assert check_word_errors(graph, checkpoint, flawless, max_loss=5, batch=16).transcripts_changed > 0
 
 
-def test_manifest_and_words_are_those_of_evaluate(demo: Callable[[Precision], ExportResult], tmp_path: Path) -> None:
+def test_manifest_and_words_are_those_of_evaluate(demo: Callable[[Precision], Path], tmp_path: Path) -> None:
     manifest, entries = tmp_path / "manifest.jsonl", read_manifest(MANIFEST)[:4]
     rows = [{"audio": str(entry.path), "text": entry.text.upper().replace(" ", "-") + "!"} for entry in entries]
     manifest.write_text("\n".join(map(json.dumps, rows)))
     checkpoint: Checkpoint = load(locate(str(DEMO / "checkpoint")))
     spoken = hear(manifest, checkpoint, 40)
-    graph = demo("fp32").output / "acoustic" / "1" / "model.onnx"
+    graph = demo("fp32") / "acoustic" / "1" / "model.onnx"
     found = check_word_errors(graph, checkpoint, spoken, max_loss=0.5, batch=16)
     pairs = zip((entry.text for entry in entries), spoken.transcripts, strict=True)
     assert found.pytorch_wer == 100 * (compare(pairs).wer or 0) < 20

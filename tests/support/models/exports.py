@@ -20,6 +20,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "demo" / "checkpoint"
+MANIFEST = ROOT / "demo" / "samples" / "manifest.tsv"
 _STORE = ROOT / "build" / "test-exports"
 _CODE = ("contract", "export", "model_repository", "serving")
 _LIBRARIES = ("onnx", "onnxruntime", "torch", "transformers")
