@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("no deadline")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a file by its length: its bytes may hold the time at which it was made, and workers must collect the same."""
+    """Name a file by its length, because it may hold the time of its making, and all workers must collect the same."""
     return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
 
 
