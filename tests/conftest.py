@@ -23,6 +23,11 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a file by its length, because it may hold the time of its making, and all workers must collect the same."""
+    return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep tests of one server on one worker of pytest-xdist, which looks at the groups before `modifyitems` here."""
     if item.get_closest_marker("e2e"):
