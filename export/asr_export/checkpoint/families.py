@@ -7,7 +7,7 @@ from typing import Any
 
 import transformers
 
-from asr_export.networks import conformer, encoder, omniasr, parakeet, sew, sew_d, wav2vec2_bert, waveform, wavlm
+from asr_export.networks import conformer, encoder, parakeet, sew, sew_d, wav2vec2_bert, waveform, wavlm
 from asr_export.networks.acoustic import Network
 from asr_export.networks.parts.geometry import Geometry
 
@@ -53,14 +53,6 @@ FAMILIES: dict[str, Family] = {
         "SeamlessM4TFeatureExtractor",
         wav2vec2_bert.inputs,
         defined_in_silence=False,
-    ),
-    "omniasr_ctc": Family(
-        "OmniASRForCTC",
-        omniasr.OmniAsrNetwork,
-        omniasr.geometry,
-        "OmniASRFeatureExtractor",
-        waveform.inputs,
-        head="ctc_head",
     ),
     "parakeet_ctc": Family(
         "ParakeetForCTC",

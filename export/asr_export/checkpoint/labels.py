@@ -24,8 +24,7 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
             f"{name}: the tokenizer's vocabulary has {strange[0]!r} as the column of {columns[strange[0]]!r}; "
             "needs whole numbers"
         )
-    # A config names the blank only where it is another one than the padding token.
-    blank = getattr(checkpoint.model.config, "blank_token_id", tokenizer.pad_token_id)
+    blank = tokenizer.pad_token_id
     if blank is None or not 0 <= blank < size:
         raise UnsupportedCheckpoint(
             f"{name}: the tokenizer's padding token, which is the CTC blank, is {tokenizer.pad_token!r} "

@@ -42,7 +42,7 @@ class WaveformNetwork(nn.Module):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and valid frames, as `asr_export.networks.acoustic.Network` says."""
         if self.normalize:
-            waveforms = normalize(waveforms, lengths, _VARIANCE_FLOOR)
+            waveforms = _normalize(waveforms, lengths)
         features, lengths = self._extract_features(waveforms, lengths)
         hidden = self.encode(self.base, features, first(features, lengths))
         adapter = getattr(self.base, "adapter", None)
@@ -81,13 +81,13 @@ def geometry(config: Any, feature_extractor: Any) -> Geometry:
     return Geometry(field, stride, shortest)
 
 
-def normalize(waveforms: Tensor, lengths: Tensor, floor: float) -> Tensor:
-    """Normalise the valid samples to zero mean and unit variance (plus `floor`); the samples beyond them become zero."""
+def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Normalise the valid samples to zero mean and unit variance; the samples beyond them become zero."""
     valid = first(waveforms, lengths)
     count = lengths[:, None].to(waveforms.dtype)
     centred = torch.where(valid, waveforms - sum_samples(waveforms) / count, 0.0)
     variance = sum_samples(centred * centred) / count
-    return centred / torch.sqrt(variance + floor)
+    return centred / torch.sqrt(variance + _VARIANCE_FLOOR)
 
 
 def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
