@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 
 from asr_export.checkpoint import languages as adapters
 from asr_export.checkpoint import peft
-from asr_export.checkpoint.families import FAMILIES, Family
+from asr_export.checkpoint.families import FAMILIES, NOT_YET, Family
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 from asr_export.networks.parts.geometry import Geometry
 
@@ -184,6 +184,11 @@ def _family(config: Any, name: str) -> Family:
     supported = ", ".join(family.architecture for family in FAMILIES.values())
     architectures = config.architectures or []
     family = FAMILIES.get(config.model_type)
+    if config.model_type in NOT_YET:
+        architecture, needed = NOT_YET[config.model_type]
+        raise UnsupportedCheckpoint(
+            f"{name} is of class {architecture}, whose export needs {needed}; supported: {supported}"
+        )
     if family is None:
         raise UnsupportedCheckpoint(
             f"{name} is of type {config.model_type!r} ({', '.join(architectures) or 'no architecture named'}); "
