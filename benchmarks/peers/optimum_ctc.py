@@ -35,9 +35,8 @@ class Optimum(Peer):
         self._read()
 
     def stop(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(15)
+        with self._process:  # closes the pipes, which ends it, and waits
+            pass
 
     def run(self, recording: Recording) -> Any:
         samples = recording.samples.astype("<f4").tobytes()
