@@ -63,7 +63,7 @@ serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and 
 
 bench: bench-peers bench-speech ## Both of the following
 
-bench-peers: $(INSTALLED) ## Measure the kit beside its peers, in one run
+bench-peers: $(INSTALLED) $(OPTIMUM)/.installed ## Measure the kit beside its peers, in one run
 	$(BIN)/python benchmarks/compare.py --model both
 
 bench-speech: $(DEMO_EXPORT) ## Measure decoders, an hour in one recording, live streams (needs the system package espeak-ng)
