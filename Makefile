@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OPTIMUM := .venv-optimum
 INSTALLED := $(VENV)/.installed
 DEMO_REPOSITORY := build/demo
 DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 PYTEST := $(BIN)/python -m pytest
 SERVE_OPTIONS ?=
 
-.PHONY: help install demo test test-exhaustive check lint format serve bench bench-peers bench-speech faults bench-precision parity train-demo clean
+.PHONY: help install demo test test-exhaustive check lint format serve bench bench-peers bench-speech faults bench-precision parity parity-optimum train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -36,7 +37,7 @@ demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton,
 WORKERS := $(shell n=$$(nproc); echo $$(( n < 4 ? n + 1 : 5 )))
 
 test: $(INSTALLED) ## Run all tests, against a real Triton where they need a server
-	$(PYTEST) -m "not exhaustive" -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
+	$(PYTEST) -m "not exhaustive and not optimum" -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
 
 test-exhaustive: $(INSTALLED) ## Run what make test leaves out: the dynamo exporter for every kind of checkpoint
 	$(PYTEST) -m exhaustive -n $(WORKERS)
@@ -62,7 +63,7 @@ serve: $(DEMO_EXPORT) ## Serve the demo repository on 127.0.0.1:8001 (gRPC) and 
 
 bench: bench-peers bench-speech ## Both of the following
 
-bench-peers: $(INSTALLED) ## Measure the kit beside its peers, in one run
+bench-peers: $(INSTALLED) $(OPTIMUM)/.installed ## Measure the kit beside its peers, in one run
 	$(BIN)/python benchmarks/compare.py --model both
 
 bench-speech: $(DEMO_EXPORT) ## Measure decoders, an hour in one recording, live streams (needs the system package espeak-ng)
@@ -77,6 +78,16 @@ faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minut
 bench-precision: $(INSTALLED) ## Measure word error rate and speed of fp16 and int8 against fp32
 	$(BIN)/python benchmarks/precision.py demo/checkpoint demo/samples/manifest.tsv
 
+$(OPTIMUM)/.installed: pyproject.toml constraints-optimum.txt
+	test -x $(OPTIMUM)/bin/python || $(PYTHON) -m venv $(OPTIMUM)
+	$(OPTIMUM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-optimum.txt torch numpy
+	$(OPTIMUM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-optimum.txt -e '.[optimum]'
+	touch $@
+
+parity-optimum: $(INSTALLED) $(OPTIMUM)/.installed ## Compare our graphs with optimum's, which has an environment of its own
+	$(OPTIMUM)/bin/python tests/optimum/make_folders.py build/optimum
+	$(PYTEST) -m optimum tests/optimum tests/benchmarks
+
 parity: $(INSTALLED) ## Compare every kind of exported graph with PyTorch; writes docs/parity.md
 	$(BIN)/python benchmarks/parity.py
 
@@ -84,5 +95,5 @@ train-demo: $(INSTALLED) ## Train the demo checkpoint again (needs the system pa
 	$(BIN)/python demo/train.py
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OPTIMUM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -60,7 +60,6 @@ PACKAGES = (
     "onnxruntime",
     "torch",
     "transformers",
-    "optimum-onnx",
     "fastapi",
     "uvicorn",
     "nvidia-pytriton",

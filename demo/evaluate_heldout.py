@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -42,8 +43,9 @@ class Recogniser:
     """The checkpoint, loaded as any user of transformers would do it."""
 
     def __init__(self, checkpoint: Path) -> None:
-        self.processor = Wav2Vec2Processor.from_pretrained(checkpoint)  # type: ignore[no-untyped-call]
-        self.model = Wav2Vec2ForCTC.from_pretrained(checkpoint).eval()
+        self.processor: Any = Wav2Vec2Processor.from_pretrained(checkpoint)  # which has no types
+        model: Any = Wav2Vec2ForCTC.from_pretrained(checkpoint)
+        self.model = model.eval()
 
     @torch.inference_mode()
     def labels(self, audio: Audio) -> list[int]:

@@ -1,17 +1,19 @@
 """optimum's `ORTModelForCTC`, as its documentation uses it: its own export of the checkpoint in onnxruntime.
 
-It gets one decoded recording after the other. (With optimum-onnx 0.1.0, it fails in `transformers.pipeline`.)
+It gets one decoded recording after the other, in a process with an environment of its own (`make parity-optimum` sets
+it up), because optimum-onnx needs an older transformers. `optimum_worker` is that process.
 """
 
-import warnings
+import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
-import onnxruntime
-import torch
-import transformers
-from speech import RATE, Recording
+from speech import Recording
 
 from peers.peer import Peer
+
+PYTHON = Path(__file__).parents[2] / ".venv-optimum" / "bin" / "python"
 
 
 class Optimum(Peer):
@@ -20,21 +22,32 @@ class Optimum(Peer):
     callers = 1
 
     def start(self) -> None:
-        from optimum.exporters.onnx import main_export
-        from optimum.onnxruntime import ORTModelForCTC
+        if not PYTHON.exists():
+            raise RuntimeError("optimum has no environment yet: run `make parity-optimum`, or leave it out by --peers")
+        self._process = subprocess.Popen(
+            [
+                *(PYTHON, Path(__file__).with_name("optimum_worker.py"), self.setting.exported.checkpoint),
+                *(self.setting.scratch / "optimum", str(self.setting.cores)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._read()
 
-        torch.set_num_threads(self.setting.cores)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.setting.cores
-        checkpoint, folder = self.setting.exported.checkpoint, self.setting.scratch / "optimum"
-        library: Any = transformers  # its classes have no types
-        self._processor = library.Wav2Vec2Processor.from_pretrained(checkpoint)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer warns
-            main_export(str(checkpoint), folder, task="automatic-speech-recognition", do_validation=False)
-        self._model = ORTModelForCTC.from_pretrained(folder, session_options=options)
+    def stop(self) -> None:
+        with self._process:  # closes the pipes, which ends it, and waits
+            pass
 
     def run(self, recording: Recording) -> Any:
-        inputs = self._processor(recording.samples, sampling_rate=RATE, return_tensors="pt")
-        logits = self._model(inputs.input_values).logits
-        return self._processor.batch_decode(logits.argmax(dim=-1))[0]
+        samples = recording.samples.astype("<f4").tobytes()
+        assert self._process.stdin is not None
+        self._process.stdin.write(len(samples).to_bytes(4, "little") + samples)
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"optimum's process has ended with status {self._process.wait(15)}")
+        return json.loads(line)

@@ -15,7 +15,9 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return Setting(Exported(DEMO, {"fp32": exports.exported(exports.DEMO)}), 2, tmp_path_factory.mktemp("peers"))
 
 
-@pytest.mark.parametrize("name", ["workers", "pipeline", "optimum", "fastapi", "kit"])
+@pytest.mark.parametrize(
+    "name", ["workers", "pipeline", pytest.param("optimum", marks=pytest.mark.optimum), "fastapi", "kit"]
+)
 def test_a_peer_says_what_the_bare_loop_says(name: str, setting: Setting) -> None:
     recordings = [from_samples(samples) for samples in samples_of(MANIFEST)[:2]]
 

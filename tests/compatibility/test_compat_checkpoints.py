@@ -139,8 +139,8 @@ def test_what_is_heard_is_written_as_the_tokenizer_writes_it(name: str, tokenize
 
 
 def test_without_a_delimiter_every_label_is_a_word(tokenized: Tokenized) -> None:
-    vocabulary = filled("一", "二", "三")
-    hypothesis = heard(loaded(tokenized(vocabulary, word_delimiter_token="/")), path_of(vocabulary, "一", "三", "二"))
+    vocabulary = columns(["一" if label == "|" else label for label in filled("二", "三")])
+    hypothesis = heard(loaded(tokenized(vocabulary)), path_of(vocabulary, "一", "三", "二"))
     assert (hypothesis.text, [word.word for word in hypothesis.words]) == ("一三二", ["一", "三", "二"])
 
 

@@ -64,3 +64,10 @@ FAMILIES: dict[str, Family] = {
         defined_in_silence=False,
     ),
 }
+
+# The other CTC models of transformers: class -> what an export of them needs.
+NOT_YET: dict[str, tuple[str, str]] = {
+    "granite_speech5_ctc": ("GraniteSpeech5ForCTC", "its features and its block-wise attention as part of the graph"),
+    "lasr_ctc": ("LasrForCTC", "its features and its rotary attention as part of the graph"),
+    "omniasr_ctc": ("OmniASRForCTC", "a decode step that leaves out the tokenizer's special tokens"),
+}

@@ -1,10 +1,15 @@
 """A checkpoint's tokenizer -> the labels, which give the columns of the log-probs their meaning in the decode step."""
 
+from typing import Any
+
 from asr_contract.labels import WORD_START, Labels
+from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast, Wav2Vec2PhonemeCTCTokenizer
 
 from asr_export.checkpoint.loading import Checkpoint
 from asr_export.errors import UnsupportedCheckpoint
+
+_FOR_BPE = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
 
 
 def read_labels(checkpoint: Checkpoint) -> Labels:
@@ -47,9 +52,17 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
         blank=blank,
         delimiter=None if pieces or phonemes else by_token.get(delimiter_token, by_token.get(" ")),
         lowercase=bool(getattr(tokenizer, "do_lower_case", False)),
-        clean_up_spaces=bool(tokenizer.clean_up_tokenization_spaces),
+        clean_up_spaces=cleans_up_spaces(tokenizer),
         sampling_rate=checkpoint.feature_extractor.sampling_rate,
         stride_samples=geometry.stride,
         receptive_field_samples=geometry.receptive_field,
         word_start=WORD_START if pieces or phonemes else None,
     )
+
+
+def cleans_up_spaces(tokenizer: Any) -> bool:
+    """Return whether transformers removes spaces before punctuation: by BPE tokenizers only under a second setting."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and isinstance(backend.model, BPE) and not getattr(tokenizer, _FOR_BPE, False):
+        return False
+    return bool(tokenizer.clean_up_tokenization_spaces)

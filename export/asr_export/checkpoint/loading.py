@@ -22,12 +22,14 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 
 from asr_export.checkpoint import languages as adapters
 from asr_export.checkpoint import peft
-from asr_export.checkpoint.families import FAMILIES, Family
+from asr_export.checkpoint.families import FAMILIES, NOT_YET, Family
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 from asr_export.networks.parts.geometry import Geometry
 
 # All files that an export reads. It does not even download pickled weights (*.bin, *.pt): they are code, not data.
 _FILES = ["*.json", "merges.txt", "model*.safetensors"]
+# Where AutoFeatureExtractor looks.
+FEATURE_FILES = ("preprocessor_config.json", "processor_config.json")
 _PHONEME_TOKENIZER = "Wav2Vec2PhonemeCTCTokenizer"
 _LFS_POINTER = b"version https://git-lfs"
 # The language model of a Wav2Vec2ProcessorWithLM; in this folder, *.bin is a file of KenLM.
@@ -148,7 +150,7 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
     folder = source.folder
     config = read(AutoConfig, folder, "config.json", "the model's shape")
     family = _family(config, source.name)
-    feature_extractor = read(AutoFeatureExtractor, folder, "preprocessor_config.json", "the sampling rate")
+    feature_extractor = read_features(folder, "the sampling rate")
     if type(feature_extractor).__name__ != family.feature_extractor:
         raise UnsupportedCheckpoint(
             f"{source.name} has a {type(feature_extractor).__name__}; {family.architecture} needs a "
@@ -182,6 +184,11 @@ def _family(config: Any, name: str) -> Family:
     supported = ", ".join(family.architecture for family in FAMILIES.values())
     architectures = config.architectures or []
     family = FAMILIES.get(config.model_type)
+    if config.model_type in NOT_YET:
+        architecture, needed = NOT_YET[config.model_type]
+        raise UnsupportedCheckpoint(
+            f"{name} is of class {architecture}, whose export needs {needed}; supported: {supported}"
+        )
     if family is None:
         raise UnsupportedCheckpoint(
             f"{name} is of type {config.model_type!r} ({', '.join(architectures) or 'no architecture named'}); "
@@ -195,17 +202,29 @@ def _family(config: Any, name: str) -> Family:
     return family
 
 
-def read(loader: Any, folder: Path, file: str, purpose: str, **options: Any) -> Any:
-    """Load one part of a checkpoint with transformers' Auto class `loader`, after checking the JSON `file` it needs.
+def read_features(folder: Path, purpose: str) -> Any:
+    """Load the feature extractor: transformers 4 saves it in a file of its own, transformers 5 in the processor's.
 
     Raises:
-        CheckpointError: the file is missing or broken; the message names its `purpose`.
+        CheckpointError: both files are missing, or the one that counts is broken; the message names the `purpose`.
     """
-    path = folder / file
-    if not path.is_file():
-        raise CheckpointError(f"{folder} has no {file}, which holds {purpose}")
+    return read(AutoFeatureExtractor, folder, FEATURE_FILES, purpose)
+
+
+def read(loader: Any, folder: Path, files: str | tuple[str, ...], purpose: str, **options: Any) -> Any:
+    """Load one part of a checkpoint with transformers' Auto class `loader`, after checking the JSON `files` it reads.
+
+    Raises:
+        CheckpointError: all of them are missing, or one is broken; the message names the `purpose`.
+    """
+    names = (files,) if isinstance(files, str) else files
+    paths = [folder / name for name in names if (folder / name).is_file()]
+    if not paths:
+        raise CheckpointError(f"{folder} has no {' or '.join(names)}, which holds {purpose}")
+    path = paths[0]
     try:
-        json.loads(path.read_text(encoding="utf-8"))
+        for path in paths:
+            json.loads(path.read_text(encoding="utf-8"))
         return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise CheckpointError(f"cannot read {path}: {' '.join(str(error).split())}") from error

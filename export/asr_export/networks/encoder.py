@@ -17,7 +17,7 @@ def run_layers(layers: Any, hidden: Tensor, valid: Tensor) -> Tensor:
     """Run layers that take an additive mask."""
     mask = attention_mask(hidden, valid)
     for layer in layers:
-        hidden = layer(hidden, attention_mask=mask)[0]
+        hidden = layer(hidden, attention_mask=mask)
     return hidden
 
 

@@ -38,7 +38,7 @@ class ParakeetNetwork(nn.Module):
         features, counts = self.features(waveforms, lengths)
         hidden, counts = _subsample(self.encoder.subsampling, features, counts)
         hidden = _encode(self.encoder, hidden * self.encoder.input_scale, first(hidden, counts))
-        return self.ctc_head(hidden.transpose(1, 2)).transpose(1, 2), counts
+        return self.ctc_head(hidden), counts
 
 
 class NemoFeatures(nn.Module):

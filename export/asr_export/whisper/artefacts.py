@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders
 
+from asr_export.checkpoint.labels import cleans_up_spaces
 from asr_export.graph.trace import OPSETS, Quiet, trace
 from asr_export.whisper.checkpoint import WhisperCheckpoint
 from asr_export.whisper.networks import Encoder, PromptDecoder, StepDecoder
@@ -65,7 +66,7 @@ def plain_tokenizer(tokenizer: Any) -> Tokenizer:
     After decoding, transformers removes timestamps, and spaces before punctuation if the checkpoint asks for it.
     """
     plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    spaces = _CLEAN_UP if tokenizer.clean_up_tokenization_spaces else {}
+    spaces = _CLEAN_UP if cleans_up_spaces(tokenizer) else {}
     plain.decoder = decoders.Sequence(
         [
             plain.decoder,

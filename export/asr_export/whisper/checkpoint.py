@@ -7,11 +7,10 @@ from typing import Any
 from asr_serving.whisper.settings import Settings
 from transformers import (
     AutoConfig,
-    AutoFeatureExtractor,
     AutoTokenizer,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
-    WhisperTokenizerFast,
+    WhisperTokenizer,
 )
 
 from asr_export.checkpoint import loading as checkpoints
@@ -32,7 +31,7 @@ class WhisperCheckpoint:
     source: checkpoints.Source
     model: Any  # WhisperForConditionalGeneration, in eval mode, float32
     feature_extractor: WhisperFeatureExtractor
-    tokenizer: WhisperTokenizerFast
+    tokenizer: WhisperTokenizer
     settings: Settings
     names_language_or_task: bool  # False: the default task is the kit's own
     left_aside: dict[str, Any]  # unused settings of generation_config.json, because the service decodes greedily
@@ -52,10 +51,10 @@ def load(source: checkpoints.Source) -> WhisperCheckpoint:
             f"{name} is a Whisper of architecture {', '.join(config.architectures or []) or 'unknown'}; needs "
             f"{ARCHITECTURE}"
         )
-    feature_extractor = checkpoints.read(AutoFeatureExtractor, folder, "preprocessor_config.json", "the features")
+    feature_extractor = checkpoints.read_features(folder, "the features")
     tokenizer = checkpoints.read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary")
-    if not isinstance(tokenizer, WhisperTokenizerFast):
-        raise UnsupportedCheckpoint(f"{name} has a {type(tokenizer).__name__}; needs a WhisperTokenizerFast")
+    if not isinstance(tokenizer, WhisperTokenizer):
+        raise UnsupportedCheckpoint(f"{name} has a {type(tokenizer).__name__}; needs a WhisperTokenizer")
     generation = generation_config.read(folder, name)
     defaults = generation_config.defaults(name, generation.config, config)
     settings = _settings(name, config, generation.config, defaults, feature_extractor, tokenizer)

@@ -101,7 +101,10 @@ def test_a_checkpoint_that_is_not_ctc(folder: Path) -> None:
     ("file", "message"),
     [
         ("config.json", "has no config.json"),
-        ("preprocessor_config.json", "has no preprocessor_config.json, which holds the sampling rate"),
+        (
+            "preprocessor_config.json",
+            "has no preprocessor_config.json or processor_config.json, which holds the sampling",
+        ),
         ("vocab.json", "has no tokenizer: needs vocab.json"),
         ("model.safetensors", "has no model.safetensors"),
     ],

@@ -11,13 +11,11 @@ import pytest
 import soundfile
 import tiny_checkpoints
 import tiny_whisper
-import torch
 from asr_export.checkpoint.loading import load, locate
 from asr_export.choices import EXPORTERS, PRECISIONS
 from asr_export.graph.gate import run_ragged
 from exports import exported
 from reference import transformers_log_probs
-from transformers import AutoFeatureExtractor
 
 from benchmarks.parity import HEAD, PAGE
 
@@ -65,20 +63,6 @@ def test_one_item_too_short_does_not_upset_its_neighbours(tiny_checkpoint: Calla
     wave = speech_like(9_000, 1)
     together = run_ragged(session, [speech_like(10, 2), wave])[1]
     np.testing.assert_allclose(together, run_ragged(session, [wave])[0], atol=1e-4)
-
-
-@pytest.mark.filterwarnings("ignore")  # optimum's tracing warns of every Python condition
-def test_alone_the_graph_equals_optimums(tiny_checkpoint: Callable[[str], Path]) -> None:
-    """An independent exporter of the same checkpoint; it has no mask, so it is a reference for single recordings."""
-    from optimum.onnxruntime import ORTModelForCTC
-
-    checkpoint = tiny_checkpoint("wav2vec2-group-norm")
-    session = onnxruntime.InferenceSession(exported(checkpoint) / "acoustic" / "1" / "model.onnx")
-    wave = speech_like(20_000, 3)
-    extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
-    inputs = extractor(wave, sampling_rate=16_000, return_tensors="pt").input_values
-    reference = torch.log_softmax(ORTModelForCTC.from_pretrained(checkpoint, export=True)(inputs).logits[0], dim=-1)
-    np.testing.assert_allclose(run_ragged(session, [wave])[0], reference.numpy(), atol=1e-4)
 
 
 def test_the_docs_have_the_words_of_the_script() -> None:

@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import tiny_checkpoints
 import torch
 from asr_contract.labels import Labels
 from asr_export import ExportOptions, ExportResult, GraphOptions, export_graph
@@ -22,7 +21,6 @@ from asr_export.graph.gate import equal_feed, ragged_feed, run_graph, synthetic_
 from asr_export.repository.inspection import inspect_repository
 from asr_export.repository.model_folder import read_config
 from decode import decode
-from reference import transformers_says
 
 N = len(foreign.CHARACTERS)
 LENGTHS = torch.tensor([4_000, 3_600])
@@ -176,25 +174,6 @@ def test_frames_centred_on_multiples_of_their_stride(tmp_path: Path) -> None:
     np.testing.assert_allclose(labels.seconds(np.array([3.0, 4.0])), np.array([1600, 2240]) / foreign.RATE)
     report = json.loads((result.output / "asr" / "export.json").read_text())
     assert report["found"]["min_samples"] == 257  # half a window is reflected at either end
-
-
-@pytest.mark.filterwarnings("ignore")  # optimum's tracing warns of every Python condition
-def test_the_graph_of_another_exporter(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    from optimum.onnxruntime import ORTModelForCTC
-
-    checkpoint = tiny_checkpoint("hubert-layer-norm")
-    ORTModelForCTC.from_pretrained(checkpoint, export=True).save_pretrained(tmp_path / "optimum")
-    labels = foreign.write_labels(tiny_checkpoints.ALPHABET, tmp_path / "labels.txt")
-    result = export_graph(tmp_path / "optimum" / "model.onnx", tmp_path / "models", GraphOptions(labels, foreign.RATE))
-    assert not result.padding_safe  # it has no mask
-    # Optimum leaves the normalisation to the caller.
-    wave = synthetic_speech(np.random.default_rng(0), 30_000, foreign.RATE)
-    wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
-    session = onnxruntime.InferenceSession(result.output / "acoustic" / "1" / "model.onnx")
-    (answer,) = run_graph(session, [wave], equal_feed)
-    (heard,) = decode([answer], [len(answer)], Labels.load(result.output / "ctc_decode" / "labels.json"))
-    assert heard.text == transformers_says(checkpoint, wave)
-    assert len(heard.text) > 10
 
 
 def test_weights_beside_the_graph(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from asr_export import (
     UnsupportedCheckpoint,
     export_checkpoint,
 )
+from asr_export.checkpoint import labels
 from asr_export.checkpoint.loading import locate
 from asr_export.repository.inspection import inspect_repository
 from asr_export.repository.model_folder import read_config
@@ -254,9 +255,12 @@ def test_the_export_tells_what_it_leaves_aside(copy: Path, tmp_path: Path) -> No
     assert report["left_aside"] == {"do_sample": True, "num_beams": 5}
 
 
-@pytest.mark.parametrize("asks_for_clean_up", [True, False])
-def test_the_tokenizer_decodes_by_itself_as_transformers_does(asks_for_clean_up: bool, copy: Path) -> None:
-    change(copy / "tokenizer_config.json", clean_up_tokenization_spaces=asks_for_clean_up)
+@pytest.mark.parametrize(("asks_for_clean_up", "also_for_bpe"), [(True, True), (True, False), (False, False)])
+def test_the_tokenizer_decodes_by_itself_as_transformers_does(
+    asks_for_clean_up: bool, also_for_bpe: bool, copy: Path
+) -> None:
+    settings = {"clean_up_tokenization_spaces": asks_for_clean_up, labels._FOR_BPE: also_for_bpe}
+    change(copy / "tokenizer_config.json", **settings)
     tokenizer = checkpoint.load(locate(str(copy))).tokenizer
     plain = artefacts.plain_tokenizer(tokenizer)
     random = np.random.default_rng(0)
@@ -265,7 +269,7 @@ def test_the_tokenizer_decodes_by_itself_as_transformers_does(asks_for_clean_up:
     rows += [random.integers(0, len(tokenizer), 60).tolist() for _ in range(40)]
     for ids in rows:
         assert plain.decode(ids, skip_special_tokens=True) == tokenizer.batch_decode([ids], skip_special_tokens=True)[0]
-    assert (plain.decode(rows[0]) == plain.decode(rows[0]).replace(" ,", ",")) == asks_for_clean_up
+    assert (plain.decode(rows[0]) == plain.decode(rows[0]).replace(" ,", ",")) == also_for_bpe
 
 
 @pytest.mark.parametrize(

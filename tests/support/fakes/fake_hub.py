@@ -24,10 +24,20 @@ def serve(repository: str, folder: Path) -> Iterator[tuple[str, list[str]]]:
             self._answer(body=True)
 
         def _answer(self, body: bool) -> None:
-            if self.path.split("?")[0] in (f"/api/models/{repository}/revision/{rev}" for rev in ("main", COMMIT)):
-                files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-                names = [{"rfilename": path.relative_to(folder).as_posix()} for path in files]
-                self._send(json.dumps({"id": repository, "sha": COMMIT, "siblings": names}).encode(), body)
+            address = self.path.split("?")[0]
+            if address in (f"/api/models/{repository}/revision/{rev}" for rev in ("main", COMMIT)):
+                self._send(json.dumps({"id": repository, "sha": COMMIT}).encode(), body)
+            elif address == f"/api/models/{repository}/tree/{COMMIT}":
+                files = {
+                    path.relative_to(folder).as_posix(): path.read_bytes()
+                    for path in sorted(folder.rglob("*"))
+                    if path.is_file()
+                }
+                tree = [
+                    {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+                    for name, data in files.items()
+                ]
+                self._send(json.dumps(tree).encode(), body)
             elif self.path.startswith(f"/{repository}/resolve/{COMMIT}/"):
                 path = folder / self.path.partition(f"/{COMMIT}/")[2]
                 if body:

@@ -22,7 +22,7 @@ def transformers_features(extractor: Any, audio: np.ndarray) -> dict[str, torch.
 def transformers_log_probs(checkpoint: Path, audio: np.ndarray) -> np.ndarray:
     """Float32 `[frames, vocab]` of one recording, float32 `[samples]`."""
     extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
-    model = AutoModelForCTC.from_pretrained(checkpoint).eval()
+    model = AutoModelForCTC.from_pretrained(checkpoint, dtype=torch.float32).eval()
     with torch.inference_mode():
         logits = model(**transformers_features(extractor, audio)).logits[0]
     return np.asarray(torch.log_softmax(logits, dim=-1).numpy())

@@ -14,7 +14,7 @@ from transformers import (
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
-    WhisperTokenizerFast,
+    WhisperTokenizer,
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
@@ -89,7 +89,7 @@ def write(kind: str, folder: Path) -> Path:
 _UNSPOKEN = ("startoftranscript", "translate", "transcribe", "startoflm", "startofprev", "nospeech")
 
 
-def _write_tokenizer(folder: Path, english: bool) -> WhisperTokenizerFast:
+def _write_tokenizer(folder: Path, english: bool) -> WhisperTokenizer:
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trained.decoder = decoders.ByteLevel()
@@ -97,7 +97,7 @@ def _write_tokenizer(folder: Path, english: bool) -> WhisperTokenizerFast:
     trained.train_from_iterator([_TEXT], trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet))
     trained.add_special_tokens(["<|endoftext|>"])
     # Asked for by the tokenizers of most published checkpoints.
-    tokenizer = WhisperTokenizerFast(tokenizer_object=trained, clean_up_tokenization_spaces=True)
+    tokenizer = WhisperTokenizer(tokenizer_object=trained, clean_up_tokenization_spaces=True)
     languages = () if english else tuple(LANGUAGES)
     specials = ["startoftranscript", *languages, *_UNSPOKEN[1:], "notimestamps"]
     tokenizer.add_special_tokens({"additional_special_tokens": [f"<|{name}|>" for name in specials]})
