@@ -31,7 +31,8 @@ _CLEAN_UP = (
 class Labels:
     """The vocabulary of a CTC model, and the position of its frames in time."""
 
-    labels: list[str]  # one per column of the log-probs
+    # One per column of the log-probs. Bytes that are only a part of a character are as "surrogateescape" writes them.
+    labels: list[str]
     blank: int  # column of the CTC blank
     delimiter: int | None  # column that separates words; None if every label is a word (e.g. Chinese)
     lowercase: bool  # the tokenizer writes lower case, although its labels are upper case
@@ -67,9 +68,14 @@ class Labels:
         if self.clean_up_spaces:
             for found, written in _CLEAN_UP:
                 text = text.replace(found, written)
-        return text
+        return text if text.isprintable() else _whole(text)
 
     def seconds(self, frames: "NDArray[np.float64]") -> "NDArray[np.float64]":
         """Return the time in s of the edge before each of `frames`; a frame is centred on the samples that it hears."""
         first = (self.receptive_field_samples - self.stride_samples) / 2
         return (frames * self.stride_samples + first) / self.sampling_rate
+
+
+def _whole(text: str) -> str:
+    """Put the parts of characters together; a part that is left alone becomes the replacement character."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -7,7 +7,19 @@ from typing import Any
 
 import transformers
 
-from asr_export.networks import conformer, encoder, parakeet, sew, sew_d, wav2vec2_bert, waveform, wavlm
+from asr_export.networks import (
+    conformer,
+    encoder,
+    granite_speech5,
+    lasr,
+    omniasr,
+    parakeet,
+    sew,
+    sew_d,
+    wav2vec2_bert,
+    waveform,
+    wavlm,
+)
 from asr_export.networks.acoustic import Network
 from asr_export.networks.parts.geometry import Geometry
 
@@ -24,6 +36,8 @@ class Family:
     head: str = "lm_head"  # attribute of the model whose weight has a row for each label
     # False if the feature extractor divides by a deviation, which is only its own rounding noise in digital silence.
     defined_in_silence: bool = True
+    # True if its text is what the tokenizer writes with skip_special_tokens=True, as transformers' docs do.
+    skips_special_tokens: bool = False
 
     def model_class(self) -> Any:
         """Return the class in transformers."""
@@ -51,7 +65,7 @@ FAMILIES: dict[str, Family] = {
         wav2vec2_bert.Wav2Vec2BertNetwork,
         wav2vec2_bert.geometry,
         "SeamlessM4TFeatureExtractor",
-        wav2vec2_bert.inputs,
+        dict,
         defined_in_silence=False,
     ),
     "parakeet_ctc": Family(
@@ -63,11 +77,31 @@ FAMILIES: dict[str, Family] = {
         head="ctc_head",
         defined_in_silence=False,
     ),
-}
-
-# The other CTC models of transformers: class -> what an export of them needs.
-NOT_YET: dict[str, tuple[str, str]] = {
-    "granite_speech5_ctc": ("GraniteSpeech5ForCTC", "its features and its block-wise attention as part of the graph"),
-    "lasr_ctc": ("LasrForCTC", "its features and its rotary attention as part of the graph"),
-    "omniasr_ctc": ("OmniASRForCTC", "a decode step that leaves out the tokenizer's special tokens"),
+    "omniasr_ctc": Family(
+        "OmniASRForCTC",
+        omniasr.OmniAsrNetwork,
+        omniasr.geometry,
+        "OmniASRFeatureExtractor",
+        waveform.inputs,
+        head="ctc_head",
+        skips_special_tokens=True,
+    ),
+    "lasr_ctc": Family(
+        "LasrForCTC",
+        lasr.LasrNetwork,
+        lasr.geometry,
+        "LasrFeatureExtractor",
+        dict,
+        head="ctc_head",
+        skips_special_tokens=True,
+    ),
+    "granite_speech5_ctc": Family(
+        "GraniteSpeech5ForCTC",
+        granite_speech5.GraniteSpeech5Network,
+        granite_speech5.geometry,
+        "GraniteSpeech5FeatureExtractor",
+        dict,
+        head="ctc_head",
+        skips_special_tokens=True,
+    ),
 }

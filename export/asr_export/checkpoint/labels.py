@@ -3,8 +3,10 @@
 from typing import Any
 
 from asr_contract.labels import WORD_START, Labels
+from tokenizers.decoders import ByteLevel
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast, Wav2Vec2PhonemeCTCTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from asr_export.checkpoint.loading import Checkpoint
 from asr_export.errors import UnsupportedCheckpoint
@@ -29,24 +31,23 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
             f"{name}: the tokenizer's vocabulary has {strange[0]!r} as the column of {columns[strange[0]]!r}; "
             "needs whole numbers"
         )
-    blank = tokenizer.pad_token_id
-    if blank is None or not 0 <= blank < size:
-        raise UnsupportedCheckpoint(
-            f"{name}: the tokenizer's padding token, which is the CTC blank, is {tokenizer.pad_token!r} "
-            f"(column {blank}); needs one of the model's {size} columns"
-        )
+    blank = _blank(checkpoint, size)
     own = getattr(tokenizer, "encoder", columns)
     if len(own) > size:
         raise UnsupportedCheckpoint(f"{name}: the tokenizer has {len(own)} labels, the model only {size} columns")
     delimiter_token = getattr(tokenizer, "word_delimiter_token", None) or "|"
     by_token = {token: column for column, token in columns.items() if column < size}
+    written = _characters(tokenizer, columns)
     # transformers writes the unknown token for a column that the tokenizer does not know.
-    labels = [columns.get(column, tokenizer.unk_token or "") for column in range(size)]
+    labels = [written.get(column, tokenizer.unk_token or "") for column in range(size)]
     phonemes = isinstance(tokenizer, Wav2Vec2PhonemeCTCTokenizer)
     if phonemes:  # the tokenizer writes each phoneme like a word, and does not write the word delimiter
         labels = ["" if label == tokenizer.word_delimiter_token else WORD_START + label for label in labels]
+    if checkpoint.family.skips_special_tokens:
+        skipped = set(tokenizer.all_special_ids)
+        labels = ["" if column in skipped or column not in columns else labels[column] for column in range(size)]
     # A tokenizer of word pieces marks the beginnings of words; it has no delimiter.
-    pieces = isinstance(tokenizer, PreTrainedTokenizerFast) and any(WORD_START in token for token in by_token)
+    pieces = isinstance(tokenizer, PreTrainedTokenizerFast) and any(WORD_START in label for label in labels)
     return Labels(
         labels=labels,
         blank=blank,
@@ -57,6 +58,40 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
         stride_samples=geometry.stride,
         receptive_field_samples=geometry.receptive_field,
         word_start=WORD_START if pieces or phonemes else None,
+    )
+
+
+def _characters(tokenizer: Any, columns: dict[int, str]) -> dict[int, str]:
+    """Return the vocabulary with the characters that a byte-level BPE (as GPT-2 has it) writes with one for each byte.
+
+    A space becomes the mark of a word's beginning, as in SentencePiece.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not isinstance(backend.decoder, ByteLevel):
+        return columns
+    byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
+    added = tokenizer.get_added_vocab()
+    return {
+        column: token
+        if token in added or not byte_of.keys() >= set(token)
+        else bytes(byte_of[character] for character in token)
+        .decode("utf-8", "surrogateescape")
+        .replace(" ", WORD_START)
+        for column, token in columns.items()
+    }
+
+
+def _blank(checkpoint: Checkpoint, size: int) -> int:
+    """Return the column of the CTC blank: the one that the config names, and otherwise the tokenizer's padding."""
+    tokenizer, config = checkpoint.tokenizer, checkpoint.model.config
+    named = getattr(config, "blank_token_id", None)
+    blank = tokenizer.pad_token_id if named is None else named
+    if isinstance(blank, int) and 0 <= blank < size:
+        return blank
+    owner = f"the tokenizer's padding token, which is the CTC blank, is {tokenizer.pad_token!r}"
+    raise UnsupportedCheckpoint(
+        f"{checkpoint.source.name}: {owner if named is None else 'config.json names the CTC blank'} (column {blank}); "
+        f"needs one of the model's {size} columns"
     )
 
 

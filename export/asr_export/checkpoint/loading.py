@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING_NAMES
 
 from asr_export.checkpoint import languages as adapters
 from asr_export.checkpoint import peft
-from asr_export.checkpoint.families import FAMILIES, NOT_YET, Family
+from asr_export.checkpoint.families import FAMILIES, Family
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 from asr_export.networks.parts.geometry import Geometry
 
@@ -69,6 +71,11 @@ class Checkpoint:
     def geometry(self) -> Geometry:
         """The position of the model's frames in a recording."""
         return self.family.geometry(self.model.config, self.feature_extractor)
+
+    def decode(self, columns: Sequence[int]) -> str:
+        """Return the tokenizer's text of columns of the head."""
+        skips = self.family.skips_special_tokens
+        return str(self.tokenizer.decode(columns, skip_special_tokens=skips))
 
 
 def locate(checkpoint: str, revision: str | None = None, language: str | None = None) -> Source:
@@ -184,10 +191,11 @@ def _family(config: Any, name: str) -> Family:
     supported = ", ".join(family.architecture for family in FAMILIES.values())
     architectures = config.architectures or []
     family = FAMILIES.get(config.model_type)
-    if config.model_type in NOT_YET:
-        architecture, needed = NOT_YET[config.model_type]
+    if family is None and config.model_type in MODEL_FOR_CTC_MAPPING_NAMES:
         raise UnsupportedCheckpoint(
-            f"{name} is of class {architecture}, whose export needs {needed}; supported: {supported}"
+            f"{name} is of class {MODEL_FOR_CTC_MAPPING_NAMES[config.model_type]}, a CTC model that this version of "
+            f"the kit does not know: it needs code for its features and its network; supported: {supported}. A graph "
+            "of it that you have made yourself can be exported (docs/export.md)"
         )
     if family is None:
         raise UnsupportedCheckpoint(

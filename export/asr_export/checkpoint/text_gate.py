@@ -23,12 +23,12 @@ def check_text(checkpoint: Checkpoint, labels: Labels) -> None:
     # Training never rewarded a column that the tokenizer does not know, so it is left out.
     spoken = sorted(set(tokenizer.get_vocab().values()) & set(range(len(labels.labels))) - {labels.blank})
     # A tokenizer made for CTC merges equal neighbours; a blank between them keeps them apart.
-    is_for_ctc = not tokenizer.decode([labels.blank]).strip()
+    is_for_ctc = not checkpoint.decode([labels.blank]).strip()
     random = np.random.default_rng(0)
     for _ in range(_TEXTS):
         columns = random.choice(spoken, _LABELS).tolist()
         ids = [id for column in columns for id in (column, labels.blank)] if is_for_ctc else columns
-        written, spelled = tokenizer.decode(ids).strip(), labels.text(columns).strip()
+        written, spelled = checkpoint.decode(ids).strip(), labels.text(columns).strip()
         if written != spelled:
             raise UnsupportedCheckpoint(
                 f"{checkpoint.source.name}: the tokenizer ({type(tokenizer).__name__}) writes {written!r} where the "

@@ -127,7 +127,7 @@ def _waveforms() -> ModuleType:
 
 def _transcript(checkpoint: Checkpoint, log_probs: NDArray[np.float32]) -> str:
     """Return the greedy text of log-probs `[frames, vocab]`."""
-    return str(checkpoint.tokenizer.decode(log_probs.argmax(axis=1)))
+    return checkpoint.decode(log_probs.argmax(axis=1).tolist())
 
 
 def _percent(found: Score) -> float:

@@ -43,7 +43,7 @@ def positions(encoder: Any, hidden: Tensor) -> Tensor | None:
     if kind == "relative":
         return relative_positions(hidden.shape[1], hidden.shape[2])
     if kind == "rotary":
-        return _rotary_positions(hidden.shape[1], encoder.embed_positions.inv_freq)
+        return rotary_positions(hidden.shape[1], encoder.embed_positions.inv_freq)[:, :, None, None, :]
     return None
 
 
@@ -58,13 +58,13 @@ def relative_positions(frames: int, channels: int) -> Tensor:
     return torch.stack([torch.sin(angle), torch.cos(angle)], dim=2).reshape(1, -1, channels)
 
 
-def _rotary_positions(frames: int, frequency: Tensor) -> Tensor:
-    """Return cosines and sines of each frame's angles: `[2, frames, 1, 1, channels]`.
+def rotary_positions(frames: int, frequency: Tensor) -> Tensor:
+    """Return cosines and sines of each frame's angles: `[2, frames, channels]`.
 
     `frequency` is `[channels / 2]`.
 
     RoFormer (Su et al. 2021), section 3.2.2.
     """
     angle = torch.arange(frames)[:, None].to(torch.float32) * frequency
-    angle = torch.cat([angle, angle], dim=1)[:, None, None, :]
+    angle = torch.cat([angle, angle], dim=1)
     return torch.stack([torch.cos(angle), torch.sin(angle)])

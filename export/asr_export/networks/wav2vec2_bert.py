@@ -73,11 +73,6 @@ class KaldiFeatures(nn.Module):
         return features, conv_length(counts, 1, self.stride), attended
 
 
-def inputs(features: Any) -> dict[str, Tensor]:
-    """Return the inputs of transformers' own model for one recording."""
-    return dict(features)
-
-
 def geometry(config: Any, feature_extractor: Any) -> Geometry:
     """Return the geometry of the stacked frames and the adapter."""
     stacked = feature_extractor.stride

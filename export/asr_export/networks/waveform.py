@@ -42,7 +42,7 @@ class WaveformNetwork(nn.Module):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and valid frames, as `asr_export.networks.acoustic.Network` says."""
         if self.normalize:
-            waveforms = _normalize(waveforms, lengths)
+            waveforms = normalize(waveforms, lengths, _VARIANCE_FLOOR)
         features, lengths = self._extract_features(waveforms, lengths)
         hidden = self.encode(self.base, features, first(features, lengths))
         adapter = getattr(self.base, "adapter", None)
@@ -81,13 +81,16 @@ def geometry(config: Any, feature_extractor: Any) -> Geometry:
     return Geometry(field, stride, shortest)
 
 
-def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
-    """Normalise the valid samples to zero mean and unit variance; the samples beyond them become zero."""
+def normalize(waveforms: Tensor, lengths: Tensor, floor: float) -> Tensor:
+    """Normalise the valid samples to zero mean and unit variance; the samples beyond them become zero.
+
+    `floor` is added to the variance.
+    """
     valid = first(waveforms, lengths)
     count = lengths[:, None].to(waveforms.dtype)
     centred = torch.where(valid, waveforms - sum_samples(waveforms) / count, 0.0)
     variance = sum_samples(centred * centred) / count
-    return centred / torch.sqrt(variance + _VARIANCE_FLOOR)
+    return centred / torch.sqrt(variance + floor)
 
 
 def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:

@@ -40,7 +40,9 @@ def write_config(target: Path, config: Any) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file that people and `model.py` can read."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    # A part of a character (see `Labels.labels`) has no UTF-8; Python's escape of it is also that of JSON.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def copy_template(model: str, target: Path) -> Any:

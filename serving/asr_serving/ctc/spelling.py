@@ -47,7 +47,7 @@ class Speller:
 
     def alphabet(self) -> str:
         """Return the characters that the labels can write, for messages."""
-        single = sorted(label for label in self._columns if len(label) == 1)
+        single = sorted(label for label in self._columns if len(label) == 1 and label.isprintable())
         return "".join(single[:100]) + ("…" if len(single) > 100 else "")
 
     def _spell(self, word: str) -> list[int] | None:

@@ -3,20 +3,24 @@
 import json
 from pathlib import Path
 
+import piece_tokenizers
 import torch
+import transformers
+from asr_export.checkpoint.families import FAMILIES
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import Unigram
 from transformers import (
     Data2VecAudioConfig,
     Data2VecAudioForCTC,
+    GraniteSpeech5CTCConfig,
+    GraniteSpeech5ForCTC,
     HubertConfig,
     HubertForCTC,
+    LasrCTCConfig,
+    LasrForCTC,
+    OmniASRCTCConfig,
+    OmniASRForCTC,
     ParakeetCTCConfig,
-    ParakeetFeatureExtractor,
     ParakeetForCTC,
-    ParakeetTokenizerFast,
-    SeamlessM4TFeatureExtractor,
     SEWConfig,
     SEWDConfig,
     SEWDForCTC,
@@ -73,6 +77,25 @@ _PARAKEET = {
     "conv_kernel_size": 5,
     "initializer_range": 0.1,
 }
+_OMNI = {
+    **{name: _SHAPE[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")},
+    **{name: _SHAPE[name] for name in ("conv_dim", "num_conv_pos_embeddings", "num_conv_pos_embedding_groups")},
+    "initializer_range": 0.1,
+}
+_LASR = {
+    **{name: _SHAPE[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")},
+    "subsampling_conv_channels": 16,
+    "conv_kernel_size": 8,
+    "initializer_range": 0.1,
+}
+# Blocks of 16 frames, so that a recording of some seconds has several, and the third layer comes after the middle.
+_GRANITE = {
+    **{name: _SHAPE[name] for name in ("hidden_size", "num_attention_heads", "intermediate_size", "vocab_size")},
+    "num_hidden_layers": 4,
+    "context_size": 16,
+    "max_position_embeddings": 24,
+    "initializer_range": 0.1,
+}
 _KINDS = {
     "wav2vec2-group-norm": (Wav2Vec2ForCTC, Wav2Vec2Config, {}),
     "wav2vec2-layer-norm": (Wav2Vec2ForCTC, Wav2Vec2Config, _LAYER_NORM),
@@ -111,6 +134,14 @@ _KINDS = {
     ),
     "wav2vec2-bert-rotary": (Wav2Vec2BertForCTC, Wav2Vec2BertConfig, {**_BERT, "position_embeddings_type": "rotary"}),
     "parakeet": (ParakeetForCTC, ParakeetCTCConfig, {"encoder_config": _PARAKEET, "pad_token_id": len(ALPHABET) - 1}),
+    "omniasr": (OmniASRForCTC, OmniASRCTCConfig, {"audio_config": _OMNI, "pad_token_id": 1}),
+    "lasr": (LasrForCTC, LasrCTCConfig, {"encoder_config": _LASR}),
+    "granite-speech5": (GraniteSpeech5ForCTC, GraniteSpeech5CTCConfig, {"encoder_config": _GRANITE}),
+    "granite-speech5-one-rate": (
+        GraniteSpeech5ForCTC,
+        GraniteSpeech5CTCConfig,
+        {"encoder_config": {**_GRANITE, "subsample_layers": [2]}},
+    ),
 }
 KINDS = tuple(_KINDS)
 
@@ -132,19 +163,20 @@ def write(kind: str, folder: Path) -> Path:
             norm.running_var.uniform_(0.5, 2)
             norm.bias.data.normal_()
         with torch.no_grad():
-            (model.ctc_head if kind == "parakeet" else model.lm_head).weight.mul_(4)
+            getattr(model, FAMILIES[model_type(kind)].head).weight.mul_(4)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
-    if kind == "parakeet":
-        write_pieces(folder)
-        ParakeetFeatureExtractor().save_pretrained(folder)
-        return folder
-    write_tokenizer(folder, ALPHABET)
-    if kind.startswith("wav2vec2-bert"):
-        SeamlessM4TFeatureExtractor().save_pretrained(folder)
-        return folder
-    normalized_with_mask = changes.get("feat_extract_norm") == "layer"
-    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=normalized_with_mask).save_pretrained(folder)
+    write_tokens = piece_tokenizers.WRITERS.get(model_type(kind))
+    if write_tokens:
+        write_tokens(folder, len(ALPHABET))
+    else:
+        write_tokenizer(folder, ALPHABET)
+    extractor = getattr(transformers, FAMILIES[model_type(kind)].feature_extractor)
+    if extractor is Wav2Vec2FeatureExtractor:
+        normalized_with_mask = changes.get("feat_extract_norm") == "layer"
+        extractor(do_normalize=True, return_attention_mask=normalized_with_mask).save_pretrained(folder)
+    else:
+        extractor().save_pretrained(folder)
     return folder
 
 
@@ -153,16 +185,6 @@ def write_tokenizer(folder: Path, labels: list[str], **options: object) -> None:
     vocabulary = folder / "vocab.json"
     vocabulary.write_text(json.dumps({label: column for column, label in enumerate(labels)}), encoding="utf-8")
     Wav2Vec2CTCTokenizer(str(vocabulary), **options).save_pretrained(folder)
-
-
-def write_pieces(folder: Path) -> None:
-    """Write a SentencePiece tokenizer with as many pieces as ALPHABET has labels, the blank last."""
-    pieces = ["<unk>", "▁", "'", *"ETAONIHS", *(f"▁{letter}" for letter in "TAOSWCBPÉ"), *"RDLUMing", "é", "er", "ß"]
-    tokenizer = Tokenizer(Unigram([(piece, -1.0) for piece in pieces], unk_id=0))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    fast = ParakeetTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<pad>")
-    assert fast.pad_token_id == len(ALPHABET) - 1
-    fast.save_pretrained(folder)
 
 
 def write_multilingual(folder: Path, vocabularies: dict[str, list[str]]) -> Path:
