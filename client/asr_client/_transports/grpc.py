@@ -18,6 +18,7 @@ from asr_client._calls.protocol import Answer, Operation
 from asr_client._errors import ProcessForked
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
+from asr_client._transports.grpc_client import GrpcClient
 from asr_client._transports.grpc_streams import AsyncGrpcStream, GrpcStream
 from asr_client._transports.triton import Calls, Dialect
 
@@ -112,7 +113,7 @@ class GrpcTransport(_Connection):
         self._streams: set[GrpcStream] = set()
         self._calls_under_way = 0
         with our_errors(endpoint):
-            self._client = _client(triton_grpc.InferenceServerClient, endpoint)
+            self._client = _client(GrpcClient, endpoint)
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Make one attempt; gRPC itself keeps the deadline."""
@@ -136,7 +137,7 @@ class GrpcTransport(_Connection):
 
     def open_stream(self, silence_s: float | None) -> GrpcStream:
         """Return a stream of requests, on a connection of its own."""
-        client = _client(triton_grpc.InferenceServerClient, self._endpoint)
+        client = _client(GrpcClient, self._endpoint)
         stream = GrpcStream(client, self._endpoint, self._calls, silence_s, self._forget)
         with self._lock:
             self._streams.add(stream)

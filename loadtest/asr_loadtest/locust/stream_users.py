@@ -16,11 +16,12 @@ from weakref import WeakKeyDictionary
 from asr_loadtest.locust.users import AsrUser  # isort: skip  # before anything that gevent has to patch
 
 import gevent
-import tritonclient.grpc as triton
 from asr_client import AsrError
 from asr_client._address import proxy_arguments
+from asr_client._transports.grpc_client import GrpcClient
 from asr_contract.names import STREAM_SUFFIX
 from locust import constant, task
+from tritonclient.utils import InferenceServerException
 
 from asr_loadtest.errors import LoadTestError, NotReady
 from asr_loadtest.locust.session import Session
@@ -112,10 +113,10 @@ def _pace(url: str, model: str) -> Pace:
     Raises:
         NotReady: the server does not answer, or has no such model.
     """
-    client = triton.InferenceServerClient(url, channel_args=proxy_arguments(url) or None)
+    client = GrpcClient(url, channel_args=proxy_arguments(url) or None)
     try:
         return Pace.of(parameters_of(client.get_model_config(model, as_json=True)))
-    except triton.InferenceServerException as error:
+    except InferenceServerException as error:
         raise NotReady(f"model {model!r} for live streams: {error.message()}") from error
     finally:
         client.close()

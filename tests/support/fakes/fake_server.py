@@ -69,7 +69,9 @@ def _live(request, audio: bytes) -> service_pb2.ModelStreamInferResponse:
         "FINALS": ("BYTES", _text(json.dumps([final] if is_last else []).encode())),
         "DURATION": ("FP32", struct.pack("<f", seconds)),
     }
-    return service_pb2.ModelStreamInferResponse(infer_response=_tensors(request.model_name, tensors))
+    response = _tensors(request.model_name, tensors)
+    response.parameters["triton_final_response"].bool_param = True
+    return service_pb2.ModelStreamInferResponse(infer_response=response)
 
 
 def _text(value: bytes) -> bytes:
