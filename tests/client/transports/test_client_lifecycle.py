@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from asr_client import AsyncClient, Client, ClientClosed, RetryPolicy, Transcription
+from asr_client._transports.grpc_client import GrpcClient
 from fake_inference import HELLO, FakeTriton, Seen, serving
 
 
@@ -153,3 +154,15 @@ def test_cancelled_task_does_not_wait_for_its_answer(triton: FakeTriton) -> None
     asyncio.run(run())
     finish.set()
     assert time.monotonic() - begin < 15
+
+
+def test_a_grpc_connection_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under gevent gRPC counts closes, and one at the end of the process may wait for ever."""
+    client = GrpcClient("localhost:9")
+    closed: list[int] = []
+    close = client._channel.close
+    monkeypatch.setattr(client._channel, "close", lambda: (closed.append(1), close()))
+    client.close()
+    client.close()
+    client.__del__()
+    assert closed == [1]
