@@ -24,6 +24,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing PyTorch and the rest into $(VENV): minutes, the first time" >&2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps torchaudio
+# Its compiled part is for PyTorch with CUDA, and cannot be imported beside one for the CPU. What we use is in Python.
+	$(BIN)/python -c 'import torchaudio' 2>/dev/null || rm -f $(VENV)/lib/python3*/site-packages/torchaudio/lib/*.so
 	touch $@
 
 $(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) demo/language_model.arpa $(shell find contract export model_repository serving -type f -not -name '*.pyc')

@@ -6,6 +6,7 @@ from pathlib import Path
 import exports
 import numpy as np
 import pytest
+import transformers
 from asr_client import Client
 from asr_export.checkpoint.families import FAMILIES
 from asr_server import TritonServer
@@ -26,7 +27,11 @@ KINDS = {
     "sew-d": "sew-d",
     "wav2vec2-bert": "wav2vec2-bert",
     "parakeet_ctc": "parakeet",
+    "omniasr_ctc": "omniasr",
+    "lasr_ctc": "lasr",
+    "granite_speech5_ctc": "granite-speech5",
 }
+README = Path(__file__).parents[3] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +56,16 @@ def test_a_transcript_is_that_of_transformers(
         answer = client.transcribe(audio, sampling_rate=RATE)
     assert answer.text == transformers_says(tiny_checkpoint(KINDS[name]), audio)
     assert len(answer.text) > 10
+
+
+def test_the_table_in_the_readme_is_of_what_is_served_here() -> None:
+    rows = ["| Family | Class in transformers | Takes | A frame every | Shortest recording |", "|---|---|---|---|---|"]
+    for name in KINDS:
+        family = FAMILIES[name]
+        extractor = getattr(transformers, family.feature_extractor)()
+        takes = "a waveform" if "input_values" in extractor.model_input_names else "mel features"
+        geometry = family.geometry(family.model_class().config_class(), extractor)
+        every, shortest = (f"{1e3 * samples / RATE:g} ms" for samples in (geometry.stride, geometry.shortest))
+        rows.append(f"| {name} | `{family.architecture}` | {takes} | {every} | {shortest} |")
+    table = "\n".join(rows)
+    assert table in README.read_text(encoding="utf-8"), f"README.md needs:\n{table}"

@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
+
+# Whose texts transformers' own examples write without special tokens.
+_SKIP_SPECIAL_TOKENS = ("omniasr_ctc", "lasr_ctc", "granite_speech5_ctc")
 
 
 def transformers_features(extractor: Any, audio: np.ndarray) -> dict[str, torch.Tensor]:
@@ -31,4 +34,5 @@ def transformers_log_probs(checkpoint: Path, audio: np.ndarray) -> np.ndarray:
 def transformers_says(checkpoint: Path, audio: np.ndarray) -> str:
     """The greedy transcript of one recording, without spaces around it."""
     ids = transformers_log_probs(checkpoint, audio).argmax(-1)
-    return str(AutoTokenizer.from_pretrained(checkpoint).decode(ids)).strip()
+    skips = AutoConfig.from_pretrained(checkpoint).model_type in _SKIP_SPECIAL_TOKENS
+    return str(AutoTokenizer.from_pretrained(checkpoint).decode(ids, skip_special_tokens=skips)).strip()
