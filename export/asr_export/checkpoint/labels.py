@@ -69,7 +69,8 @@ def _characters(tokenizer: Any, columns: dict[int, str]) -> dict[int, str]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or not isinstance(backend.decoder, ByteLevel):
         return columns
-    byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
+    bytes_written: dict[int, str] = bytes_to_unicode()  # type: ignore[no-untyped-call]
+    byte_of = {character: byte for byte, character in bytes_written.items()}
     added = tokenizer.get_added_vocab()
     return {
         column: token

@@ -79,7 +79,8 @@ class GraniteFeatures(nn.Module):
         # What lies further beyond the end is used by no valid frame.
         position = torch.where(position < 0, 0, position)
         rows = torch.arange(silent.shape[0])[:, None] * silent.shape[1]
-        return silent.flatten().index_select(0, (rows + position).flatten()).reshape(position.shape)
+        reflected = silent.flatten().index_select(0, (rows + position).flatten())
+        return reflected.reshape(position.shape)
 
     def _slopes(self, features: Tensor, counts: Tensor) -> Tensor:
         """Return the slope of a line through `reach` frames before and after each: torchaudio's compute_deltas."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from asr_export.errors import UnsupportedCheckpoint
 from asr_export.networks import conformer
 from asr_export.networks.encoder import batch_norm
 from asr_export.networks.parts.attention import attend, attention_mask, project
@@ -18,6 +19,7 @@ from asr_export.networks.parts.spectrogram import PowerSpectrum
 
 # From transformers' LasrFeatureExtractor, which has it only in its code.
 _MEL_FLOOR = 1e-5
+_CHANGING_ROPE = ("dynamic", "longrope")  # among transformers' ROPE_INIT_FUNCTIONS
 
 
 class LasrNetwork(nn.Module):
@@ -25,6 +27,12 @@ class LasrNetwork(nn.Module):
 
     def __init__(self, model: Any, feature_extractor: Any) -> None:
         super().__init__()
+        kind = model.encoder.rotary_emb.rope_type
+        if kind in _CHANGING_ROPE:
+            raise UnsupportedCheckpoint(
+                f"the rotary positions of this LasrForCTC are of type {kind!r}, whose frequencies change with the length "
+                "of a recording; needs a type whose frequencies are constant: default, linear, llama3 or yarn"
+            )
         self.features = LasrFeatures(feature_extractor)
         self.encoder = model.encoder
         self.ctc_head = model.ctc_head

@@ -12,6 +12,8 @@ from asr_contract.labels import Labels as ServedLabels
 from asr_export import UnsupportedCheckpoint
 from asr_export.checkpoint.labels import read_labels
 from asr_export.checkpoint.loading import Checkpoint, load, locate
+from asr_export.repository.model_folder import write_json
+from asr_serving.ctc.spelling import Speller
 from decode import decode
 from vocabularies import LATIN, VOCABULARIES, with_vocabulary
 
@@ -65,6 +67,40 @@ def test_a_tokenizer_without_blank_is_refused(
     checkpoint = checkpoint_with(LATIN, {})
     checkpoint.tokenizer.pad_token = None
     with pytest.raises(UnsupportedCheckpoint, match="is the CTC blank, is None"):
+        read_labels(checkpoint)
+
+
+@pytest.mark.parametrize("kind", ["parakeet", "omniasr", "lasr", "granite-speech5"])
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_pieces_are_written_as_the_tokenizer_writes_them(
+    kind: str, decoder: str, tiny_checkpoint: Callable[[str], Path]
+) -> None:
+    checkpoint = load(locate(str(tiny_checkpoint(kind))))
+    labels = read_labels(checkpoint)
+    random = np.random.default_rng(0)
+    ids = np.repeat(random.integers(0, SIZE, size=(40, 30)), random.integers(1, 4, size=30), axis=1)
+    log_probs = np.where(np.arange(SIZE) == ids[:, :, None], 0.0, -30.0).astype(np.float32)
+    decoded = decode(list(log_probs), [ids.shape[1]] * len(ids), labels, decoder=decoder)
+    assert [hypothesis.text for hypothesis in decoded] == [checkpoint.decode(row).strip() for row in ids.tolist()]
+    for hypothesis in decoded:
+        assert "".join(word.word for word in hypothesis.words) == hypothesis.text.replace(" ", "")
+
+
+def test_bytes_of_a_character_come_together(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    labels = read_labels(load(locate(str(tiny_checkpoint("granite-speech5")))))
+    write_json(tmp_path / "labels.json", asdict(labels))
+    served = ServedLabels.load(tmp_path / "labels.json")
+    assert served == labels
+    first, second = (labels.labels.index(byte.decode("utf-8", "surrogateescape")) for byte in (b"\xc3", b"\x9f"))
+    assert labels.text([first, second, first]) == "ß\N{REPLACEMENT CHARACTER}"
+    # A message that names the labels is sent to callers, as UTF-8.
+    assert Speller(labels).alphabet().encode() == "'.ADEHILMNORSTUé▁".encode()
+
+
+def test_the_blank_that_the_config_names_must_be_a_column(tiny_checkpoint: Callable[[str], Path]) -> None:
+    checkpoint = load(locate(str(tiny_checkpoint("omniasr"))))
+    checkpoint.model.config.blank_token_id = SIZE
+    with pytest.raises(UnsupportedCheckpoint, match=f"config.json names the CTC blank .column {SIZE}.; needs one of"):
         read_labels(checkpoint)
 
 

@@ -8,12 +8,19 @@ import pytest
 import soundfile
 import soxr
 import torch
+from asr_export.networks.granite_speech5 import GraniteFeatures
+from asr_export.networks.lasr import LasrFeatures
 from asr_export.networks.parakeet import NemoFeatures
 from asr_export.networks.parts.batch import pad_ragged
 from asr_export.networks.parts.spectrogram import PowerSpectrum
 from asr_export.networks.wav2vec2_bert import KaldiFeatures
 from reference import transformers_features
-from transformers import ParakeetFeatureExtractor, SeamlessM4TFeatureExtractor
+from transformers import (
+    GraniteSpeech5FeatureExtractor,
+    LasrFeatureExtractor,
+    ParakeetFeatureExtractor,
+    SeamlessM4TFeatureExtractor,
+)
 
 SAMPLES = Path(__file__).parents[3] / "demo" / "samples"
 # The telephone recording holds next to nothing above 4 kHz, which is where float32 is put to the test.
@@ -59,6 +66,33 @@ def test_nemo_features_of_a_batch(name: str) -> None:
         assert int(count) == len(reference)
         np.testing.assert_allclose(row[:count], reference, atol=1e-4, rtol=0)
         assert not row[count:].any()
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize(
+    ("network", "extractor"),
+    [(LasrFeatures, LasrFeatureExtractor), (GraniteFeatures, GraniteSpeech5FeatureExtractor)],
+    ids=["lasr", "granite"],
+)
+def test_features_without_a_deviation_of_a_batch(network: Any, extractor: Any, name: str) -> None:
+    """All lengths around a hop and a stack of two: what lies beyond the end of a recording differs in each."""
+    whole = speech(name)
+    waves = [whole[8_000 : 8_000 + length] for length in (*LENGTHS, *range(1_599, 1_925, 13))] + [whole, 0 * whole]
+    extract = extractor()
+    features, counts = in_graph(network(extract), waves)
+    for wave, row, count in zip(waves, features, counts, strict=True):
+        reference = transformers_features(extract, wave)["input_features"][0]
+        assert int(count) == len(reference)
+        np.testing.assert_allclose(row[:count], reference, atol=1e-4, rtol=0)
+
+
+def test_slopes_reach_as_far_as_the_extractor_says() -> None:
+    whole = speech("quilter.wav")
+    extractor = GraniteSpeech5FeatureExtractor(delta_win_length=7, logmel_floor_db=5.0)
+    features, counts = in_graph(GraniteFeatures(extractor), [whole[:5_000], whole])
+    for wave, row, count in zip([whole[:5_000], whole], features, counts, strict=True):
+        reference = transformers_features(extractor, wave)["input_features"][0]
+        np.testing.assert_allclose(row[:count], reference, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
