@@ -54,9 +54,9 @@ class GraniteFeatures(nn.Module):
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return features `[n, frames, 4 * bins]`, undefined beyond an item's end, and valid frames int64 `[n]`."""
-        frames = _stacks(waveforms.shape[1] // self.hop) * _STACKED
-        counts = _stacks(torch.div(lengths, self.hop, rounding_mode="trunc"))
-        power = self.spectrum(self._reflected(waveforms, lengths), frames)
+        stacks = (waveforms.shape[1] // self.hop + _STACKED - 1) // _STACKED
+        counts = conv_length(torch.div(lengths, self.hop, rounding_mode="trunc"), 1, _STACKED)
+        power = self.spectrum(self._reflected(waveforms, lengths, counts), stacks * _STACKED)
         log_mel = torch.log10(torch.clamp(power @ self.mel, min=_MEL_FLOOR))
         valid = first(log_mel, counts * _STACKED)[:, :, None]
         # No value is below the logarithm of the floor.
@@ -65,16 +65,15 @@ class GraniteFeatures(nn.Module):
         features = torch.cat([scaled, self._slopes(scaled, counts * _STACKED)], dim=2)
         return features.reshape(features.shape[0], -1, _STACKED * features.shape[2]), counts
 
-    def _reflected(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
+    def _reflected(self, waveforms: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:
         """Reflect each waveform about its first and its last sample, by half a window; return `[n, more samples]`.
 
-        Silence comes before the reflection where the last frame begins beyond the end.
+        Where the middle of its last frame lies beyond its end, it first becomes longer by silence.
         """
         half = self.window // 2
         silent = nn.functional.pad(waveforms, (0, _STACKED * self.hop))
-        last = (_stacks(torch.div(lengths, self.hop, rounding_mode="trunc")) * _STACKED - 1) * self.hop
-        last = torch.maximum(lengths - 1, last)[:, None]
-        position = torch.arange(waveforms.shape[1] + self.window)[None, :] - half
+        last = torch.maximum(lengths - 1, (counts * _STACKED - 1) * self.hop)[:, None]
+        position: Tensor = torch.arange(waveforms.shape[1] + self.window)[None, :] - half
         position = torch.where(position < 0, -position, torch.where(position > last, 2 * last - position, position))
         # What lies further beyond the end is used by no valid frame.
         position = torch.where(position < 0, 0, position)
@@ -100,13 +99,6 @@ def geometry(config: Any, feature_extractor: Any) -> Geometry:
     hop = feature_extractor.hop_length
     # transformers reflects half a transform, though the window is shorter.
     return Geometry((merged - 1) * hop, merged * hop, max((merged - 1) * hop, feature_extractor.n_fft // 2 + 1))
-
-
-def _stacks(frames: Any) -> Any:
-    """Return the number of stacks that hold so many frames."""
-    if isinstance(frames, Tensor):
-        return torch.div(frames + _STACKED - 1, _STACKED, rounding_mode="trunc")
-    return (frames + _STACKED - 1) // _STACKED
 
 
 def _transform(n_fft: int, window: Tensor) -> Any:

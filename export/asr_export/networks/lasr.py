@@ -30,8 +30,8 @@ class LasrNetwork(nn.Module):
         kind = model.encoder.rotary_emb.rope_type
         if kind in _CHANGING_ROPE:
             raise UnsupportedCheckpoint(
-                f"the rotary positions of this LasrForCTC are of type {kind!r}, whose frequencies change with the length "
-                "of a recording; needs a type whose frequencies are constant: default, linear, llama3 or yarn"
+                f"the rotary positions of this LasrForCTC are of type {kind!r}, whose frequencies change with a "
+                "recording's length; needs a type with constant ones: default, linear, llama3 or yarn"
             )
         self.features = LasrFeatures(feature_extractor)
         self.encoder = model.encoder

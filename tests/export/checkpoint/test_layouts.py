@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from asr_export import export_checkpoint
+from asr_export.checkpoint.labels import read_labels
 from asr_export.checkpoint.loading import load, locate
 from transformers import AutoFeatureExtractor, AutoProcessor, Wav2Vec2ForCTC
 
 # Saved by transformers 4.57.6, with a processor of its own in the older layout.
 OLD = Path(__file__).parents[2] / "data" / "transformers-4.57"
 KINDS = ("wav2vec2-group-norm", "wav2vec2-bert", "parakeet")
+NEWER = ("omniasr", "lasr", "granite-speech5")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -28,6 +30,18 @@ def test_a_processor_in_one_file(kind: str, tiny_checkpoint: Callable[[str], Pat
     result = export_checkpoint(str(folder), tmp_path / "models")
     report = json.loads((result.output / "asr" / "export.json").read_text())
     assert "processor_config.json" in report["files_sha256"]
+
+
+@pytest.mark.parametrize("kind", NEWER)
+def test_a_processor_of_a_family_that_came_with_transformers_5(
+    kind: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_checkpoint(kind), tmp_path / "checkpoint"))
+    AutoProcessor.from_pretrained(folder).save_pretrained(folder)
+    (folder / "preprocessor_config.json").unlink()
+    checkpoint = load(locate(str(folder)))
+    assert type(checkpoint.feature_extractor).__name__ == checkpoint.family.feature_extractor
+    assert read_labels(checkpoint) == read_labels(load(locate(str(tiny_checkpoint(kind)))))
 
 
 @pytest.mark.parametrize("folder", sorted(OLD.iterdir()), ids=lambda folder: folder.name)
