@@ -47,7 +47,7 @@ class GraniteFeatures(nn.Module):
         self.hop = feature_extractor.hop_length
         self.window = feature_extractor.win_length
         self.floor = feature_extractor.logmel_floor_db
-        self.reach = (feature_extractor.delta_win_length - 1) // 2
+        self.reach: int = (feature_extractor.delta_win_length - 1) // 2
         mel = feature_extractor.mel_filters
         self.spectrum = PowerSpectrum(_transform(feature_extractor.n_fft, mel.spectrogram.window), self.hop)
         self.register_buffer("mel", mel.mel_scale.fb)
