@@ -33,6 +33,9 @@ OTHERS = (
     "conformer-relative",
     "sew",
     "wav2vec2-bert-relative",
+    "omniasr",
+    "lasr",
+    "granite-speech5",
 )
 
 
