@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OPTIMUM := .venv-optimum
+TENSORRT := .venv-tensorrt
 INSTALLED := $(VENV)/.installed
 DEMO_REPOSITORY := build/demo
 DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 PYTEST := $(BIN)/python -m pytest
 SERVE_OPTIONS ?=
 
-.PHONY: help install demo test test-exhaustive check lint format serve bench bench-peers bench-speech faults bench-precision parity parity-optimum train-demo clean
+.PHONY: help install demo test test-exhaustive check lint format serve bench bench-peers bench-speech faults bench-precision parity parity-optimum check-tensorrt train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -40,13 +41,13 @@ demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton,
 WORKERS := $(shell n=$$(nproc); echo $$(( n < 4 ? n + 1 : 5 )))
 
 test: $(INSTALLED) ## Run all tests, against a real Triton where they need a server
-	$(PYTEST) -m "not exhaustive and not optimum" -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
+	$(PYTEST) -m "not exhaustive and not optimum and not tensorrt" -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
 
 test-exhaustive: $(INSTALLED) ## Run what make test leaves out: the dynamo exporter for every kind of checkpoint
 	$(PYTEST) -m exhaustive -n $(WORKERS)
 
 check: lint ## lint, and the tests that need no server and export nothing: before every commit
-	$(PYTEST) -m "not e2e" --ignore tests/export --ignore tests/demo --ignore tests/cli -n $(WORKERS) --dist worksteal -q
+	$(PYTEST) -m "not e2e and not optimum and not tensorrt" --ignore tests/export --ignore tests/demo --ignore tests/cli -n $(WORKERS) --dist worksteal -q
 
 lint: $(INSTALLED) ## ruff, mypy, who imports whom, and rumdl for Markdown
 	$(BIN)/ruff check .
@@ -94,9 +95,19 @@ parity-optimum: $(INSTALLED) $(OPTIMUM)/.installed ## Compare our graphs with op
 parity: $(INSTALLED) ## Compare every kind of exported graph with PyTorch; writes docs/parity.md
 	$(BIN)/python benchmarks/parity.py
 
+# The packages alone: the libraries of the first one are all that is needed of it. 170 MB, under NVIDIA's licence.
+$(TENSORRT)/.installed: constraints-tensorrt.txt
+	test -x $(TENSORRT)/bin/python || $(PYTHON) -m venv $(TENSORRT)
+	$(TENSORRT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-tensorrt.txt
+	touch $@
+
+check-tensorrt: $(INSTALLED) $(TENSORRT)/.installed ## Build engines of every kind of graph with TensorRT-RTX, which needs no GPU (Linux, x86-64); writes docs/parity.md
+	$(PYTEST) -m tensorrt tests/tensorrt
+	$(BIN)/python benchmarks/engines/check_engines.py
+
 train-demo: $(INSTALLED) ## Train the demo checkpoint again (needs the system package espeak-ng; an hour or two)
 	$(BIN)/python demo/train.py
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(OPTIMUM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OPTIMUM) $(TENSORRT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """Measure how close every kind of exported graph is to its checkpoint, and write docs/parity.md.
 
-    python benchmarks/parity.py [--kinds wav2vec2-group-norm,…] [--output FILE]
+    python benchmarks/parity.py [--kinds wav2vec2-group-norm,…]
 
 Traces a random checkpoint of each kind (and the demo checkpoint) with both exporters, and converts the graphs to every
 precision. Each graph goes through the gate of an export: one that fails is an error, not a row of the table.
@@ -18,15 +18,15 @@ from pathlib import Path
 from asr_export import export_checkpoint
 from asr_export.checkpoint.loading import load, locate
 from asr_export.choices import EXPORTERS, PRECISIONS
-from asr_export.graph.gate import DECIDED, Parity, check_graph, check_parity, make_probe
+from asr_export.graph.gate import Parity, check_graph, check_parity, make_probe
 from asr_export.graph.precision import convert
-from asr_export.graph.trace import OPSETS, write_graph
+from asr_export.graph.trace import write_graph
 from asr_export.networks.acoustic import RaggedCtc
 from asr_export.repository.inspection import inspect_graph
+from parity_page import PAGE, PARITY, save
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "parity.md"
 DEMO = "demo checkpoint"
 sys.path.insert(0, str(ROOT / "tests" / "support" / "models"))
 
@@ -36,30 +36,6 @@ import tiny_whisper  # noqa: E402
 WHISPERS = {f"whisper-{kind}": kind for kind in tiny_whisper.KINDS}
 KINDS = [*tiny_checkpoints.KINDS, DEMO, *WHISPERS]
 
-BOTH = f"TorchScript at opset {OPSETS['torchscript']}, dynamo at {OPSETS['dynamo']}"
-HEAD = f"""# Parity with PyTorch
-
-How close is every kind of exported graph to its checkpoint?
-`make parity` measures it and writes this page.
-It traces a checkpoint of every supported kind with both exporters ({BOTH}).
-Then it converts each graph to every precision.
-All of them pass the [gate](export.md#the-gate).
-The checkpoints are small and have random weights; the demo checkpoint is one more.
-
-The figures compare log-probs on seven batches of mixed lengths, from the shortest recording to 20 seconds:
-
-- *max abs Δ*: the largest difference between the graph, in a batch, and PyTorch for the same recording alone.
-- *batched - solo*: the largest difference between the graph in a batch and the graph alone.
-- *best label agrees*: how many of all frames have PyTorch's best label.
-- *where decided*: the same, of the frames where PyTorch's two best labels are {DECIDED:g} nats or more apart.
-- *TensorRT*: whether TensorRT takes all operators.
-
-With random weights, many frames are near ties, which any rounding may turn over.
-
-For Whisper, the figures compare encoder outputs and logits in batches of five windows, with tokens in place of frames.
-Its whole transcripts are compared with `generate()`, too.
-
-"""
 COLUMNS = (
     "kind",
     "architecture",
@@ -77,19 +53,22 @@ def main() -> None:
     """Export every kind in every way and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", help=f"comma-separated; by default all of {', '.join(KINDS)}")
-    parser.add_argument("--output", type=Path, default=PAGE)
     arguments = parser.parse_args()
     kinds = arguments.kinds.split(",") if arguments.kinds else KINDS
     if unknown := sorted(set(kinds) - set(KINDS)):
         parser.error(f"--kinds has {', '.join(unknown)}; needs some of {', '.join(KINDS)}")
-    rows = [list(COLUMNS), ["---"] * len(COLUMNS)]
+    rows: list[list[str]] = []
     for kind in tqdm(kinds, unit="kind", file=sys.stderr):
         with tempfile.TemporaryDirectory() as work:
             rows += [whisper_row(kind, Path(work))] if kind in WHISPERS else rows_of(kind, Path(work))
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "onnxruntime", "onnxscript"))
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    arguments.output.write_text(f"{HEAD}{table}\n\n{versions}, on CPU.\n", encoding="utf-8")
-    print(f"{len(kinds)} kinds, {len(rows) - 2} graphs: {arguments.output}")
+    save(
+        PARITY,
+        {
+            "versions": {name: version(name) for name in ("torch", "transformers", "onnxruntime", "onnxscript")},
+            "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows],
+        },
+    )
+    print(f"{len(kinds)} kinds, {len(rows)} graphs: {PAGE}")
 
 
 def rows_of(kind: str, work: Path) -> Iterator[list[str]]:

@@ -27,7 +27,7 @@ import transformers
 from asr_export import ExportOptions, export_checkpoint
 from asr_export.checkpoint.families import FAMILIES
 from asr_export.choices import PRECISIONS, Precision
-from asr_export.graph.gate import ragged_feed
+from asr_export.graph.feeds import ragged_feed
 from asr_export.graph.precision import plan_half, to_half, to_int8
 from asr_export.graph.trace import save_graph, write_graph
 from asr_export.networks.acoustic import RaggedCtc

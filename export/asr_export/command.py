@@ -61,6 +61,13 @@ def export(
         Literal["onnxruntime", "tensorrt"],
         typer.Option(help="Runtime of the acoustic model; a TensorRT engine is built later, on the GPU host."),
     ] = "onnxruntime",
+    ragged: Annotated[
+        bool,
+        typer.Option(
+            "--ragged",
+            help="With --platform tensorrt: an engine that batches recordings of any length, without padding requests.",
+        ),
+    ] = False,
     precision: Annotated[
         Precision | None,
         typer.Option(
@@ -115,6 +122,7 @@ def export(
             str(lm) if lm else None,
             str(lexicon) if lexicon else None,
             max_streams,
+            ragged,
         )
         if labels is not None and sample_rate is not None:
             given = GraphOptions(labels, sample_rate, blank, delimiter)
@@ -194,9 +202,11 @@ def inspect(
 
 
 def _platform(model: "ModelFacts") -> str:
-    if not model.buckets:
+    if model.platform != "tensorrt_plan":
         return model.platform
     built = "engine built" if model.engine_is_built else "engine not built yet (build_engine.sh)"
+    if not model.buckets:
+        return f"{model.platform}, {built}; ragged batches of any lengths, up to {model.max_batch_size} at once"
     lengths = f"{len(model.buckets)} lengths of {model.buckets[0]:,} to {model.buckets[-1]:,} samples"
     return f"{model.platform}, {built}; padded to {lengths}, up to {model.max_batch_size} at once"
 

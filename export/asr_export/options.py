@@ -43,6 +43,7 @@ class ExportOptions:
     lm: str | None = None
     lexicon: str | None = None  # the words that it may write, one a line; None: all words of the language model
     max_streams: int = 64  # live streams at a time
+    ragged: bool = False  # a TensorRT engine takes recordings of any length in one batch, as ONNX Runtime does
 
     def seconds(self, default: float) -> float:
         """Return the longest recording in seconds: the option, or `default` if it is not set."""
@@ -116,8 +117,11 @@ def check_options(options: ExportOptions) -> None:
             "fp16 or fp32 with --gpu"
         )
     if options.platform == "tensorrt":
-        options.refuse("a TensorRT engine, which takes no live streams", ("max_streams",))
+        if not options.ragged:
+            options.refuse("a TensorRT engine without --ragged, which takes no live streams", ("max_streams",))
         check_precision(options.precision or "fp32")
+    else:
+        options.refuse("ONNX Runtime, whose batches are always ragged, but for --platform tensorrt", ("ragged",))
 
 
 def library_versions(*others: str) -> dict[str, str]:

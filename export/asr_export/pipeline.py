@@ -13,16 +13,17 @@ from asr_export.checkpoint.labels import read_labels
 from asr_export.checkpoint.text_gate import check_text
 from asr_export.choices import Precision
 from asr_export.errors import LanguageModelError
+from asr_export.graph.feeds import Feed, dense_feed, ragged_feed, sized_feed
 from asr_export.graph.folding import fold_constants
-from asr_export.graph.gate import Parity, check_graph, check_parity, dense_feed, make_probe, ragged_feed
+from asr_export.graph.gate import Parity, check_graph, check_parity, make_probe
 from asr_export.graph.precision import Converted, convert
 from asr_export.graph.tensorrt import check_tensorrt
 from asr_export.graph.trace import OPSETS, write_graph
 from asr_export.graph.word_errors import check_word_errors, hear
-from asr_export.networks.acoustic import DenseCtc, RaggedCtc
+from asr_export.networks.acoustic import CtcGraph, DenseCtc, RaggedCtc, SizedRaggedCtc
 from asr_export.options import DEFAULT_SECONDS, ExportOptions, ExportResult, check_options, library_versions
 from asr_export.repository import own_language_model
-from asr_export.repository.engine import bucket_samples
+from asr_export.repository.engine import Profile, bucket_samples, dense_profile, ragged_profile
 from asr_export.repository.language_model import LanguageModel
 from asr_export.repository.models import Deployment, check_output, write_models
 from asr_export.whisper.checkpoint import MODEL_TYPE as WHISPER
@@ -71,8 +72,8 @@ def _export_ctc(
     probe = make_probe(loaded)
     manifest = options.check_manifest
     spoken = hear(Path(manifest), loaded, seconds) if manifest else None
-    dense = options.platform == "tensorrt"
-    feed = dense_feed if dense else ragged_feed
+    for_engine = options.platform == "tensorrt"
+    graph_class, feed = _graph(options)
     precision = options.precision or ("fp16" if options.gpu else "fp32")
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         graph = Path(work) / "graph"
@@ -80,25 +81,26 @@ def _export_ctc(
         model = graph / "model.onnx"
         on_step("tracing the graph")
         network = loaded.family.network(loaded.model, loaded.feature_extractor)
-        write_graph(DenseCtc(network) if dense else RaggedCtc(network), loaded.geometry, model, options.exporter)
+        write_graph(graph_class(network), loaded.geometry, model, options.exporter)
         on_step("checking the graph")
-        if dense:
+        if for_engine:
             fold_constants(model)
         check_graph(model)
-        if dense:
+        if for_engine:
             check_tensorrt(model)
         parity = check_parity(model, probe, feed=feed)
         converted = None
         if precision != "fp32":
             on_step(f"converting the graph to {precision} and checking it again")
             converted = convert(model, precision, probe, feed)
-            if dense:
+            if for_engine:
                 fold_constants(model)
                 check_tensorrt(model)
         word_errors = None
         if spoken:
             on_step(f"comparing word error rates on {manifest}")
             word_errors = check_word_errors(model, loaded, spoken, options.max_wer_loss, options.max_batch_size, feed)
+        profile, buckets = _engine(options, labels.sampling_rate, shortest)
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_queue=options.queue,
@@ -106,7 +108,8 @@ def _export_ctc(
             max_audio_seconds=seconds,
             min_samples=shortest,
             labels=labels,
-            buckets=bucket_samples(labels.sampling_rate, shortest, seconds) if dense else (),
+            profile=profile,
+            buckets=buckets,
             gpu=options.gpu,
             language_model=language_model,
         )
@@ -121,6 +124,23 @@ def _export_ctc(
         names = write_models(output, options.name, graph, deployment, report)
     parity = converted.parity if converted else parity
     return ExportResult(output, names, labels, parity, word_errors=word_errors, language_model=language_model)
+
+
+def _graph(options: ExportOptions) -> tuple[type[CtcGraph], Feed]:
+    """Return the kind of graph that the options ask for, and what makes its inputs."""
+    if options.platform != "tensorrt":
+        return RaggedCtc, ragged_feed
+    return (SizedRaggedCtc, sized_feed) if options.ragged else (DenseCtc, dense_feed)
+
+
+def _engine(options: ExportOptions, sampling_rate: int, shortest: int) -> tuple[Profile | None, tuple[int, ...]]:
+    """Return the profile of the engine, and the lengths to which audio is padded for it; none if it has none."""
+    if options.platform != "tensorrt":
+        return None, ()
+    buckets = bucket_samples(sampling_rate, shortest, options.seconds(DEFAULT_SECONDS))
+    if options.ragged:
+        return ragged_profile(buckets, shortest, options.max_batch_size), ()
+    return dense_profile(buckets, options.max_batch_size), buckets
 
 
 def _language_model(

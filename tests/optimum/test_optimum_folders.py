@@ -11,7 +11,8 @@ import tiny_checkpoints
 import torch
 from asr_contract.labels import Labels
 from asr_export import GraphOptions, export_graph
-from asr_export.graph.gate import equal_feed, run_graph, run_ragged
+from asr_export.graph.feeds import equal_feed
+from asr_export.graph.gate import run_graph, run_ragged
 from decode import decode
 from reference import transformers_says
 

@@ -1,6 +1,6 @@
 """The checks that an exported graph must pass before the export writes anything."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from asr_export.checkpoint.loading import Checkpoint
 from asr_export.errors import GateError
+from asr_export.graph.feeds import Feed, ragged_feed
 from asr_export.graph.tensorrt import TENSORRT_OPERATORS
 from asr_export.graph.trace import MAX_IR_VERSION, MAX_OPSET
-from asr_export.networks.parts.batch import BLOCK
 
-# Float32 waveforms `[samples]` -> the inputs of a graph of some kind.
-Feed = Callable[[Sequence[NDArray[np.float32]]], dict[str, NDArray[Any]]]
 # A frame counts as decided if its two best labels are at least this many nats apart. Rounding may change the best label
 # of an undecided frame; a checkpoint with random weights has many of these.
 DECIDED = 0.5
@@ -130,29 +128,6 @@ def check_format(path: Path) -> None:
         )
 
 
-def ragged_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-    """Return the inputs of a ragged graph for float32 waveforms `[samples]`."""
-    return {"audio": np.concatenate(batch), "audio_shape": np.array([[len(wave)] for wave in batch], dtype=np.int32)}
-
-
-def dense_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-    """Return the inputs of a dense graph, with NaN beyond the end of each waveform and one block more than needed.
-
-    A waveform alone has neither: zeros fill its own last block.
-    """
-    alone = len(batch) == 1
-    blocks = -(-max(map(len, batch)) // BLOCK) + (0 if alone else 1)
-    audio = np.full((len(batch), blocks * BLOCK), 0 if alone else np.nan, np.float32)
-    for row, wave in zip(audio, batch, strict=True):
-        row[: len(wave)] = wave
-    return {"audio": audio, "lengths": np.array([[len(wave)] for wave in batch], dtype=np.int32)}
-
-
-def equal_feed(batch: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-    """Return the inputs of a graph that takes waveforms of one length, `[n, samples]`."""
-    return {"audio": np.stack(batch)}
-
-
 def check_parity(path: Path, probe: Probe, tolerance: Tolerance = EXACT, feed: Feed = ragged_feed) -> Parity:
     """Run the graph on the probe's batches, and on each recording alone.
 
@@ -160,7 +135,7 @@ def check_parity(path: Path, probe: Probe, tolerance: Tolerance = EXACT, feed: F
         path: the graph.
         probe: recordings and the expected log-probs of each alone.
         tolerance: the difference that the graph may have.
-        feed: makes the graph's inputs from a batch: `ragged_feed`, `dense_feed` or `equal_feed`.
+        feed: makes the graph's inputs from a batch: a function of `asr_export.graph.feeds`.
 
     Raises:
         GateError: NaN or Inf, a wrong number of frames, or a difference beyond the tolerance.

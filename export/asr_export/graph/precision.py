@@ -18,16 +18,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from asr_export.choices import Precision
 from asr_export.errors import GateError
-from asr_export.graph.gate import (
-    Feed,
-    Parity,
-    Probe,
-    Tolerance,
-    check_graph,
-    check_parity,
-    open_session,
-    ragged_feed,
-)
+from asr_export.graph.feeds import Feed, ragged_feed
+from asr_export.graph.gate import Parity, Probe, Tolerance, check_graph, check_parity, open_session
 from asr_export.graph.tensorrt import TENSORRT_OPERATORS
 from asr_export.graph.trace import save_graph
 

@@ -108,4 +108,5 @@ class Quiet(warnings.catch_warnings):
         super().__enter__()
         for category in (torch.jit._trace.TracerWarning, DeprecationWarning, FutureWarning, UserWarning):
             warnings.simplefilter("ignore", category)
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for name in ("torch.onnx", "torch.fx.experimental.symbolic_shapes"):  # the latter: bounds it cannot simplify
+            logging.getLogger(name).setLevel(logging.ERROR)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from asr_export.checkpoint.loading import Checkpoint
 from asr_export.errors import ExportError, GateError
-from asr_export.graph.gate import Feed, ask_pytorch, open_session, ragged_feed, run_graph
+from asr_export.graph.feeds import Feed, ragged_feed
+from asr_export.graph.gate import ask_pytorch, open_session, run_graph
 
 _EXTRAS = "triton-asr-kit[export,server,evaluate]"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from asr_export.networks.parts.batch import BLOCK, first, pad_ragged
+from asr_export.networks.parts.batch import pad_dense, pad_ragged
 from asr_export.networks.parts.geometry import Geometry
 
 # A family's part of the graph: (waveforms, lengths) -> (logits, frames).
@@ -33,7 +33,7 @@ class CtcGraph(nn.Module):
             if parametrize.is_parametrized(module):  # weight norm: a constant is cheaper than computing it in each run
                 parametrize.remove_parametrizations(module, "weight")
 
-    def example(self, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    def example(self, geometry: Geometry) -> tuple[Tensor, ...]:
         """Return the inputs for the tracer: two items of different lengths, since with one it fixes the batch size."""
         raise NotImplementedError
 
@@ -56,11 +56,30 @@ class RaggedCtc(CtcGraph):
         return _noise(sum(lengths)), torch.tensor(lengths, dtype=torch.int32)[:, None]
 
 
+class SizedRaggedCtc(CtcGraph):
+    """A graph that takes a ragged batch, and its width as a shape: no shape depends on a value, as TensorRT requires.
+
+    Args of `forward`:
+        audio: float32 `[total]`, the waveforms of the batch one after the other.
+        audio_shape: int32 `[n, 1]`, number of samples of each waveform.
+        longest: float32 `[samples]`, as long as the longest waveform, or longer; its values have no effect.
+    """
+
+    inputs: ClassVar = {"audio": {0: "total"}, "audio_shape": {0: "n"}, "longest": {0: "samples"}}
+
+    def forward(self, audio: Tensor, audio_shape: Tensor, longest: Tensor) -> tuple[Tensor, Tensor]:
+        return log_probs(self.network, *pad_ragged(audio, audio_shape, longest.shape[0]))
+
+    def example(self, geometry: Geometry) -> tuple[Tensor, ...]:
+        lengths = _example_lengths(geometry)
+        return _noise(sum(lengths)), torch.tensor(lengths, dtype=torch.int32)[:, None], torch.zeros(max(lengths))
+
+
 class DenseCtc(CtcGraph):
     """A graph that takes a padded batch: no shape in it depends on a value, as TensorRT requires.
 
     Args of `forward`:
-        audio: float32 `[n, time]`; time is a multiple of `batch.BLOCK`. Values beyond an item's end have no effect.
+        audio: float32 `[n, time]`. Values beyond an item's end have no effect.
         lengths: int32 `[n, 1]`, number of samples of each item.
     """
 
@@ -68,12 +87,11 @@ class DenseCtc(CtcGraph):
 
     def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         samples = lengths[:, 0].to(torch.int64)
-        return log_probs(self.network, torch.where(first(audio, samples), audio, 0.0), samples)
+        return log_probs(self.network, pad_dense(audio, samples), samples)
 
     def example(self, geometry: Geometry) -> tuple[Tensor, Tensor]:
         lengths = _example_lengths(geometry)
-        width = -(-max(lengths) // BLOCK) * BLOCK
-        audio = _noise(len(lengths) * width).reshape(len(lengths), width)
+        audio = _noise(len(lengths) * max(lengths)).reshape(len(lengths), -1)
         return audio, torch.tensor(lengths, dtype=torch.int32)[:, None]
 
 

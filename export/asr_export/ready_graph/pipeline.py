@@ -11,17 +11,8 @@ from numpy.typing import NDArray
 
 from asr_export.checkpoint.loading import sha256
 from asr_export.errors import ExportError, GateError
-from asr_export.graph.gate import (
-    Feed,
-    Parity,
-    Probe,
-    check_format,
-    check_parity,
-    equal_feed,
-    probe_batches,
-    ragged_feed,
-    synthetic_speech,
-)
+from asr_export.graph.feeds import Feed, equal_feed, ragged_feed
+from asr_export.graph.gate import Parity, Probe, check_format, check_parity, probe_batches, synthetic_speech
 from asr_export.options import DEFAULT_SECONDS, ExportOptions, ExportResult, check_options, library_versions
 from asr_export.ready_graph import label_file
 from asr_export.ready_graph import source as foreign

@@ -7,7 +7,8 @@
 #
 # Settings, from the environment:
 #   TRTEXEC        the program; default: the one on PATH, else the one of NVIDIA's packages
-#   WORKSPACE_MIB  GPU memory in MiB that the builder may use to try layers; default 4096
+#   WORKSPACE_MIB  GPU memory in MiB that the layers may use beside weights, inputs and outputs, at most; default: all that
+#                  the GPU has. With less, the largest shapes may not fit
 #   TIMING_CACHE   file that makes a second build faster; default timing.cache, beside this script
 #   TF32           1 allows TF32 in float32 layers: faster, but the figures of the export no longer hold; default 0
 # The script passes its arguments on to trtexec.
@@ -33,6 +34,9 @@ fi
 if [ "${TF32:-0}" != 1 ]; then
     set -- --noTF32 "$@"
 fi
+if [ -n "${WORKSPACE_MIB:-}" ]; then
+    set -- --memPoolSize=workspace:"$WORKSPACE_MIB" "$@"
+fi
 
 # Strongly typed: every layer computes in the type that the graph names (TensorRT 11 has no other mode). The file has
 # another name until it is complete, so that Triton never loads half an engine.
@@ -43,7 +47,6 @@ fi
     --minShapes=@MIN_SHAPES@ \
     --optShapes=@OPT_SHAPES@ \
     --maxShapes=@MAX_SHAPES@ \
-    --memPoolSize=workspace:"${WORKSPACE_MIB:-4096}" \
     --timingCacheFile="${TIMING_CACHE:-timing.cache}" \
     --skipInference \
     "$@"

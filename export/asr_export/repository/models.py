@@ -16,6 +16,7 @@ from tritonclient.grpc import model_config_pb2
 
 from asr_export.errors import OutputError
 from asr_export.repository import engine, machine_code, preprocess_step
+from asr_export.repository.engine import Profile
 from asr_export.repository.language_model import LanguageModel
 from asr_export.repository.model_folder import copy_template, queue_policy, tensor, write_config, write_json
 
@@ -46,7 +47,8 @@ class Deployment:
     min_samples: int  # the shortest recording
     labels: Labels
     padding_safe: bool = True  # False: the graph takes `audio` `[n, time]`, and a batch holds equal lengths only
-    buckets: tuple[int, ...] = ()  # lengths to which audio is padded, for a TensorRT engine; none for a ragged graph
+    profile: Profile | None = None  # of the TensorRT engine that runs the graph; None: ONNX Runtime runs it
+    buckets: tuple[int, ...] = ()  # lengths to which audio is padded, for an engine of a dense graph
     gpu: bool = False  # the acoustic model runs only on a GPU
     language_model: LanguageModel | None = None  # for beam search
     max_streams: int = 64  # live streams at a time
@@ -94,7 +96,7 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
     """
     check_output(output, name)
     names = ModelNames.of(name, preprocess_step.choose(output, name, deployment))
-    if deployment.buckets:  # an engine takes padded audio, which only the preprocess step makes
+    if deployment.buckets:  # only the preprocess step makes padded audio
         names = replace(names, long="", stream="")
     with _staging(output) as staged:
         preprocess_step.stage(staged, output, names.preprocess, names.runner, deployment)
@@ -153,9 +155,9 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
         del config.batch_input[:]
     for warmup in config.model_warmup:
         warmup.inputs["audio"].dims[0] = max(deployment.labels.sampling_rate, deployment.min_samples)
-    if deployment.buckets:
+    if deployment.profile:
         engine.serve_engine(config, deployment.buckets)
-        engine.write_build_script(target, engine.profile(deployment.buckets, deployment.max_batch_size))
+        engine.write_build_script(target, deployment.profile)
     if deployment.gpu:
         config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
         # 1 is HEURISTIC. By default cuDNN times every algorithm for each new shape, and here nearly every batch has a

@@ -1,7 +1,8 @@
 """The repository of `--platform tensorrt` in a real Triton, but for the engine: ONNX Runtime takes its place.
 
-Everything else is as exported: what pads to buckets, what hands the lengths on, the warm-up, the dense graph, the
-batcher. Only what runs the graph is changed, by editing the configuration, because TensorRT needs a GPU.
+Everything else is as exported: what pads to buckets, what hands the lengths on, the warm-up, the graph, the batcher,
+and with `--ragged` the batch inputs. Only what runs the graph is changed, by editing the configuration: TensorRT
+needs a GPU.
 """
 
 import time
@@ -33,10 +34,25 @@ def exported() -> Path:
 @pytest.fixture(scope="module")
 def dense(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     """A server of it, in which ONNX Runtime runs the dense graph."""
-    repository = tmp_path_factory.mktemp("stand-in") / "models"
+    with served(exported, tmp_path_factory.mktemp("stand-in") / "models") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def ragged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A server of an export with `--ragged`, in which ONNX Runtime runs the graph."""
+    options = ExportOptions(name="en", platform="tensorrt", ragged=True)
+    repository = tmp_path_factory.mktemp("stand-in-ragged") / "models"
+    with served(exports.exported(exports.DEMO, options), repository, without=("en_long", "en_stream")) as running:
+        yield running
+
+
+def served(exported: Path, repository: Path, without: tuple[str, ...] = ()) -> TritonServer:
+    """Return a server of what was exported for TensorRT, in which ONNX Runtime runs the graph."""
     repository.mkdir()
     for model in exported.iterdir():
-        (repository / model.name).symlink_to(model, target_is_directory=True)
+        if model.name not in without:
+            (repository / model.name).symlink_to(model, target_is_directory=True)
     config = read_config(exported / "en_acoustic")
     config.ClearField("platform")
     config.backend, config.default_model_filename = "onnxruntime", "model.onnx"
@@ -45,8 +61,7 @@ def dense(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     (repository / "en_acoustic").mkdir()
     (repository / "en_acoustic" / "1").symlink_to(exported / "en_acoustic" / "1", target_is_directory=True)
     (repository / "en_acoustic" / "config.pbtxt").write_text(text_format.MessageToString(config))
-    with TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
-        yield running
+    return TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0)
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +86,17 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def test_mixed_lengths_at_once_answer_as_the_ragged_model_does(
-    dense: TritonServer, client: Client, speech: np.ndarray
+@pytest.mark.parametrize("engine", ["dense", "ragged"])
+def test_mixed_lengths_at_once_answer_as_the_model_of_onnx_runtime_does(
+    engine: str, request: pytest.FixtureRequest, client: Client, speech: np.ndarray
 ) -> None:
+    server = request.getfixturevalue(engine)
     random = np.random.default_rng(0)
     lengths = [400, 16_384, 16_385, *random.integers(RATE // 2, 6 * RATE, size=45).tolist()]
     waves = [speech[start : start + length] for start, length in zip(range(0, 48_000, 1_000), lengths, strict=True)]
     recordings = [Audio(wave, sampling_rate=RATE) for wave in waves]
     expected = [outcome.unwrap() for outcome in client.transcribe_many(recordings, word_timestamps=True)]
-    with Client(dense.grpc_url, model="en") as other:
+    with Client(server.grpc_url, model="en") as other:
         outcomes = other.transcribe_many(recordings, concurrency=48, word_timestamps=True)
     answers = [outcome.unwrap() for outcome in outcomes]
     assert [answer.text for answer in answers] == [answer.text for answer in expected]
@@ -103,6 +120,18 @@ def test_lengths_of_one_bucket_share_a_run(dense: TritonServer, exported: Path, 
     assert len(lengths) > 30
     assert eventually(lambda: counts(dense)[0] == expected)  # Triton counts after it has answered
     assert counts(dense)[1] - before[1] < len(lengths)
+
+
+def test_any_lengths_share_a_run_of_a_ragged_engine(ragged: TritonServer, speech: np.ndarray) -> None:
+    lengths = range(RATE // 2, 3 * RATE, 1_600)
+    before = counts(ragged)
+    with Client(ragged.grpc_url, model="en") as client:
+        outcomes = client.transcribe_many(
+            [Audio(speech[:length], sampling_rate=RATE) for length in lengths], concurrency=len(lengths)
+        )
+    assert all(outcome.ok for outcome in outcomes)
+    assert eventually(lambda: counts(ragged)[0] == before[0] + len(lengths))
+    assert counts(ragged)[1] - before[1] < len(lengths)
 
 
 def test_a_bad_recording_does_not_touch_its_neighbours(dense: TritonServer, speech: np.ndarray) -> None:

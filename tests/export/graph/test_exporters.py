@@ -75,9 +75,12 @@ def test_the_dynamo_exporter_takes_every_family(
     assert shapes == {"audio": ["total"], "audio_shape": ["n", 1], "log_probs": ["n", "frames", 32], "frames": ["n", 1]}
 
 
-def test_its_rewriting_leaves_a_graph_for_tensorrt(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("ragged", [False, True])
+def test_its_rewriting_leaves_a_graph_for_tensorrt(
+    ragged: bool, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
     # It makes a Clip of a minimum and a maximum, which TensorRT does not take of the integers in this kind.
-    options = ExportOptions(exporter="dynamo", platform="tensorrt")
+    options = ExportOptions(exporter="dynamo", platform="tensorrt", ragged=ragged)
     assert export_checkpoint(str(tiny_checkpoint("wav2vec2-bert")), tmp_path, options).parity.decided_agreement == 1
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import exports
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import tiny_checkpoints
 from asr_export import ExportError, ExportOptions, ExportResult, GateError, export_checkpoint
+from asr_export.graph.feeds import dense_feed
 from asr_export.graph.folding import fold_constants, foldable
-from asr_export.graph.gate import dense_feed, run_graph, run_ragged
+from asr_export.graph.gate import run_graph, run_ragged
 from asr_export.graph.tensorrt import check_precision, check_tensorrt
 from onnx import TensorProto, helper, numpy_helper
 
@@ -33,12 +35,22 @@ def test_every_family_passes_the_gate_and_equals_pytorch(
     assert not foldable(graph)
 
 
-def test_the_dense_graph_says_what_the_ragged_one_says(
-    exported: ExportResult, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+@pytest.mark.parametrize("kind", {tiny_checkpoints.model_type(kind): kind for kind in tiny_checkpoints.KINDS}.values())
+def test_every_family_passes_it_with_a_ragged_batch(
+    kind: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    export_checkpoint(str(tiny_checkpoint("wav2vec2-group-norm")), tmp_path, ExportOptions(platform="tensorrt"))
+    options = ExportOptions(platform="tensorrt", ragged=True)
+    result = export_checkpoint(str(tiny_checkpoint(kind)), tmp_path, options)
+    assert result.parity.max_abs_difference <= 1e-4
+    assert result.parity.max_abs_batch_difference <= 1e-4
+
+
+def test_the_dense_graph_says_what_the_ragged_one_says(
+    exported: ExportResult, tiny_checkpoint: Callable[[str], Path]
+) -> None:
+    folder = exports.exported(tiny_checkpoint("wav2vec2-group-norm"), ExportOptions(platform="tensorrt"))
     ragged, dense = (
-        onnxruntime.InferenceSession(folder / "acoustic" / "1" / "model.onnx") for folder in (exported.output, tmp_path)
+        onnxruntime.InferenceSession(made / "acoustic" / "1" / "model.onnx") for made in (exported.output, folder)
     )
     noise = np.random.default_rng(0)
     waves = [noise.normal(scale=0.1, size=length).astype(np.float32) for length in (400, 33_000, 16_384)]
@@ -46,7 +58,21 @@ def test_the_dense_graph_says_what_the_ragged_one_says(
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_the_ragged_graph_does_not_pass(exported: ExportResult, tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [33_000, 33_001, 33_280, 33_793])
+def test_a_padded_batch_can_have_any_width(width: int, tiny_checkpoint: Callable[[str], Path]) -> None:
+    """Whole blocks of 512 samples, or not: `bucket_samples` is a setting that users can change."""
+    folder = exports.exported(tiny_checkpoint("wav2vec2-group-norm"), ExportOptions(platform="tensorrt"))
+    session = onnxruntime.InferenceSession(folder / "acoustic" / "1" / "model.onnx")
+    wave = np.random.default_rng(0).normal(scale=0.1, size=(1, 33_000)).astype(np.float32)
+    padded = np.pad(wave, ((0, 0), (0, width - 33_000)), constant_values=np.nan)
+    lengths = np.array([[33_000]], np.int32)
+    answers = [session.run(["log_probs", "frames"], {"audio": audio, "lengths": lengths}) for audio in (wave, padded)]
+    (expected, frames), (log_probs, same) = answers
+    assert frames.tolist() == same.tolist() == [[102]]
+    np.testing.assert_allclose(log_probs[0, :102], expected[0, :102], atol=1e-4)
+
+
+def test_the_ragged_graph_of_onnx_runtime_does_not_pass(exported: ExportResult, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes((exported.output / "acoustic" / "1" / "model.onnx").read_bytes())
     fold_constants(path)

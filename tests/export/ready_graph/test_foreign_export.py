@@ -17,7 +17,8 @@ import pytest
 import torch
 from asr_contract.labels import Labels
 from asr_export import ExportOptions, ExportResult, GraphOptions, export_graph
-from asr_export.graph.gate import equal_feed, ragged_feed, run_graph, synthetic_speech
+from asr_export.graph.feeds import equal_feed, ragged_feed
+from asr_export.graph.gate import run_graph, synthetic_speech
 from asr_export.repository.inspection import inspect_repository
 from asr_export.repository.model_folder import read_config
 from decode import decode

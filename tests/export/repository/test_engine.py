@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asr_export import ExportError, ExportOptions, ExportResult, export_checkpoint
 from asr_export.networks.parts.batch import BLOCK
-from asr_export.repository.engine import bucket_samples, profile, write_build_script
+from asr_export.repository.engine import bucket_samples, dense_profile, write_build_script
 from asr_export.repository.inspection import inspect_graph, inspect_repository
 from asr_export.repository.model_folder import read_config
 from hypothesis import given
@@ -50,10 +50,12 @@ def test_padding_adds_a_quarter_at_most(rate: int, shortest: int, seconds: float
 
 
 def test_the_profile_covers_what_triton_may_send() -> None:
-    shapes = profile(bucket_samples(16_000, 400, 40), 16)
-    assert (shapes.smallest, shapes.largest) == ((1, 16_384), (16, 640_000))
-    assert shapes.optimal[0] == 16
-    assert 16_384 < shapes.optimal[1] < 640_000
+    shapes = dense_profile(bucket_samples(16_000, 400, 40), 16)
+    assert shapes.smallest == {"audio": (1, 16_384), "lengths": (1, 1)}
+    assert shapes.largest == {"audio": (16, 640_000), "lengths": (16, 1)}
+    recordings, samples = shapes.optimal["audio"]
+    assert (recordings, shapes.optimal["lengths"]) == (16, (16, 1))
+    assert 16_384 < samples < 640_000
 
 
 def test_the_acoustic_model_is_an_engine_over_dense_audio(dense: ExportResult) -> None:
@@ -121,7 +123,7 @@ def test_an_engine_in_int8_is_refused(tiny_checkpoint: Callable[[str], Path], tm
 
 
 def test_an_engine_takes_no_live_streams(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="--max-streams is not for a TensorRT engine"):
+    with pytest.raises(ExportError, match="--max-streams is not for a TensorRT engine without --ragged"):
         export_checkpoint("nowhere", tmp_path, ExportOptions(platform="tensorrt", max_streams=40))
 
 
@@ -136,7 +138,7 @@ def acoustic(tmp_path: Path) -> Path:
     folder = tmp_path / "two words" / "acoustic"
     (folder / "1").mkdir(parents=True)
     (folder / "1" / "model.onnx").write_text("a graph")
-    write_build_script(folder, profile((16_384, 20_480, 25_600), 8))
+    write_build_script(folder, dense_profile((16_384, 20_480, 25_600), 8))
     return folder
 
 
@@ -169,7 +171,6 @@ def test_the_script_leaves_the_engine_where_triton_looks(acoustic: Path, dense: 
         "--minShapes=audio:1x16384,lengths:1x1",
         "--optShapes=audio:8x20480,lengths:8x1",
         "--maxShapes=audio:8x25600,lengths:8x1",
-        "--memPoolSize=workspace:4096",
         "--timingCacheFile=timing.cache",
         "--skipInference",
         "--noTF32",
