@@ -60,7 +60,7 @@ def open_session(file: Path, options: Any, gpu: int, cuda_options: Mapping[str, 
             f"{', '.join(ort.get_available_providers())}); needs the package onnxruntime-gpu{_hint()}, or "
             "instance_group { kind: KIND_CPU }"
         )
-    missing = _load_libraries(ort)
+    _load_libraries(ort)
     providers = [(CUDA, {**cuda_options, "device_id": str(gpu)}), "CPUExecutionProvider"]
     try:
         session = ort.InferenceSession(str(file), options, providers=providers, enable_fallback=0)
@@ -69,7 +69,7 @@ def open_session(file: Path, options: Any, gpu: int, cuda_options: Mapping[str, 
     if CUDA not in session.get_providers():
         raise GpuError(
             f"this instance must run on GPU {gpu}, but onnxruntime-gpu {ort.__version__} cannot use CUDA: "
-            f"{missing or 'its log says why'}; needs a GPU with NVIDIA's driver, CUDA {_cuda_version(ort)} and cuDNN 9 "
+            f"{_missing(ort)}; needs a GPU with NVIDIA's driver, CUDA {_cuda_version(ort)} and cuDNN 9 "
             "(pip install 'onnxruntime-gpu[cuda,cudnn]')"
         )
     return session
@@ -88,8 +88,8 @@ def under_way() -> Iterator[None]:
         yield
 
 
-def _load_libraries(ort: Any) -> str:
-    """Load CUDA's libraries, wherever pip put them; return what is missing, or an empty text.
+def _load_libraries(ort: Any) -> None:
+    """Load CUDA's libraries, wherever pip put them.
 
     ONNX Runtime looks beside itself only. In a virtual environment with the system's packages, they are elsewhere.
     """
@@ -101,11 +101,18 @@ def _load_libraries(ort: Any) -> str:
             for folder in folders:
                 preload(directory=str(folder))
             preload()
+
+
+def _missing(ort: Any) -> str:
+    """Return why the CUDA provider, which ONNX Runtime failed to load, cannot be loaded.
+
+    It must not be loaded before ONNX Runtime did: it would start without its host.
+    """
     try:
         ctypes.CDLL(str(Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"))
     except OSError as error:
         return str(error)
-    return ""
+    return "its log says why"
 
 
 def _cuda_version(ort: Any) -> str:

@@ -59,9 +59,8 @@ def options(config: Mapping[str, Any]) -> dict[str, str]:
     for key in found:
         if key in _NOT_OURS:
             raise ValueError(f"gpu_execution_accelerator cuda has {key}; {_NOT_OURS[key]}")
-    given = {
-        key: str(entry["string_value"]) for key, entry in config.get("parameters", {}).items() if key in PARAMETERS
-    }
+    parameters = config.get("parameters", {})
+    given = {key: str(parameters[key]["string_value"]) for key in _PARAMETERS if key in parameters}
     return {**found, **{key: _value(key, text) for key, text in given.items()}}
 
 
