@@ -37,6 +37,20 @@ def has_cuda() -> bool:
     return CUDA in ort.get_available_providers()
 
 
+def onnx_runtime() -> str:
+    """Return the name of the installed package of ONNX Runtime: onnxruntime, or onnxruntime-gpu in its place.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: neither is installed.
+    """
+    try:
+        importlib.metadata.version("onnxruntime-gpu")
+    except importlib.metadata.PackageNotFoundError:
+        importlib.metadata.version("onnxruntime")
+        return "onnxruntime"
+    return "onnxruntime-gpu"
+
+
 def open_session(file: Path, options: Any, gpu: int, cuda_options: Mapping[str, str]) -> Any:
     """Return an ONNX Runtime session of a graph on a GPU.
 
@@ -121,8 +135,6 @@ def _cuda_version(ort: Any) -> str:
 
 def _hint() -> str:
     """Return how to install the package; where both are installed, one has overwritten the other's files."""
-    try:
-        importlib.metadata.version("onnxruntime-gpu")
-    except importlib.metadata.PackageNotFoundError:
+    if onnx_runtime() == "onnxruntime":
         return f" in place of onnxruntime ({INSTALL})"
     return " alone: onnxruntime, which is installed beside it, has overwritten it (pip uninstall both, then install it)"

@@ -34,6 +34,7 @@ class WhisperDeployment:
     sampling_rate: int  # Hz
     min_samples: int = 1  # silence fills up the window
     buckets: tuple[int, ...] = ()
+    gpu: bool = False  # the model runs only on a GPU
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ def write_whisper(
         config = copy_template("whisper_generate", staged / names.whisper_generate)
         config.max_batch_size = deployment.max_batch_size
         queue_policy(config).max_queue_size = deployment.max_queue
+        if deployment.gpu:
+            config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
         write_config(staged / names.whisper_generate, config)
         shutil.copytree(artefacts, staged / names.whisper_generate / "1", dirs_exist_ok=True)
         _stage_ensemble(staged / names.ensemble, "asr_whisper", names, deployment, report)
