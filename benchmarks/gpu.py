@@ -47,9 +47,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from gpu_bench import parity, plan, repositories, service
-from gpu_bench.checkpoints import LARGE, TINY, Model
-from gpu_bench.plan import Plan
+from gpu_bench.checkpoints import LARGE, TINY, Model, precisions
+from gpu_bench.plan import GPU, REHEARSAL, Plan
 from gpu_bench.results import Results, about_device
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +73,7 @@ def main() -> None:
     parser.add_argument("--result", type=Path, help="file of results; default benchmarks/results/gpu.json")
     parser.add_argument("--build", type=Path, help="folder of checkpoints and repositories; default build/gpu")
     arguments = parser.parse_args()
-    models, settings = (TINY, plan.REHEARSAL) if arguments.rehearse else (LARGE, plan.GPU)
+    models, settings = (TINY, REHEARSAL) if arguments.rehearse else (LARGE, GPU)
     build = arguments.build or (REHEARSED if arguments.rehearse else BUILD)
     results = Results(arguments.result or (REHEARSED / "gpu.json" if arguments.rehearse else RESULT))
     parts = parts_of(models, arguments.rehearse)
@@ -94,11 +93,11 @@ def parts_of(models: dict[str, Model], rehearse: bool) -> dict[str, tuple[str, s
     parts: dict[str, tuple[str, str]] = {}
     served: set[str] = set()
     for name, model in models.items():
-        precisions = repositories.precisions(model)
+        to_serve = precisions(model)
         if rehearse:
-            precisions = precisions[:1] if model.kind not in served else ()
+            to_serve = to_serve[:1] if model.kind not in served else ()
         served.add(model.kind)
-        parts |= {f"{name}/{part}": (name, part) for part in (EXPORT, "parity", *precisions)}
+        parts |= {f"{name}/{part}": (name, part) for part in (EXPORT, "parity", *to_serve)}
     return parts
 
 
@@ -139,12 +138,16 @@ class Bench:
         if part == EXPORT:
             return partial(self._export, name)
         if part == "parity":
+            from gpu_bench import parity  # here, as below: PyTorch takes seconds to import, and most parts may be known
+
             return partial(parity.measure, model, folder, self._plan)
-        return partial(self._serve, model, folder / part, is_first=part == repositories.precisions(model)[0])
+        return partial(self._serve, model, folder / part, is_first=part == precisions(model)[0])
 
     def _export(self, name: str) -> dict[str, Any]:
         folder = self._build / name
         shutil.rmtree(folder, ignore_errors=True)
+        from gpu_bench import repositories
+
         sizes = repositories.export(self._models[name], folder, self._plan)
         (folder / DONE).write_text(json.dumps(self._export_key()), encoding="utf-8")
         return sizes
@@ -157,6 +160,8 @@ class Bench:
         return {"versions": self._device["versions"], "settings": self._plan.of(EXPORT)}
 
     def _serve(self, model: Model, repository: Path, is_first: bool) -> dict[str, Any]:
+        from gpu_bench import service
+
         started = time.monotonic()
         with service.served(repository) as server:
             figures: dict[str, Any] = {"start_s": time.monotonic() - started}

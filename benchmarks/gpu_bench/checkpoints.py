@@ -11,19 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-import transformers
-
 ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "demo" / "checkpoint"
 sys.path.insert(0, str(ROOT / "tests" / "support" / "models"))
-
-import tiny_whisper  # noqa: E402
-from checkpoints import DEMO  # noqa: E402
-from tokenizers import Tokenizer, decoders, pre_tokenizers  # noqa: E402
-from tokenizers.models import Unigram  # noqa: E402
-
-library: Any = transformers  # its classes have no types
 TOKENIZER_FILES = ("vocab.json", "tokenizer_config.json", "special_tokens_map.json")
+NAME = "asr"  # of the served model
 # English at 150 words a minute has 2.5 words a second, of 1.3 tokens each.
 TOKENS_IN_30_S = 100
 
@@ -36,10 +28,16 @@ class Model:
     write: Callable[[Path], None]  # into an empty folder
 
 
+def precisions(model: Model) -> tuple[str, ...]:
+    """Return the precisions in which a model is served; the first is the one that a GPU should get."""
+    return ("fp32",) if model.kind == "whisper" else ("fp16", "fp32")
+
+
 def wav2vec2(**shape: Any) -> Model:
     """Return a Wav2Vec2 with layer norm, as the large ones have it; its labels are those of the demo checkpoint."""
 
     def write(folder: Path) -> None:
+        library = _transformers()
         config = library.Wav2Vec2Config(**_LAYER_NORM, **shape, vocab_size=32, pad_token_id=0)
         _save(library.Wav2Vec2ForCTC, config, folder)
         library.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
@@ -53,6 +51,10 @@ def parakeet(pieces: int, **encoder: Any) -> Model:
     """Return a Parakeet with a SentencePiece vocabulary of that size, and the blank."""
 
     def write(folder: Path) -> None:
+        from tokenizers import Tokenizer, decoders, pre_tokenizers
+        from tokenizers.models import Unigram
+
+        library = _transformers()
         config = library.ParakeetCTCConfig(encoder_config=encoder, vocab_size=pieces + 1, pad_token_id=pieces)
         _save(library.ParakeetForCTC, config, folder)
         library.ParakeetFeatureExtractor(feature_size=encoder["num_mel_bins"]).save_pretrained(folder)
@@ -71,6 +73,9 @@ def whisper(text_tokens: int, mels: int, **shape: Any) -> Model:
     """Return a multilingual Whisper with windows of 30 s."""
 
     def write(folder: Path) -> None:
+        import tiny_whisper
+
+        library = _transformers()
         tokenizer = tiny_whisper.write_tokenizer(folder, text_tokens=text_tokens)
         end = tokenizer.get_vocab()["<|endoftext|>"]
         ids = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end)
@@ -98,7 +103,16 @@ def whisper(text_tokens: int, mels: int, **shape: Any) -> Model:
     return Model("whisper", write)
 
 
+def _transformers() -> Any:
+    """Return the library, whose classes have no types; to know the names of models, nobody waits for its import."""
+    import transformers
+
+    return transformers
+
+
 def _save(network: Any, config: Any, folder: Path, generation_config: Any = None) -> None:
+    import torch
+
     torch.manual_seed(0)
     model = network(config)
     if generation_config is not None:

@@ -16,9 +16,9 @@ from asr_serving.whisper.options import parse
 from asr_serving.whisper.service import Service
 from numpy.typing import NDArray
 
-from gpu_bench.checkpoints import Model
+from gpu_bench.checkpoints import Model, precisions
 from gpu_bench.plan import Plan
-from gpu_bench.repositories import checkpoint_of, graph_folder, precisions
+from gpu_bench.repositories import checkpoint_of, graph_folder
 
 RATE = 16_000
 LENGTHS_S = (1.0, 2.5, 6.0, 11.0)  # of the batch

@@ -20,21 +20,15 @@ from asr_export.repository.models import Deployment, WhisperDeployment, write_mo
 from asr_export.whisper import checkpoint as whisper_checkpoint
 from asr_export.whisper.artefacts import write_artefacts
 
-from gpu_bench.checkpoints import Model
+from gpu_bench.checkpoints import NAME, Model, precisions
 from gpu_bench.plan import Plan
 
-NAME = "asr"
 QUEUE_BATCHES = 8  # so many batches may wait: throughput needs a full queue, and nobody is to be refused
 
 
 def checkpoint_of(folder: Path) -> Path:
     """Return where the checkpoint lies in the folder of a model."""
     return folder / "checkpoint"
-
-
-def precisions(model: Model) -> tuple[str, ...]:
-    """Return the precisions in which a model is exported; the first is the one that a GPU should get."""
-    return ("fp32",) if model.kind == "whisper" else ("fp16", "fp32")
 
 
 def export(model: Model, folder: Path, plan: Plan) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The file of results: each part's figures are written at once, with the device, versions and settings they hold for."""
+"""The file of results: figures are written part by part, with the device, versions and settings they hold for."""
 
 import json
 import subprocess

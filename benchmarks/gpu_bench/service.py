@@ -21,10 +21,9 @@ from asr_loadtest.schedule import Schedule
 from asr_loadtest.server_view.triton_statistics import MemberStatistics, Snapshot, difference
 from asr_loadtest.steps.settings import Settings
 from asr_server import TritonServer
-from checkpoints import ROOT
 
+from gpu_bench.checkpoints import NAME, ROOT
 from gpu_bench.plan import Plan
-from gpu_bench.repositories import NAME
 
 SAMPLES = ROOT / "demo" / "samples"
 CALLERS = Path(__file__).parent / "callers.py"
