@@ -47,7 +47,7 @@ GPU = Plan(
     mixed_s=(1.0, 20.0),
     equal_s=10.0,
     recordings=60,
-    part_limit_s=240.0,
+    part_limit_s=400.0,
 )
 REHEARSAL = Plan(
     gpu=None,

@@ -161,10 +161,6 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
         engine.write_build_script(target, engine.profile(deployment.buckets, deployment.max_batch_size))
     if deployment.gpu:
         config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
-        # 1 is HEURISTIC. By default cuDNN times every algorithm for each new shape, and here nearly every batch has a
-        # new shape. The documented place is optimization.execution_accelerators, but Triton 24.10 ignores it there
-        # (server issue 8808).
-        config.parameters["cudnn_conv_algo_search"].string_value = "1"
     write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
 
