@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
@@ -62,15 +63,23 @@ def test_a_rehearsal_measures_every_part_and_knows_it_afterwards(tmp_path: Path)
 
     again = run(tmp_path)
     assert again.returncode == 0, again.stderr
-    assert [line.partition(": ")[::2][1].partition(":")[0] for line in again.stdout.splitlines()] == ["known"] * len(
-        parts
-    )
+    assert [line.split(": ")[:2] for line in again.stdout.splitlines()] == [[part, "known"] for part in parts]
 
 
 def test_a_part_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path) -> None:
     done = run(tmp_path, "--part", "wav2vec/*")
     assert done.returncode == 2
     assert "--part is 'wav2vec/*'; needs a pattern for some of tiny-wav2vec2/export, " in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there may be a GPU")
+def test_without_a_gpu_it_says_so_and_names_the_rehearsal(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "--result", str(tmp_path / "gpu.json"), "--build", str(tmp_path / "build")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "there is no GPU 0 with NVIDIA's driver here" in done.stderr
+    assert "--rehearse needs none" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
