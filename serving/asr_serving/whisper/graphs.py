@@ -4,6 +4,8 @@ The decoder's keys and values stay on the device of the graphs from one token to
 Only token ids go in, and only logits come out.
 """
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,9 @@ class Graphs:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._device = ("cpu", 0) if gpu is None else ("cuda", gpu)
         self.drops_rows = gpu is None
+        self._mark: Callable[[], contextlib.AbstractContextManager[None]] = (
+            contextlib.nullcontext if gpu is None else gpus.under_way
+        )
         self._encoder, self._decoder, self._decoder_with_past = (
             ort.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
             if gpu is None
@@ -66,7 +71,7 @@ class Graphs:
 
     def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the hidden states `[n, positions, size]` of log-mel windows, float32 `[n, mels, frames]`."""
-        with gpus.under_way():
+        with self._mark():
             hidden: NDArray[np.float32] = self._encoder.run(["last_hidden_state"], {"input_features": features})[0]
         return hidden
 
@@ -88,7 +93,7 @@ class Graphs:
         for name in names:
             # Logits are read here; everything else stays on the device for the next run.
             binding.bind_output(name, *(("cpu", 0) if name == "logits" else self._device))
-        with gpus.under_way():
+        with self._mark():
             session.run_with_iobinding(binding)
         outputs = dict(zip(names, binding.get_outputs(), strict=True))
         logits: NDArray[np.float32] = outputs.pop("logits").numpy()
