@@ -75,7 +75,7 @@ def export(
         ),
     ] = None,
     exporter: Annotated[Exporter, typer.Option(help="PyTorch's ONNX exporter that traces the graph.")] = "torchscript",
-    gpu: Annotated[bool, typer.Option("--gpu", help="Run the acoustic model only on a GPU.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Run the acoustic model, or Whisper, only on a GPU.")] = False,
     lm: Annotated[
         Path | None,
         typer.Option(help="An n-gram language model for beam search: an ARPA file, or KenLM's binary form of one."),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from asr_contract.gpu import onnx_runtime
 from asr_contract.labels import Labels
 from asr_contract.names import DEFAULT_NAME, ModelNames, WhisperNames
 
@@ -16,7 +17,7 @@ from asr_export.graph.word_errors import WordErrors
 from asr_export.repository.language_model import LanguageModel, read
 
 PLATFORMS = ("onnxruntime", "tensorrt")
-_VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "onnxruntime", "numpy")
+_VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "numpy")
 
 # A CTC model takes a recording in one piece, so the limit on its length limits memory.
 DEFAULT_SECONDS = 40.0
@@ -33,9 +34,9 @@ class ExportOptions:
     # The longest recording; it limits memory together with max_batch_size. None: the default of the kind of model.
     max_audio_seconds: float | None = None
     platform: str = "onnxruntime"  # one of PLATFORMS; it runs the acoustic model
-    precision: Precision | None = None  # of the acoustic model; None: fp16 on a GPU, fp32 elsewhere
+    precision: Precision | None = None  # of the acoustic model; None: fp16 for a checkpoint on a GPU, else fp32
     exporter: Exporter = "torchscript"
-    gpu: bool = False  # the acoustic model runs only on a GPU
+    gpu: bool = False  # the acoustic model, or Whisper, runs only on a GPU
     check_manifest: str | None = None  # recordings and texts on which the export compares word error rates
     max_wer_loss: float = 0.5  # percentage points above PyTorch's word error rate on that manifest
     max_queue: int | None = None  # recordings that may wait for the acoustic model; None: one batch
@@ -126,5 +127,5 @@ def check_options(options: ExportOptions) -> None:
 
 def library_versions(*others: str) -> dict[str, str]:
     """Return the versions of Python and of the libraries that take part in an export, by name."""
-    names = (*_VERSIONS_OF, *others)
+    names = (*_VERSIONS_OF, onnx_runtime(), *others)
     return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -11,10 +11,14 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+import asr_contract
+
 from asr_server import caches
 
 _STAND_IN = Path(__file__).parent / "backends" / "onnxruntime"
-_STAND_IN_FILES = ("model.py", "onnx_batch.py", "onnx_runs.py")
+_STAND_IN_FILES = ("model.py", "onnx_batch.py", "onnx_cuda.py", "onnx_device.py", "onnx_runs.py")
+_CONTRACT = Path(asr_contract.__file__).parent
+_CONTRACT_FILES = ("__init__.py", "gpu.py")  # what the stand-in imports of it
 
 
 def prepare(*, python_backend: Path, stub: Path, scratch: Path) -> Path:
@@ -42,7 +46,8 @@ def _sources(python_backend: Path, stub: Path) -> dict[Path, Path]:
     """Return the contents of the folder: path inside it -> file to copy."""
     python = {Path("python") / name: python_backend / name for name in _PYTHON_FILES}
     stand_in = {Path("onnxruntime") / name: _STAND_IN / name for name in _STAND_IN_FILES}
-    return {**python, Path("python") / stub.name: stub, **stand_in}
+    contract = {Path("onnxruntime", "asr_contract", name): _CONTRACT / name for name in _CONTRACT_FILES}
+    return {**python, Path("python") / stub.name: stub, **stand_in, **contract}
 
 
 _PYTHON_FILES = ("libtriton_python.so", "triton_python_backend_utils.py")

@@ -13,6 +13,7 @@ model report that they are ready; and unloading such a model never ends (docs/fa
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import select
@@ -33,6 +34,8 @@ _CRASHES = {128 + number for number in (signal.SIGSEGV, signal.SIGABRT, signal.S
 _STUB = "triton_python_b"  # triton_python_backend_stub; the kernel keeps only this much of a process's name
 # Variable for the models: path of a file that exists when the server is about to stop (model_repository/preprocess).
 _STOPPING = "TRITON_ASR_STOPPING"
+# Variable for the models: path of a file on which they hold a shared lock while a GPU works (asr_contract/gpu.py).
+_GPU_WORK = "TRITON_ASR_GPU_WORK"
 _TIMEOUTS = ("drain_timeout_s", "stop_timeout_s")  # until the guard asks tritonserver to stop; from then until it kills
 _BUSY_CORES = 0.05  # processor seconds per second; below it, no request is running
 _CHECK_S = 0.5  # between two looks at the processes of models; a process dead in two looks was not being unloaded
@@ -50,6 +53,10 @@ def main(control: socket.socket, settings: dict[str, object]) -> int:
     orders = _Orders(control, wakeup)
     stopping = Path(str(settings["scratch"]), "stopping")
     os.environ[_STOPPING] = str(stopping)
+    gpu_work = Path(str(settings["scratch"]), "gpu-work")
+    with contextlib.suppress(OSError):  # on a full disk, only processor time tells
+        gpu_work.touch()
+    os.environ[_GPU_WORK] = str(gpu_work)
     deaths: list[float] = []
     status: int | None = None
     try:
@@ -58,7 +65,8 @@ def main(control: socket.socket, settings: dict[str, object]) -> int:
             with contextlib.suppress(ConnectionError):  # the starter is already gone; `orders` will notice it
                 control.sendall(f"{child}\n".encode())
             try:
-                status = _supervise(child, orders, stopping, *(float(str(settings[key])) for key in _TIMEOUTS))
+                load = _Load(child, gpu_work)
+                status = _supervise(child, orders, load, stopping, *(float(str(settings[key])) for key in _TIMEOUTS))
             finally:
                 _end_all(group=child)
                 _remove_shared_memory(str(settings["shm_prefix"]))
@@ -138,7 +146,7 @@ def _spawn(command: list[str], libc: ctypes.CDLL) -> int:
 
 
 def _supervise(
-    child: int, orders: _Orders, stopping: Path, drain_timeout_s: float, stop_timeout_s: float
+    child: int, orders: _Orders, load: "_Load", stopping: Path, drain_timeout_s: float, stop_timeout_s: float
 ) -> int | None:
     """Wait for the end of the child; on an order ask it to stop, and kill it if it does not stop in time.
 
@@ -149,7 +157,7 @@ def _supervise(
         The exit status; None if the guard must restart the child: it has crashed, or a process of its models died.
     """
     stop_by = kill_at = float("inf")
-    stubs, load = _Stubs(child), _Load(child)
+    stubs = _Stubs(child)
     while (status := _reap(child)) is None:
         if time.monotonic() > kill_at:
             _signal(child, signal.SIGKILL)
@@ -174,10 +182,13 @@ def _supervise(
 
 
 class _Load:
-    """The activity of tritonserver and of its models' processes, judged by their processor time."""
+    """The activity of tritonserver and of its models' processes: their processor time, and work on a GPU.
 
-    def __init__(self, tritonserver: int) -> None:
-        self._tritonserver = tritonserver
+    A process that waits for a GPU may sleep, and with a large model it does so for longer than a spell.
+    """
+
+    def __init__(self, tritonserver: int, gpu_work: Path) -> None:
+        self._tritonserver, self._gpu_work = tritonserver, gpu_work
         self._seen_at, self._ticks = time.monotonic(), 0
         self._idle_spells = 0
 
@@ -187,17 +198,30 @@ class _Load:
         if now - self._seen_at >= _CHECK_S / 2:
             ticks = sum(map(_ticks, [self._tritonserver, *_children(self._tritonserver)]))
             cores = (ticks - self._ticks) / os.sysconf("SC_CLK_TCK") / (now - self._seen_at)
-            self._idle_spells = self._idle_spells + 1 if cores < _BUSY_CORES else 0
+            is_busy = cores >= _BUSY_CORES or _is_locked(self._gpu_work)
+            self._idle_spells = 0 if is_busy else self._idle_spells + 1
             self._seen_at, self._ticks = now, ticks
 
     def is_idle(self) -> bool:
-        """Return whether they used almost no time in the last two spells, and none of their threads wants to run.
+        """Return whether they did almost nothing in the last two spells, and none of their threads wants to run.
 
         The second condition is needed because a busy server also gets no time if other processes take the processor, or
         if the whole machine stands still.
         """
         pids = [self._tritonserver, *_children(self._tritonserver)]
-        return self._idle_spells >= 2 and not any(map(_wants_to_run, pids))
+        return self._idle_spells >= 2 and not _is_locked(self._gpu_work) and not any(map(_wants_to_run, pids))
+
+
+def _is_locked(file: Path) -> bool:
+    """Return whether a process holds a lock on a file; not if there is no such file."""
+    try:
+        with file.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _ticks(pid: int) -> int:

@@ -33,6 +33,16 @@ _BIND_ATTEMPTS = 5
 # Defaults; the caller's environment takes precedence. glibc gives threads heaps of their own, up to eight for each
 # core, and the memory that an overload leaves in them does not return to the system.
 _ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+# Triton's words for a model that does not load -> what to do.
+_CURES = {
+    "at least one version must be available": (
+        "the model is a configuration without a graph: `triton-asr export` makes whole models"
+    ),
+    "but no GPUs are available": (
+        "the model was exported with --gpu: serve it on a machine with a GPU and NVIDIA's driver, where `nvidia-smi` "
+        "lists the GPU, or export it without --gpu"
+    ),
+}
 _UNLOAD_TIMEOUT_S = 10.0  # time for Triton to end after it stops waiting for requests; then the guard kills it
 # Options of tritonserver that this package sets; a second value would make the attributes of TritonServer wrong.
 _OURS = {
@@ -361,10 +371,8 @@ def _reasons(lines: list[str]) -> list[str]:
 
 
 def _with_cure(reason: str) -> str:
-    """Return a reason, with advice if Triton found no version: the model is then a template without its graph."""
-    if "at least one version must be available" not in reason:
-        return reason
-    return f"{reason}; the model is a configuration without a graph: `triton-asr export` makes whole models"
+    """Return a reason, with advice where Triton's own words name no cure."""
+    return next((f"{reason}; {cure}" for words, cure in _CURES.items() if words in reason), reason)
 
 
 def _indented(lines: list[str]) -> str:

@@ -1,8 +1,12 @@
-"""A fake tritonserver, for everything about starting and stopping that needs no real one."""
+"""A fake tritonserver, for everything about starting and stopping that needs no real one; the stand-in backend."""
 
+import importlib
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import asr_server
+import fake_backend_host
 import pytest
 
 FAKE_TRITONSERVER = """#!{python} -IS
@@ -68,3 +72,14 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "models"
     (folder / "tiny").mkdir(parents=True)
     return folder
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The file that Triton loads, imported as Triton does: its folder is on the path, pb_utils exists."""
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", fake_backend_host.pb_utils())
+    monkeypatch.delitem(sys.modules, "model", raising=False)
+    monkeypatch.syspath_prepend(Path(asr_server.__file__).parent / "backends" / "onnxruntime")
+    module = importlib.import_module("model")
+    monkeypatch.delitem(sys.modules, "model")  # other tests may have a model.py of their own
+    return module

@@ -154,8 +154,12 @@ def test_the_backend_folder_is_made_once(
     folder = backend_folder.prepare(**sources, scratch=tmp_path)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert files == [
+        "onnxruntime/asr_contract/__init__.py",
+        "onnxruntime/asr_contract/gpu.py",
         "onnxruntime/model.py",
         "onnxruntime/onnx_batch.py",
+        "onnxruntime/onnx_cuda.py",
+        "onnxruntime/onnx_device.py",
         "onnxruntime/onnx_runs.py",
         "python/libtriton_python.so",
         "python/triton_python_backend_stub",

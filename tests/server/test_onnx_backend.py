@@ -1,102 +1,15 @@
 """The stand-in backend with the real ONNX Runtime and a fake Triton around it."""
 
-import importlib
-import json
-import sys
 import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import asr_server
 import numpy as np
-import onnx
 import pytest
 import tiny_models
+from fake_backend_host import RAGGED, FakeError, arguments, load, request
 from fake_triton import answers
-
-
-class FakeTensor:
-    def __init__(self, name: str, array: Any) -> None:
-        self._name, self._array = name, array
-
-    def name(self) -> str:
-        return self._name
-
-    def as_numpy(self) -> Any:
-        return self._array
-
-
-class FakeError(Exception):
-    INTERNAL = 1
-    CANCELLED = 2
-
-    def __init__(self, message: str, code: int = 0) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def response(output_tensors: Any = (), error: Any = None) -> Any:
-    return SimpleNamespace(outputs={tensor.name(): tensor.as_numpy() for tensor in output_tensors}, error=error)
-
-
-def request(asked: list[str], is_gone: bool = False, **inputs: Any) -> Any:
-    sent: list[Any] = []
-    return SimpleNamespace(
-        is_cancelled=lambda: is_gone,
-        inputs=lambda: [FakeTensor(name, np.asarray(array, np.float32)) for name, array in inputs.items()],
-        requested_output_names=lambda: asked,
-        get_response_sender=lambda: SimpleNamespace(send=lambda answer, flags: sent.append((answer, flags))),
-        sent=sent,
-    )
-
-
-@pytest.fixture
-def backend(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The file that Triton loads, imported as Triton does: its folder is on the path, pb_utils exists."""
-    warnings: list[str] = []
-    pb_utils = SimpleNamespace(
-        Tensor=FakeTensor,
-        InferenceResponse=response,
-        TritonError=FakeError,
-        TritonModelException=FakeError,
-        TRITONSERVER_RESPONSE_COMPLETE_FINAL="final",
-        Logger=SimpleNamespace(log_warn=warnings.append),
-        warnings=warnings,
-    )
-    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", pb_utils)
-    monkeypatch.delitem(sys.modules, "model", raising=False)
-    monkeypatch.syspath_prepend(Path(asr_server.__file__).parent / "backends" / "onnxruntime")
-    module = importlib.import_module("model")
-    monkeypatch.delitem(sys.modules, "model")  # other tests may have a model.py of their own
-    return module
-
-
-def arguments(folder: Path, config: dict[str, Any], kind: str = "CPU") -> dict[str, str]:
-    return {
-        "model_config": json.dumps(config),
-        "model_repository": str(folder),
-        "model_version": "1",
-        "model_name": "tiny",
-        "model_instance_kind": kind,
-    }
-
-
-def load(backend: ModuleType, folder: Path, graph: onnx.ModelProto, kind: str = "CPU", **changes: Any) -> Any:
-    config = {
-        "max_batch_size": 8,
-        "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}],
-        "output": [
-            {"name": "y", "data_type": "TYPE_FP32", "dims": [2]},
-            {"name": "total", "data_type": "TYPE_FP32", "dims": [1]},
-        ],
-        **changes,
-    }
-    (folder / "1").mkdir(exist_ok=True)
-    onnx.save(graph, folder / "1" / (config.get("default_model_filename") or "model.onnx"))
-    model = backend.TritonPythonModel()
-    model.initialize(arguments(folder, config, kind))
-    return model
 
 
 def test_each_request_gets_its_rows_of_the_outputs_it_asked_for(backend: ModuleType, tmp_path: Path) -> None:
@@ -146,20 +59,6 @@ def test_where_all_callers_have_gone_nothing_runs(
     one, two = answers(model, [request(["y"], is_gone=True, x=[[1, 2]]) for _ in range(2)])
     assert [one.error.code, two.error.code] == [FakeError.CANCELLED] * 2
     assert one.error is not two.error  # Triton 24.10 crashes on an error that responses share
-
-
-RAGGED = {
-    "input": [{"name": "audio", "data_type": "TYPE_FP32", "dims": [-1], "allow_ragged_batch": True}],
-    "batch_input": [
-        {
-            "kind": "BATCH_ITEM_SHAPE",
-            "target_name": ["audio_shape"],
-            "data_type": "TYPE_INT32",
-            "source_input": ["audio"],
-        }
-    ],
-    "output": [{"name": "frames", "data_type": "TYPE_INT32", "dims": [1]}],
-}
 
 
 def test_a_ragged_batch_of_long_items_runs_one_by_one_and_answers_as_it_goes(
@@ -256,8 +155,3 @@ def test_a_missing_graph_names_the_command_that_makes_it(backend: ModuleType, tm
     config = {"input": [{"name": "x"}], "output": [{"name": "y"}]}
     with pytest.raises(FakeError, match=r"there is no .*/1/model.onnx; `triton-asr export`"):
         backend.TritonPythonModel().initialize(arguments(tmp_path, config))
-
-
-def test_a_gpu_instance_runs_on_the_cpu_and_says_so(backend: ModuleType, tmp_path: Path) -> None:
-    load(backend, tmp_path, tiny_models.dense_double(), kind="GPU")
-    assert "uses the CPU, not the GPU" in backend.pb_utils.warnings[0]

@@ -22,7 +22,7 @@ from asr_export.repository.inspection import inspect_graph
 from asr_export.repository.models import Deployment, check_output, write_models
 
 ARCHITECTURE = "ONNX graph"
-_NOT_FOR_GRAPHS = ("revision", "language", "platform", "precision", "exporter", "gpu", "check_manifest")
+_NOT_FOR_GRAPHS = ("revision", "language", "platform", "precision", "exporter", "check_manifest")
 _RATES = (4_000, 384_000)
 _DEFAULTS = ExportOptions()
 Batch = list[NDArray[np.float32]]
@@ -91,6 +91,7 @@ def export_graph(
             min_samples=behaviour.min_samples,
             labels=labels,
             padding_safe=leak is None,
+            gpu=options.gpu,
             language_model=language_model,
         )
         on_step(f"writing {output}")

@@ -35,6 +35,7 @@ class WhisperDeployment:
     sampling_rate: int  # Hz
     min_samples: int = 1  # silence fills up the window
     buckets: tuple[int, ...] = ()
+    gpu: bool = False  # the model runs only on a GPU
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def write_whisper(
         config = copy_template("whisper_generate", staged / names.whisper_generate)
         config.max_batch_size = deployment.max_batch_size
         queue_policy(config).max_queue_size = deployment.max_queue
+        if deployment.gpu:
+            config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
         write_config(staged / names.whisper_generate, config)
         shutil.copytree(artefacts, staged / names.whisper_generate / "1", dirs_exist_ok=True)
         _stage_ensemble(staged / names.ensemble, "asr_whisper", names, deployment, report)
@@ -160,10 +163,6 @@ def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
         engine.write_build_script(target, deployment.profile)
     if deployment.gpu:
         config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
-        # 1 is HEURISTIC. By default cuDNN times every algorithm for each new shape, and here nearly every batch has a
-        # new shape. The documented place is optimization.execution_accelerators, but Triton 24.10 ignores it there
-        # (server issue 8808).
-        config.parameters["cudnn_conv_algo_search"].string_value = "1"
     write_config(target, config)
     shutil.copytree(graph, target / "1", dirs_exist_ok=True)
 

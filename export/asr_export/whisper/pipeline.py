@@ -15,7 +15,7 @@ from asr_export.whisper.gate import check_artefacts
 
 # Whisper takes one window at a time, so memory does not depend on the length of a recording.
 DEFAULT_SECONDS = 600.0
-_NOT_FOR_WHISPER = ("language", "platform", "precision", "exporter", "gpu", "check_manifest")
+_NOT_FOR_WHISPER = ("language", "platform", "precision", "exporter", "check_manifest")
 
 
 def export_whisper(
@@ -41,6 +41,7 @@ def export_whisper(
             max_queue=options.queue,
             max_audio_seconds=options.seconds(DEFAULT_SECONDS),
             sampling_rate=loaded.settings.sampling_rate,
+            gpu=options.gpu,
         )
         report = {
             "source": source.name,

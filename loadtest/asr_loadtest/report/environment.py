@@ -8,7 +8,16 @@ import psutil
 
 from asr_loadtest.results import Machine
 
-PACKAGES = ("triton-asr-kit", "tritonclient", "grpcio", "aiohttp", "numpy", "onnxruntime", "nvidia-pytriton")
+PACKAGES = (
+    "triton-asr-kit",
+    "tritonclient",
+    "grpcio",
+    "aiohttp",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "nvidia-pytriton",
+)
 _CPU_INFO = Path("/proc/cpuinfo")
 
 

@@ -30,6 +30,8 @@ SEED = 0
 class Backend(Protocol):
     """A runner of the graphs: `graphs.Graphs`, or a fake."""
 
+    drops_rows: bool  # whether it pays to take finished rows out of a cache
+
     def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the hidden states of log-mel windows `[n, mels, frames]`."""
 
@@ -287,7 +289,7 @@ class _Batch:
             going = np.array([not self._done[row] for row in batch])
             if not going.any():
                 return
-            if going.mean() <= 1 - DROP_SHARE:
+            if self._graphs.drops_rows and going.mean() <= 1 - DROP_SHARE:
                 left = np.flatnonzero(going)
                 batch, tokens = batch[left], tokens[left]
                 cache, history = cache.keep(left), history.keep(left)

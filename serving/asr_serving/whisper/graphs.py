@@ -4,20 +4,20 @@ The decoder's keys and values stay on the device of the graphs from one token to
 Only token ids go in, and only logits come out.
 """
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from asr_contract import gpu as gpus
 from numpy.typing import NDArray
 
 ENCODER, DECODER, DECODER_WITH_PAST = "encoder_model.onnx", "decoder_model.onnx", "decoder_with_past_model.onnx"
-CUDA = "CUDAExecutionProvider"
-
-
-class DeviceError(RuntimeError):
-    """The requested device cannot be used."""
+# By default cuDNN times every algorithm for each new shape, and here each number of windows is one.
+_CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,12 @@ class Cache:
 
 
 class Graphs:
-    """Sessions of the three graphs in one folder."""
+    """Sessions of the three graphs in one folder.
+
+    Attributes:
+        drops_rows: whether it pays to take finished rows out of a cache. On a GPU, all of it would travel to the host
+            and back, and a row more costs a step next to nothing.
+    """
 
     def __init__(self, folder: Path, gpu: int | None = None, threads: int = 0) -> None:
         """Load the graphs.
@@ -46,30 +51,28 @@ class Graphs:
             threads: within one operator; 0 leaves the choice to ONNX Runtime.
 
         Raises:
-            DeviceError: a GPU is requested, but this onnxruntime has no CUDA.
+            asr_contract.gpu.GpuError: a GPU is requested and cannot be used.
         """
-        providers: list[Any] = ["CPUExecutionProvider"]
-        if gpu is not None:
-            if CUDA not in ort.get_available_providers():
-                raise DeviceError(
-                    f"this instance must run on GPU {gpu}, but onnxruntime {ort.__version__} has no {CUDA} (it has "
-                    f"{', '.join(ort.get_available_providers())}); needs the package onnxruntime-gpu, or "
-                    "instance_group { kind: KIND_CPU }"
-                )
-            providers.insert(0, (CUDA, {"device_id": gpu}))
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         # Three sessions whose idle threads spin take the processors from each other.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._device = ("cpu", 0) if gpu is None else ("cuda", gpu)
+        self.drops_rows = gpu is None
+        self._mark: Callable[[], contextlib.AbstractContextManager[None]] = (
+            contextlib.nullcontext if gpu is None else gpus.under_way
+        )
         self._encoder, self._decoder, self._decoder_with_past = (
-            ort.InferenceSession(str(folder / file), options, providers=providers)
+            ort.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
+            if gpu is None
+            else gpus.open_session(folder / file, options, gpu, _CUDA_OPTIONS)
             for file in (ENCODER, DECODER, DECODER_WITH_PAST)
         )
 
     def encode(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the hidden states `[n, positions, size]` of log-mel windows, float32 `[n, mels, frames]`."""
-        hidden: NDArray[np.float32] = self._encoder.run(["last_hidden_state"], {"input_features": features})[0]
+        with self._mark():
+            hidden: NDArray[np.float32] = self._encoder.run(["last_hidden_state"], {"input_features": features})[0]
         return hidden
 
     def begin(self, tokens: NDArray[np.int64], hidden: NDArray[np.float32]) -> tuple[NDArray[np.float32], Cache]:
@@ -90,7 +93,8 @@ class Graphs:
         for name in names:
             # Logits are read here; everything else stays on the device for the next run.
             binding.bind_output(name, *(("cpu", 0) if name == "logits" else self._device))
-        session.run_with_iobinding(binding)
+        with self._mark():
+            session.run_with_iobinding(binding)
         outputs = dict(zip(names, binding.get_outputs(), strict=True))
         logits: NDArray[np.float32] = outputs.pop("logits").numpy()
         present = {name.replace("present", "past_key_values", 1): value for name, value in outputs.items()}

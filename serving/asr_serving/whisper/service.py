@@ -55,7 +55,7 @@ class Service:
 
         Raises:
             ValueError, OSError: a file is missing or broken.
-            RuntimeError: the requested device cannot be used (`graphs.DeviceError`).
+            RuntimeError: the requested device cannot be used (`asr_contract.gpu.GpuError`).
         """
         settings = Settings.load(folder / "whisper.json")
         mel_filters = np.load(folder / "mel_filters.npy", allow_pickle=False)

@@ -12,7 +12,8 @@ from asr_export.checkpoint.families import FAMILIES
 from asr_server import TritonServer
 from reference import transformers_says
 
-pytestmark = pytest.mark.e2e
+# The server has a model of each family, each of which is exported first.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 RATE = 16_000
 # `model_type` of the family -> the random checkpoint that stands for it.
 KINDS = {

@@ -22,6 +22,7 @@ from asr_export.graph.gate import run_graph, synthetic_speech
 from asr_export.repository.inspection import inspect_repository
 from asr_export.repository.model_folder import read_config
 from decode import decode
+from tritonclient.grpc import model_config_pb2
 
 N = len(foreign.CHARACTERS)
 LENGTHS = torch.tensor([4_000, 3_600])
@@ -129,6 +130,16 @@ def test_a_graph_that_is_exact_under_padding_shares_batches(tmp_path: Path) -> N
     config = read_config(result.output / "acoustic")
     assert config.input[0].allow_ragged_batch
     assert config.batch_input[0].target_name == ["audio_shape"]
+
+
+def test_a_graph_for_a_gpu_alone_keeps_its_precision(tmp_path: Path) -> None:
+    graph = foreign.write(foreign.WaveformOnly(N), tmp_path / "source.onnx")
+    labels = foreign.write_labels(foreign.CHARACTERS, tmp_path / "labels.txt")
+    options = ExportOptions(gpu=True)
+    result = export_graph(graph, tmp_path / "models", GraphOptions(labels, foreign.RATE), options)
+    (group,) = read_config(result.output / "acoustic").instance_group
+    assert group.kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
+    assert json.loads((result.output / "asr" / "export.json").read_text())["precision"] == "fp32"
 
 
 def test_the_report_says_what_was_found(tmp_path: Path) -> None:

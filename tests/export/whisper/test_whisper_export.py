@@ -29,6 +29,7 @@ from asr_export.repository.model_folder import read_config
 from asr_export.whisper import artefacts, checkpoint
 from asr_export.whisper import gate as whisper_gate
 from transformers import AutoTokenizer
+from tritonclient.grpc import model_config_pb2
 
 
 @pytest.fixture(scope="module")
@@ -329,6 +330,12 @@ def test_the_command_prints_the_result_alone(whisper_checkpoint: Callable[[str],
     assert first == f"{output}: asr, preprocess, whisper_generate"
     assert rest[0] == "a batch holds mixed lengths"
     assert [line.split()[0] for line in rest[1:]] == ["parity"]
+
+
+def test_a_whisper_for_a_gpu_alone(whisper_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    export_checkpoint(str(whisper_checkpoint("english")), tmp_path / "models", ExportOptions(gpu=True))
+    (group,) = read_config(tmp_path / "models" / "whisper_generate").instance_group
+    assert group.kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
 
 
 def test_what_a_whisper_has_no_option_for(whisper_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fake_cuda
 import fake_triton
 import numpy as np
 import pytest
@@ -85,6 +86,26 @@ def test_a_misspelt_setting_is_refused_at_load(parameters: dict[str, str], folde
 def test_a_gpu_without_cuda_is_refused_at_load(folder: Path) -> None:
     with pytest.raises(TritonModelException, match="GPU 1.*no CUDAExecutionProvider.*onnxruntime-gpu"):
         fake_triton.load("whisper_generate", folder, PARAMETERS, gpu=1)
+
+
+def test_on_a_gpu_all_graphs_run_there_and_finished_rows_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = fake_cuda.install(monkeypatch)
+    graphs = fake_triton.load("whisper_generate", folder, PARAMETERS, gpu=2).service.graphs
+    assert cuda.sessions == [{"device_id": "2", "cudnn_conv_algo_search": "HEURISTIC"}] * 3
+    assert graphs._device == ("cuda", 2)
+    assert graphs.drops_rows is False
+
+
+def test_rows_that_stay_in_the_batch_change_no_answer(folder: Path) -> None:
+    model = fake_triton.load("whisper_generate", folder, PARAMETERS)
+    requests = [(noise(10_000 + 1_000 * most), {"max_new_tokens": most}) for most in (2, 3, 5, 30)]
+    said = []
+    for drops_rows in (True, False):
+        model.service.graphs.drops_rows = drops_rows
+        answers = model.execute([request(samples, **options) for samples, options in requests])
+        said.append([{name: array.tolist() for name, array in answer.outputs.items()} for answer in answers])
+    assert said[0] == said[1]
+    assert len({str(answer) for answer in said[0]}) > 1
 
 
 @pytest.mark.parametrize("file", ["whisper.json", "tokenizer.json", "mel_filters.npy", "decoder_model.onnx"])

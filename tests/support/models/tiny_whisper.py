@@ -35,7 +35,7 @@ def write(kind: str, folder: Path) -> Path:
     about = _KINDS[kind]
     english = about.get("english", False)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _write_tokenizer(folder, english)
+    tokenizer = write_tokenizer(folder, english)
     ids = tokenizer.get_vocab()
     end = ids["<|endoftext|>"]
     positions = 128 if about["window_s"] == 30 else 64
@@ -62,9 +62,21 @@ def write(kind: str, folder: Path) -> Path:
         torch.manual_seed(about["seed"])
         model = WhisperForConditionalGeneration(config).eval()
         _stir(model, ids, about["seed"])
-    model.generation_config = GenerationConfig(
+    model.generation_config = generation_config(tokenizer, positions, english)
+    if "max_initial_timestamp_index" in about:
+        model.generation_config.max_initial_timestamp_index = about["max_initial_timestamp_index"]
+    model.save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=about["mels"], chunk_length=about["window_s"]).save_pretrained(folder)
+    return folder
+
+
+def generation_config(tokenizer: WhisperTokenizer, positions: int, english: bool = False) -> GenerationConfig:
+    """The settings of generation for a tokenizer of `write_tokenizer` and a decoder of so many positions."""
+    ids = tokenizer.get_vocab()
+    end = ids["<|endoftext|>"]
+    settings = GenerationConfig(
         max_length=positions,
-        decoder_start_token_id=config.decoder_start_token_id,
+        decoder_start_token_id=ids["<|startoftranscript|>"],
         bos_token_id=end,
         eos_token_id=end,
         pad_token_id=end,
@@ -75,26 +87,24 @@ def write(kind: str, folder: Path) -> Path:
         is_multilingual=not english,
     )
     if english:
-        model.generation_config.forced_decoder_ids = [[1, ids["<|notimestamps|>"]]]
+        settings.forced_decoder_ids = [[1, ids["<|notimestamps|>"]]]
     else:
-        model.generation_config.lang_to_id = {f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES}
-        model.generation_config.task_to_id = {task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")}
-    if "max_initial_timestamp_index" in about:
-        model.generation_config.max_initial_timestamp_index = about["max_initial_timestamp_index"]
-    model.save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=about["mels"], chunk_length=about["window_s"]).save_pretrained(folder)
-    return folder
+        settings.lang_to_id = {f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES}
+        settings.task_to_id = {task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")}
+    return settings
 
 
 _UNSPOKEN = ("startoftranscript", "translate", "transcribe", "startoflm", "startofprev", "nospeech")
 
 
-def _write_tokenizer(folder: Path, english: bool) -> WhisperTokenizer:
+def write_tokenizer(folder: Path, english: bool = False, text_tokens: int = 0) -> WhisperTokenizer:
+    """Write a tokenizer with the special tokens of Whisper, after at least `text_tokens` tokens of text."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trained.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trained.train_from_iterator([_TEXT], trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet))
+    trained.add_tokens([f"text{index}" for index in range(trained.get_vocab_size(), text_tokens)])
     trained.add_special_tokens(["<|endoftext|>"])
     # Asked for by the tokenizers of most published checkpoints.
     tokenizer = WhisperTokenizer(tokenizer_object=trained, clean_up_tokenization_spaces=True)

@@ -1,7 +1,8 @@
 """A stand-in for Triton's ONNX Runtime backend, because the pip-installed Triton has none.
 
-Triton loads it for every model with `backend: "onnxruntime"`; the model repository is the same for both. It runs on the
-CPU, in one process per instance. `onnx_batch.py` beside it decides which configurations it accepts.
+Triton loads it for every model with `backend: "onnxruntime"`; the model repository is the same for both. It runs in one
+process per instance, on a CPU or a GPU. `onnx_batch.py` and `onnx_cuda.py` beside it decide which configurations it
+accepts, and `onnx_device.py` where the session runs.
 """
 
 import json
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import onnx_batch as batch  # type: ignore[import-not-found]  # Triton puts this folder on the path
+import onnx_cuda  # type: ignore[import-not-found]
+import onnx_device  # type: ignore[import-not-found]
 import onnx_runs  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils  # exists only inside Triton
 
@@ -32,17 +35,17 @@ class TritonPythonModel:
 
         config = json.loads(args["model_config"])
         batch.check_fields(config)
-        if args["model_instance_kind"] == "GPU":
-            pb_utils.Logger.log_warn(
-                f"{args['model_name']}: the stand-in ONNX Runtime backend uses the CPU, not the GPU"
-            )
+        onnx_cuda.check(config)
         file = _model_file(args, config)
-        self._session = ort.InferenceSession(file, _session_options(ort, config), providers=["CPUExecutionProvider"])
+        self._gpu = onnx_device.gpu(args, pb_utils.Logger.log_warn)
+        self._session = onnx_device.open_session(
+            ort, file, _session_options(ort, config), self._gpu, onnx_cuda.options(config)
+        )
         self._run_options = ort.RunOptions()
         if shrinkage := batch.parameter(config, "memory.enable_memory_arena_shrinkage"):
             self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", shrinkage)
         threads = batch.integer_parameter(config, "intra_op_thread_count", range(1024))
-        is_small = sum(part.stat().st_size for part in Path(file).parent.iterdir()) < _SMALL_BYTES
+        is_small = sum(part.stat().st_size for part in file.parent.iterdir()) < _SMALL_BYTES
         self._runners = ThreadPoolExecutor(_RUNS_AT_ONCE if is_small and threads != 1 else 1, "run")
         self._plan = batch.plan(config, _graph(self._session.get_inputs()), _graph(self._session.get_outputs()))
 
@@ -63,7 +66,7 @@ class TritonPythonModel:
         """Return the runs: the indices of the requests that go into one call of the graph each."""
         if not self._plan.batching:
             return [[index] for index in range(len(requests))]
-        if not self._plan.ragged:
+        if not self._plan.ragged or self._gpu is not None:  # a GPU computes padding beside the rest
             return [list(range(len(requests)))]
         ragged = self._plan.ragged
         sizes = [
@@ -91,7 +94,8 @@ class TritonPythonModel:
         inputs = [{tensor.name(): tensor.as_numpy() for tensor in request.inputs()} for request in requests]
         asked = [set(request.requested_output_names()) for request in requests]
         names = [name for name in self._plan.outputs if any(name in wanted for wanted in asked)]
-        arrays = self._session.run(names, batch.assemble(self._plan, inputs), self._run_options)
+        run = onnx_device.run_on_cpu if self._gpu is None else onnx_device.run_on_gpu
+        arrays = run(self._session, names, batch.assemble(self._plan, inputs), self._run_options)
         outputs = dict(zip(names, arrays, strict=True))
         parts = batch.split(outputs, batch.row_counts(self._plan, inputs)) if self._plan.batching else [outputs]
         return [
@@ -111,7 +115,7 @@ def _failure(error: Exception) -> Any:
     return pb_utils.InferenceResponse(error=failure)
 
 
-def _model_file(args: dict[str, str], config: batch.Config) -> str:
+def _model_file(args: dict[str, str], config: batch.Config) -> Path:
     """Return the path of the graph; if the name is that of a folder, the graph is its model.onnx."""
     path = Path(args["model_repository"], args["model_version"], config.get("default_model_filename") or "model.onnx")
     path = path / "model.onnx" if path.is_dir() else path
@@ -119,7 +123,7 @@ def _model_file(args: dict[str, str], config: batch.Config) -> str:
         raise pb_utils.TritonModelException(
             f"there is no {path}; `triton-asr export` makes a repository with its graphs"
         )
-    return str(path)
+    return path
 
 
 def _session_options(ort: Any, config: batch.Config) -> Any:

@@ -43,15 +43,13 @@ HONOURED_PARAMETERS = (
     "enable_mem_pattern",
     "memory.enable_memory_arena_shrinkage",
     "session.use_device_allocator_for_initializers",
-)
-MEANINGLESS_PARAMETERS = (
-    "share_session_between_instances",  # our instances are processes, which cannot share one
-    # The others configure the CUDA provider; this backend runs on the CPU.
+    # These configure the CUDA provider (onnx_cuda.py). On a CPU they have no effect, in both backends.
     "cudnn_conv_algo_search",
     "gpu_mem_limit",
     "arena_extend_strategy",
     "do_copy_in_default_stream",
 )
+MEANINGLESS_PARAMETERS = ("share_session_between_instances",)  # our instances are processes, which cannot share one
 # Fields of the configuration that change the behaviour of a model, and that this backend does not support.
 UNSUPPORTED_FIELDS = ("batch_output", "sequence_batching", "model_operations")
 
