@@ -10,7 +10,8 @@ import onnxruntime
 import torch
 from asr_contract import gpu as gpus
 from asr_export.checkpoint.loading import load, locate
-from asr_export.graph.gate import ask_pytorch, ragged_feed, require_finite, run_graph, run_ragged, synthetic_speech
+from asr_export.graph.feeds import ragged_feed
+from asr_export.graph.gate import ask_pytorch, require_finite, run_graph, run_ragged, synthetic_speech
 from asr_export.whisper import checkpoint as whisper_checkpoint
 from asr_serving.whisper.options import parse
 from asr_serving.whisper.service import Service
