@@ -21,7 +21,7 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
     """
     tokenizer, geometry = checkpoint.tokenizer, checkpoint.geometry
     name = checkpoint.source.name
-    size = getattr(checkpoint.model, checkpoint.family.head).weight.shape[0]
+    size = checkpoint.columns
     columns = {column: token for token, column in tokenizer.get_vocab().items()}
     strange = [column for column in columns if not isinstance(column, int)]
     if strange:

@@ -42,7 +42,7 @@ class WaveformNetwork(nn.Module):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and valid frames, as `asr_export.networks.acoustic.Network` says."""
         if self.normalize:
-            waveforms = _normalize(waveforms, lengths)
+            waveforms = normalize(waveforms, lengths)
         features, lengths = self._extract_features(waveforms, lengths)
         hidden = self.encode(self.base, features, first(features, lengths))
         adapter = getattr(self.base, "adapter", None)
@@ -81,7 +81,7 @@ def geometry(config: Any, feature_extractor: Any) -> Geometry:
     return Geometry(field, stride, shortest)
 
 
-def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
+def normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
     """Normalise the valid samples to zero mean and unit variance; the samples beyond them become zero."""
     valid = first(waveforms, lengths)
     count = lengths[:, None].to(waveforms.dtype)
