@@ -89,7 +89,8 @@ $(OPTIMUM)/.installed: pyproject.toml constraints-optimum.txt
 	touch $@
 
 parity-optimum: $(INSTALLED) $(OPTIMUM)/.installed ## Compare our graphs with optimum's, which has an environment of its own
-	$(OPTIMUM)/bin/python tests/optimum/make_folders.py build/optimum
+	$(BIN)/python tests/optimum/make_checkpoints.py build/optimum/checkpoints
+	$(OPTIMUM)/bin/python tests/optimum/make_folders.py build/optimum/checkpoints build/optimum/folders
 	$(PYTEST) -m optimum tests/optimum tests/benchmarks
 
 parity: $(INSTALLED) ## Compare every kind of exported graph with PyTorch; writes docs/parity.md

@@ -27,6 +27,13 @@ def export(
         str | None,
         typer.Option(help="Language of a multi-lingual checkpoint (MMS), as its vocabulary names it: eng, por …"),
     ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="For a folder with ONNX graphs of optimum: fp32, fp16, quantized …, as the files end.",
+            show_default="its weights; fp32 without any",
+        ),
+    ] = None,
     labels: Annotated[Path | None, typer.Option(help="For a ready graph: text file of labels, one a line.")] = None,
     sample_rate: Annotated[int | None, typer.Option(metavar="HZ", help="For a ready graph: rate of its audio.")] = None,
     blank: Annotated[
@@ -95,7 +102,7 @@ def export(
         typer.Option(min=0, help="Percentage points of word error rate that the graph may lose on that manifest."),
     ] = 0.5,
 ) -> None:
-    """Turn a HuggingFace CTC or Whisper checkpoint, or a ready CTC graph, into a Triton repository, and check it."""
+    """Turn a HuggingFace checkpoint (CTC or Whisper) or a ready CTC graph into a Triton repository, and check it."""
     is_graph = checkpoint.lower().endswith(".onnx")
     _check_kind(checkpoint, is_graph, {"--labels": labels, "--sample-rate": sample_rate}, (blank, delimiter))
 
@@ -123,18 +130,18 @@ def export(
             str(lexicon) if lexicon else None,
             max_streams,
             ragged,
+            variant,
         )
         if labels is not None and sample_rate is not None:
             given = GraphOptions(labels, sample_rate, blank, delimiter)
             result = export_graph(checkpoint, output, given, options, tell)
         else:
             result = export_checkpoint(checkpoint, output, options, tell)
-    against = "the graph as it came" if is_graph else "PyTorch"
     typer.echo(
         f"{result.output}: {', '.join(filter(None, vars(result.models).values()))}\n"
         f"{_about_labels(result.labels)}"
         f"a batch holds {'mixed lengths' if result.padding_safe else 'equal lengths only, because padding leaks'}\n"
-        f"parity with {against} over {result.parity.recordings} recordings: max |Δ| "
+        f"parity with {result.reference} over {result.parity.recordings} recordings: max |Δ| "
         f"{result.parity.max_abs_difference:.1e}, batched against solo {result.parity.max_abs_batch_difference:.1e}, "
         f"best label agrees in {result.parity.argmax_agreement:.2%} of the frames"
     )

@@ -45,6 +45,7 @@ class ExportOptions:
     lexicon: str | None = None  # the words that it may write, one a line; None: all words of the language model
     max_streams: int = 64  # live streams at a time
     ragged: bool = False  # a TensorRT engine takes recordings of any length in one batch, as ONNX Runtime does
+    variant: str | None = None  # of the ONNX graphs in the folder; None: the weights if there are any, else fp32
 
     def seconds(self, default: float) -> float:
         """Return the longest recording in seconds: the option, or `default` if it is not set."""
@@ -88,6 +89,7 @@ class ExportResult:
     padding_safe: bool = True  # False: padding changes the outputs of this graph, so a batch holds equal lengths only
     word_errors: WordErrors | None = None  # on `check_manifest`
     language_model: LanguageModel | None = None
+    reference: str = "PyTorch"  # what `parity` compares the graph with
 
 
 def check_options(options: ExportOptions) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from asr_contract.labels import Labels
 
+from asr_export.checkpoint import graph_files
 from asr_export.checkpoint import loading as checkpoints
 from asr_export.checkpoint.labels import read_labels
 from asr_export.checkpoint.text_gate import check_text
@@ -22,6 +23,7 @@ from asr_export.graph.trace import OPSETS, write_graph
 from asr_export.graph.word_errors import check_word_errors, hear
 from asr_export.networks.acoustic import CtcGraph, DenseCtc, RaggedCtc, SizedRaggedCtc
 from asr_export.options import DEFAULT_SECONDS, ExportOptions, ExportResult, check_options, library_versions
+from asr_export.ready_graph.folder import export_folder
 from asr_export.repository import own_language_model
 from asr_export.repository.engine import Profile, bucket_samples, dense_profile, ragged_profile
 from asr_export.repository.language_model import LanguageModel
@@ -41,13 +43,14 @@ def export_checkpoint(
     """Export a checkpoint into a Triton repository.
 
     Args:
-        checkpoint: a hub id or a folder in HuggingFace format.
+        checkpoint: a hub id or a folder in HuggingFace format, with weights or with the graphs that optimum makes.
         output: the repository; other models in it stay as they are.
         options: how to convert and serve it.
         on_step: called with one line of text at the start of each step.
 
     Raises:
         CheckpointError, UnsupportedCheckpoint: the checkpoint cannot be used.
+        GraphError: its graphs cannot be used; nothing was written.
         GateError: the graph does not compute what the checkpoint computes; nothing was written.
         OutputError: the output cannot take the models.
     """
@@ -56,8 +59,19 @@ def export_checkpoint(
     check_output(output, options.name)
     on_step(f"reading {checkpoint}")
     source = checkpoints.locate(checkpoint, options.revision, options.language)
-    export = export_whisper if checkpoints.model_type(source) == WHISPER else _export_ctc
-    return export(source, output, options, on_step)
+    config = checkpoints.read_config(source)
+    is_whisper = config.model_type == WHISPER
+    if not is_whisper:
+        checkpoints.check_family(config, source.name)
+    kind = graph_files.WHISPER if is_whisper else graph_files.CTC
+    graphs = graph_files.choose(source, kind, options.variant)
+    if graphs is None and (variants := graph_files.names(source, kind)):
+        on_step(f"taking the weights; --variant takes its ONNX graphs instead ({', '.join(variants)})")
+    if is_whisper:
+        return export_whisper(source, graphs, output, options, on_step)
+    if graphs is not None:
+        return export_folder(graphs, output, options, on_step)
+    return _export_ctc(source, output, options, on_step)
 
 
 def _export_ctc(

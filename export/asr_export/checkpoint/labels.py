@@ -23,7 +23,7 @@ def read_labels(checkpoint: Checkpoint) -> Labels:
     """
     tokenizer, geometry = checkpoint.tokenizer, checkpoint.geometry
     name = checkpoint.source.name
-    size = getattr(checkpoint.model, checkpoint.family.head).weight.shape[0]
+    size = checkpoint.columns
     columns = {column: token for token, column in tokenizer.get_vocab().items()}
     strange = [column for column in columns if not isinstance(column, int)]
     if strange:
@@ -84,7 +84,7 @@ def _characters(tokenizer: Any, columns: dict[int, str]) -> dict[int, str]:
 
 def _blank(checkpoint: Checkpoint, size: int) -> int:
     """Return the column of the CTC blank: the one that the config names, and otherwise the tokenizer's padding."""
-    tokenizer, config = checkpoint.tokenizer, checkpoint.model.config
+    tokenizer, config = checkpoint.tokenizer, checkpoint.config
     named = getattr(config, "blank_token_id", None)
     blank = tokenizer.pad_token_id if named is None else named
     if isinstance(blank, int) and 0 <= blank < size:

@@ -9,21 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING_NAMES
 
+from asr_export.checkpoint import hub, peft
 from asr_export.checkpoint import languages as adapters
-from asr_export.checkpoint import peft
 from asr_export.checkpoint.families import FAMILIES, Family
 from asr_export.errors import CheckpointError, UnsupportedCheckpoint
 from asr_export.networks.parts.geometry import Geometry
@@ -63,14 +54,22 @@ class Checkpoint:
 
     source: Source
     family: Family
-    model: Any  # transformers' …ForCTC, in eval mode, float32
+    config: Any  # config.json
+    model: Any  # transformers' …ForCTC, in eval mode, float32; None if the checkpoint is not loaded for its weights
     feature_extractor: Any  # of the class that the family names
     tokenizer: Any  # Wav2Vec2CTCTokenizer or another with a vocabulary
 
     @property
     def geometry(self) -> Geometry:
         """The position of the model's frames in a recording."""
-        return self.family.geometry(self.model.config, self.feature_extractor)
+        return self.family.geometry(self.config, self.feature_extractor)
+
+    @property
+    def columns(self) -> int:
+        """Number of columns of the model's outputs."""
+        if self.model is None:
+            return int(self.config.vocab_size)
+        return int(getattr(self.model, self.family.head).weight.shape[0])
 
     def decode(self, columns: Sequence[int]) -> str:
         """Return the tokenizer's text of columns of the head."""
@@ -96,33 +95,17 @@ def locate(checkpoint: str, revision: str | None = None, language: str | None = 
             raise CheckpointError(f"{checkpoint} is a folder: --revision is only for a hub id")
         peft.refuse(folder, checkpoint)
         source = Source(checkpoint, None, folder, _files(language))
-        _refuse_pointers(source)
+        refuse_pointers(source)
         return source
     if not _HUB_ID.fullmatch(checkpoint) or checkpoint.startswith("."):
         raise CheckpointError(f"{checkpoint} is neither a folder nor a hub id (as in facebook/wav2vec2-base-960h)")
-    try:
-        snapshot = Path(snapshot_download(checkpoint, revision=revision, allow_patterns=_files(language)))
-    except GatedRepoError as error:
-        raise CheckpointError(
-            f"{checkpoint} is gated: accept its terms on the hub, then log in with `hf auth login`"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"no folder and no hub repository is called {checkpoint} (a private one needs `hf auth login`)"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise CheckpointError(f"{checkpoint} has no revision {revision!r}") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise CheckpointError(
-            f"there is no folder {checkpoint}, and as a hub id it cannot be downloaded: {reason}. Is the hub reachable?"
-        ) from error
+    snapshot = hub.download(checkpoint, revision, _files(language))
     peft.refuse(snapshot, checkpoint)
     # A snapshot's folder is named by the commit that the revision pointed to.
     return Source(checkpoint, snapshot.name, snapshot, _files(language))
 
 
-def _refuse_pointers(source: Source) -> None:
+def refuse_pointers(source: Source) -> None:
     """Refuse files that `git clone` left as pointers with a clear message; the readers' own messages are unclear."""
     for path in sorted({path for pattern in source.patterns for path in source.folder.glob(pattern) if path.is_file()}):
         with path.open("rb") as file:
@@ -138,25 +121,35 @@ def _files(language: str | None) -> list[str]:
     return [*_FILES, f"adapter.{language}.safetensors"] if language else _FILES
 
 
-def model_type(source: Source) -> str:
-    """Return the `model_type` of config.json.
+def read_config(source: Source) -> Any:
+    """Return config.json.
 
     Raises:
-        CheckpointError: config.json is missing or broken.
+        CheckpointError: the file is missing or broken, or names no type of model that transformers knows.
     """
-    return str(read(AutoConfig, source.folder, "config.json", "the model's shape").model_type)
+    return read(AutoConfig, source.folder, "config.json", "the model's shape")
 
 
-def load(source: Source, language: str | None = None) -> Checkpoint:
+def has_weights(source: Source) -> bool:
+    """Return whether there are weights that the export loads."""
+    return any(source.folder.glob("model*.safetensors"))
+
+
+def load(source: Source, language: str | None = None, weights: bool = True) -> Checkpoint:
     """Load the model, feature extractor and tokenizer of a checkpoint, and check that they make a CTC recogniser.
+
+    Args:
+        source: the files.
+        language: of a multi-lingual checkpoint.
+        weights: False: `model` stays None.
 
     Raises:
         CheckpointError: a file is missing or broken.
         UnsupportedCheckpoint: it is not CTC, or the kit does not know its architecture.
     """
     folder = source.folder
-    config = read(AutoConfig, folder, "config.json", "the model's shape")
-    family = _family(config, source.name)
+    config = read_config(source)
+    family = check_family(config, source.name)
     feature_extractor = read_features(folder, "the sampling rate")
     if type(feature_extractor).__name__ != family.feature_extractor:
         raise UnsupportedCheckpoint(
@@ -173,10 +166,10 @@ def load(source: Source, language: str | None = None) -> Checkpoint:
     if _tokenizer_class(folder) == _PHONEME_TOKENIZER:
         chosen["do_phonemize"] = False  # this is for texts and needs one more package; an export has no texts
     tokenizer = read(AutoTokenizer, folder, "tokenizer_config.json", "the vocabulary", **chosen)
-    model = load_model(source, config, family.model_class())
-    if language:
+    model = load_model(source, config, family.model_class()) if weights else None
+    if language and weights:
         adapters.load_adapter(folder, model, language)
-    return Checkpoint(source, family, model, feature_extractor, tokenizer)
+    return Checkpoint(source, family, config, model, feature_extractor, tokenizer)
 
 
 def _tokenizer_class(folder: Path) -> str | None:
@@ -187,7 +180,12 @@ def _tokenizer_class(folder: Path) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _family(config: Any, name: str) -> Family:
+def check_family(config: Any, name: str) -> Family:
+    """Return the CTC family of a checkpoint.
+
+    Raises:
+        UnsupportedCheckpoint: it is not CTC, or the kit does not know its architecture.
+    """
     supported = ", ".join(family.architecture for family in FAMILIES.values())
     architectures = config.architectures or []
     family = FAMILIES.get(config.model_type)
@@ -280,7 +278,7 @@ def _refuse_quantised(source: Source, config: Any) -> None:
 
 
 def _require_safetensors(source: Source) -> None:
-    if any(source.folder.glob("model*.safetensors")):
+    if has_weights(source):
         return
     pickled = sorted(path.name for pattern in ("*.bin", "*.pt") for path in source.folder.glob(pattern))
     raise CheckpointError(

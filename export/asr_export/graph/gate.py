@@ -103,7 +103,16 @@ def check_graph(path: Path, operators: frozenset[str] = TENSORRT_OPERATORS) -> N
     foreign = sorted({node.op_type for node in model.graph.node} - operators)
     if foreign:
         raise GateError(f"the graph has operators that TensorRT does not take: {', '.join(foreign)}")
-    for weight in model.graph.initializer:
+    check_finite_weights(path)
+
+
+def check_finite_weights(path: Path) -> None:
+    """Check that no weight of a graph is NaN or Inf.
+
+    Raises:
+        GateError: one is; the message names it.
+    """
+    for weight in onnx.load(path, load_external_data=False).graph.initializer:
         values = onnx.numpy_helper.to_array(weight, str(path.parent))
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise GateError(f"the weight {weight.name} holds NaN or Inf")
@@ -171,7 +180,7 @@ def check_parity(path: Path, probe: Probe, tolerance: Tolerance = EXACT, feed: F
         decided_agreement=float(agrees[is_decided].mean()) if is_decided.any() else 1.0,
         batch_agreement=float(np.concatenate(batch_agreements).mean()),
     )
-    _require_agreement(parity, tolerance)
+    require_agreement(parity, tolerance, probe.origin)
     return parity
 
 
@@ -233,18 +242,19 @@ def require_finite(values: NDArray[np.float32], what: str) -> None:
         raise GateError(f"{what} holds NaN or Inf")
 
 
-def _require_agreement(parity: Parity, tolerance: Tolerance) -> None:
+def require_agreement(parity: Parity, tolerance: Tolerance, origin: str = "PyTorch", unit: str = "frames") -> None:
+    """Raise a GateError if the graph's best label is too seldom that of its source, which is called `origin`."""
     for agreement, needed, frames in (
-        (parity.argmax_agreement, tolerance.agreement, "of all frames"),
+        (parity.argmax_agreement, tolerance.agreement, f"of all {unit}"),
         (
             parity.decided_agreement,
             tolerance.decided_agreement,
-            f"of the {parity.decided_frames} frames that are decided by {DECIDED:g} nats or more",
+            f"of the {parity.decided_frames} {unit} that are decided by {DECIDED:g} nats or more",
         ),
     ):
         if agreement < needed:
             raise GateError(
-                f"the graph's best label is PyTorch's in {agreement:.2%} {frames}; needs {needed:.2%} or more"
+                f"the graph's best label agrees with {origin} in {agreement:.2%} {frames}; needs {needed:.2%} or more"
             )
 
 

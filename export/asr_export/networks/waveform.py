@@ -42,7 +42,7 @@ class WaveformNetwork(nn.Module):
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and valid frames, as `asr_export.networks.acoustic.Network` says."""
         if self.normalize:
-            waveforms = normalize(waveforms, lengths, _VARIANCE_FLOOR)
+            waveforms = normalize(waveforms, lengths)
         features, lengths = self._extract_features(waveforms, lengths)
         hidden = self.encode(self.base, features, first(features, lengths))
         adapter = getattr(self.base, "adapter", None)
@@ -81,7 +81,7 @@ def geometry(config: Any, feature_extractor: Any) -> Geometry:
     return Geometry(field, stride, shortest)
 
 
-def normalize(waveforms: Tensor, lengths: Tensor, floor: float) -> Tensor:
+def normalize(waveforms: Tensor, lengths: Tensor, floor: float = _VARIANCE_FLOOR) -> Tensor:
     """Normalise the valid samples to zero mean and unit variance; the samples beyond them become zero.
 
     `floor` is added to the variance.

@@ -7,11 +7,14 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnx import helper
 
 from asr_export.errors import GateError, GraphError
 from asr_export.graph.gate import synthetic_speech
 from asr_export.ready_graph.source import ForeignGraph
 
+# Waveforms `[n, samples]` -> what the graph expects in their place, of the same shape.
+Features = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Values = Literal["logits", "log_probs", "probabilities"]
 # Largest distance from 1 of the sum of a frame's probabilities; float32 may sum over 100,000 labels.
 _SUM_TOLERANCE = 1e-3
@@ -50,8 +53,10 @@ class Behaviour:
 class Runner:
     """The graph as it came, in ONNX Runtime."""
 
-    def __init__(self, graph: ForeignGraph) -> None:
+    def __init__(self, graph: ForeignGraph, features: Features = lambda waves: waves) -> None:
+        """Load the graph; `features` does what a caller of it does to waveforms first."""
         self._graph = graph
+        self._features = features
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # the search for the shortest recording makes runs fail, as expected
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -67,7 +72,8 @@ class Runner:
             GraphError: the graph does not run; the message holds that of ONNX Runtime.
         """
         graph = self._graph
-        feed: dict[str, NDArray[Any]] = {graph.audio.name: waves[:, None] if graph.audio.rank == 3 else waves}
+        audio = self._features(waves).astype(helper.tensor_dtype_to_np_dtype(graph.audio.type))
+        feed: dict[str, NDArray[Any]] = {graph.audio.name: audio[:, None] if graph.audio.rank == 3 else audio}
         if graph.samples is not None:
             dtype = np.int32 if graph.samples.type == 6 else np.int64
             lengths = np.full(len(waves), waves.shape[1], dtype)
@@ -77,7 +83,7 @@ class Runner:
             lambda: self._session.run(names, feed),
             f"{graph.path} does not run on a batch of {len(waves)} recording(s) of {waves.shape[1]} samples",
         )
-        return np.asarray(scores), counts[0].reshape(-1).astype(np.int64) if counts else None
+        return np.asarray(scores, np.float32), counts[0].reshape(-1).astype(np.int64) if counts else None
 
 
 class Reference:

@@ -1,36 +1,30 @@
 """A ready ONNX graph from any toolkit: its inputs and outputs, recognised by rank and type, not by name."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
-import onnx.inliner
-import onnx.version_converter
-from google.protobuf.message import DecodeError
 from onnx import TensorProto
-from onnx.external_data_helper import uses_external_data
 
 from asr_export.checkpoint.loading import sha256
 from asr_export.errors import GraphError
-from asr_export.graph.trace import MAX_IR_VERSION, MAX_OPSET
+from asr_export.graph.reading import data_files, read_model, standard_opset
 
-# The oldest opset in which the wrapping can be written, and from which ONNX's own converter works well.
-MIN_OPSET = 13
-_STANDARD_DOMAINS = ("", "ai.onnx")
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 _INTEGERS = (TensorProto.INT32, TensorProto.INT64)
 _TYPE_NAMES = {
     number: onnx.helper.tensor_dtype_to_np_dtype(number).name for number in onnx.helper.get_all_tensor_dtypes()
 }
+# A graph of float16 is run with a cast at each end.
+_SAMPLES = (TensorProto.FLOAT, TensorProto.FLOAT16)
 _NEEDED_INPUTS = (
-    "needs one waveform float32 [n, time] or [n, 1, time] and at most one number of samples int32 or int64 [n] or "
-    "[n, 1], n and time dynamic"
+    "needs one waveform float32 or float16 [n, time] or [n, 1, time] and at most one number of samples int32 or int64 "
+    "[n] or [n, 1], n and time dynamic"
 )
 _NEEDED_OUTPUTS = (
-    "needs one float32 [n, frames, labels], its axes in any order, and at most one number of frames int32 or int64 "
-    "[n] or [n, 1]"
+    "needs one float32 or float16 [n, frames, labels], its axes in any order, and at most one number of frames int32 "
+    "or int64 [n] or [n, 1]"
 )
 
 Dims = tuple[int | str, ...]  # a name if dynamic
@@ -75,25 +69,26 @@ class ForeignGraph:
 
     def data_files(self) -> list[Path]:
         """Return the files beside the graph that hold its weights."""
-        return _data_files(self.model, self.path)
+        return data_files(self.model, self.path)
 
     def file_hashes(self) -> dict[str, str]:
         """Return the SHA-256 of the graph and of its data files, by name."""
         return {path.name: sha256(path) for path in [self.path, *self.data_files()]}
 
 
-def read(path: Path, labels: int) -> ForeignGraph:
+def read(path: Path, labels: int, domains: tuple[str, ...] = ()) -> ForeignGraph:
     """Read a graph and recognise its inputs and outputs.
 
     Args:
         path: an ONNX file, perhaps with weights beside it.
         labels: number of labels; it identifies the output if the graph has several of rank 3.
+        domains: of the operators that are accepted besides those of the ONNX standard.
 
     Raises:
         GraphError: the file is no graph, exceeds the limits of Triton, or has inputs or outputs that the kit cannot
             serve.
     """
-    model = _load(path)
+    model = read_model(path, domains)
     graph = model.graph
     weights = {weight.name for weight in graph.initializer}
     # Before IR 4, weights were also inputs, with a default value.
@@ -102,56 +97,7 @@ def read(path: Path, labels: int) -> ForeignGraph:
     graph.input.extend(inputs)
     audio, samples = _choose_inputs([_tensor(value) for value in graph.input], path)
     scores, frames = _choose_outputs([_tensor(value) for value in graph.output], labels, path)
-    opset = next(entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS)
-    return ForeignGraph(path, model, opset, audio, samples, scores, frames)
-
-
-def _load(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise GraphError(f"there is no file {path}")
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except (OSError, DecodeError) as error:
-        raise GraphError(f"cannot read {path} as an ONNX graph: {error}") from error
-    if not model.graph.node:
-        raise GraphError(f"{path} holds no ONNX graph")
-    for file in _data_files(model, path):
-        if not file.is_file():
-            raise GraphError(f"{path} keeps its weights in {file.name}, which is not beside it")
-    try:
-        onnx.checker.check_model(path)
-    except onnx.checker.ValidationError as error:
-        raise GraphError(f"the ONNX checker refuses {path}: {_one_line(error)}") from error
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
-    foreign = sorted({node.domain for node in _nodes(model.graph)} - set(_STANDARD_DOMAINS))
-    if foreign:
-        operators = sorted({f"{node.domain}.{node.op_type}" for node in _nodes(model.graph) if node.domain in foreign})
-        raise GraphError(
-            f"{path} has operators outside the ONNX standard: {', '.join(operators)}; needs a graph without them "
-            "(export it anew without the optimisation or quantisation that brought them)"
-        )
-    return _within_limits(model, path)
-
-
-def _within_limits(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    """Convert a graph to an opset and an IR version that Triton 24.10 takes, by ONNX's own converter."""
-    opset = max(entry.version for entry in model.opset_import if entry.domain in _STANDARD_DOMAINS)
-    target = min(max(opset, MIN_OPSET), MAX_OPSET)
-    if target != opset:
-        try:
-            model = onnx.version_converter.convert_version(model, target)
-        except (RuntimeError, ValueError) as error:
-            raise GraphError(
-                f"{path} has opset {opset}, which ONNX cannot convert to {target}: {_one_line(error)}; "
-                f"needs opset {MIN_OPSET} to {MAX_OPSET} (what Triton 24.10 takes)"
-            ) from error
-    del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", target))
-    model.ir_version = min(model.ir_version, MAX_IR_VERSION)  # the checker reports later if the graph needs a newer one
-    # The recorded shapes of inner tensors are those of the unwrapped graph; they need not hold in the wrapped one.
-    del model.graph.value_info[:]
-    return model
+    return ForeignGraph(path, model, standard_opset(model), audio, samples, scores, frames)
 
 
 def _choose_inputs(inputs: list[Tensor], path: Path) -> tuple[Tensor, Tensor | None]:
@@ -167,7 +113,7 @@ def _choose_inputs(inputs: list[Tensor], path: Path) -> tuple[Tensor, Tensor | N
     if len(audio) != 1 or len(samples) > 1 or len(audio) + len(samples) != len(inputs):
         raise GraphError(f"{has}; {_NEEDED_INPUTS}; anything else must be fixed within the graph")
     (waveform,) = audio
-    if waveform.type != TensorProto.FLOAT or waveform.rank not in (2, 3):
+    if waveform.type not in _SAMPLES or waveform.rank not in (2, 3):
         raise GraphError(f"{has}: {waveform.name} is {waveform}; {_NEEDED_INPUTS}")
     for tensor in inputs:
         dynamic = (0,) if tensor.is_one_per_item else (0, tensor.rank - 1)
@@ -182,7 +128,7 @@ def _choose_inputs(inputs: list[Tensor], path: Path) -> tuple[Tensor, Tensor | N
 
 def _choose_outputs(outputs: list[Tensor], labels: int, path: Path) -> tuple[Tensor, Tensor | None]:
     has = f"{path} has the outputs {'; '.join(map(str, outputs))}"
-    scores = [tensor for tensor in outputs if tensor.type == TensorProto.FLOAT and tensor.rank == 3]
+    scores = [tensor for tensor in outputs if tensor.type in _SAMPLES and tensor.rank == 3]
     if len(scores) > 1:  # the graph also returns hidden states
         scores = [tensor for tensor in scores if tensor.dims and {labels, labels + 1} & set(tensor.dims)]
     frames = [tensor for tensor in outputs if tensor.is_one_per_item]
@@ -197,31 +143,3 @@ def _tensor(value: Any) -> Tensor:
         return Tensor(value.name, tensor.elem_type, None)
     dims = (dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim)
     return Tensor(value.name, tensor.elem_type, tuple(dims))
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    """Yield the nodes of a graph and of the graphs inside its nodes (branches, loops)."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            inner: Iterable[Any] = [attribute.g, *attribute.graphs]
-            for subgraph in inner:
-                yield from _nodes(subgraph)
-
-
-def _data_files(model: onnx.ModelProto, path: Path) -> list[Path]:
-    locations = {
-        entry.value
-        for weight in model.graph.initializer
-        if uses_external_data(weight)
-        for entry in weight.external_data
-        if entry.key == "location"
-    }
-    for location in locations:
-        if Path(location).name != location:
-            raise GraphError(f"{path} keeps its weights in {location}; needs them in files beside it")
-    return [path.parent / location for location in sorted(locations)]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -14,7 +14,8 @@ from onnx import TensorProto, compose, helper
 from torch import Tensor, nn
 
 from asr_export.graph.trace import MAX_IR_VERSION, Quiet, finish
-from asr_export.networks.parts.batch import pad_ragged
+from asr_export.networks.parts.batch import BLOCK, pad_ragged
+from asr_export.networks.waveform import normalize
 from asr_export.ready_graph.behaviour import TINY, Behaviour, Values
 from asr_export.ready_graph.source import ForeignGraph
 
@@ -26,9 +27,10 @@ Shapes = dict[str, list[str | int]]  # by name; a dimension with a name is dynam
 class _Before(nn.Module):
     """The part before the graph: the kit's inputs -> those of the graph, plus the lengths if `_After` needs them."""
 
-    def __init__(self, graph: ForeignGraph) -> None:
+    def __init__(self, graph: ForeignGraph, normalizes: bool) -> None:
         super().__init__()
         self.graph = graph
+        self.normalizes = normalizes
 
     @property
     def outputs(self) -> list[str]:
@@ -44,6 +46,10 @@ class _Before(nn.Module):
             waveforms, lengths = pad_ragged(audio, audio_shape)
         else:
             waveforms, lengths = audio, torch.ones_like(audio[:, 0], dtype=torch.int64) * audio.shape[1]
+        if self.normalizes:
+            waveforms = _normalize(waveforms, lengths)
+        if self.graph.audio.type == TensorProto.FLOAT16:
+            waveforms = waveforms.to(torch.float16)
         results = [waveforms[:, None] if self.graph.audio.rank == 3 else waveforms.clone()]
         if self.graph.samples is not None:
             given = lengths.to(torch.int32) if self.graph.samples.type == TensorProto.INT32 else lengths.clone()
@@ -51,6 +57,13 @@ class _Before(nn.Module):
         if self.graph.frames is None:
             results.append(lengths.clone())
         return tuple(results)
+
+
+def _normalize(waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Normalise waveforms of any width; the sums need whole blocks."""
+    width = (waveforms.shape[1] + BLOCK - 1) // BLOCK * BLOCK
+    padded = torch.cat([waveforms, torch.zeros_like(waveforms[:, :1]).expand(-1, BLOCK - 1)], dim=1)[:, :width]
+    return normalize(padded, lengths)[:, : waveforms.shape[1]]
 
 
 class _After(nn.Module):
@@ -68,7 +81,7 @@ class _After(nn.Module):
 
         `lengths` holds frames `[n]` or `[n, 1]` if the graph counts them, else samples `[n]`.
         """
-        rows = scores.permute(self.layout)
+        rows = scores.permute(self.layout).to(torch.float32)
         if self.values == "probabilities":
             rows = torch.log(torch.maximum(rows, torch.tensor(TINY)))
         elif self.values == "logits":
@@ -82,7 +95,7 @@ class _After(nn.Module):
         return rows, frames.to(torch.int32)
 
 
-def wrap(graph: ForeignGraph, behaviour: Behaviour, ragged: bool, path: Path) -> None:
+def wrap(graph: ForeignGraph, behaviour: Behaviour, ragged: bool, path: Path, normalizes: bool = False) -> None:
     """Write the graph with the inputs and outputs of the acoustic model.
 
     Args:
@@ -91,6 +104,7 @@ def wrap(graph: ForeignGraph, behaviour: Behaviour, ragged: bool, path: Path) ->
         ragged: True: `audio` is `[total]` with `audio_shape` beside it, and the graph pads; False: `audio` is
             `[n, time]`, with equal lengths only.
         path: a file in an empty folder of its own.
+        normalizes: True: each waveform gets zero mean and unit variance before the graph.
     """
     samples, waves = 4 * behaviour.min_samples, 2
     if ragged:
@@ -99,15 +113,17 @@ def wrap(graph: ForeignGraph, behaviour: Behaviour, ragged: bool, path: Path) ->
         inputs: Shapes = {"audio": ["total"], "audio_shape": ["n", 1]}
     else:
         arguments, inputs = (torch.zeros(waves, samples),), {"audio": ["n", "time"]}
-    first = _Before(graph)
+    first = _Before(graph, normalizes)
     before = _trace(first, arguments, inputs, first.outputs, graph.opset)
     shape = tuple(size for _, size in sorted(zip(behaviour.layout, (waves, 7, behaviour.columns), strict=True)))
     names = dict(zip(behaviour.layout, ("n", "frames", "columns"), strict=True))
+    score_type = torch.float16 if graph.scores.type == TensorProto.FLOAT16 else torch.float32
     count_type = torch.int32 if graph.frames and graph.frames.type == TensorProto.INT32 else torch.int64
     counts_in_column = graph.frames is not None and graph.frames.rank == 2
+    counts = torch.ones((waves, 1) if counts_in_column else (waves,), dtype=count_type)
     after = _trace(
         _After(behaviour, graph.frames is not None),
-        (torch.zeros(shape), torch.ones((waves, 1) if counts_in_column else (waves,), dtype=count_type)),
+        (torch.zeros(shape, dtype=score_type), counts),
         {"scores": [names[axis] for axis in range(3)], "counts": ["n", 1] if counts_in_column else ["n"]},
         ["log_probs", "frames"],
         graph.opset,
@@ -142,10 +158,9 @@ def _join(graph: ForeignGraph, before: onnx.ModelProto, after: onnx.ModelProto) 
     for name in ("log_probs", "frames"):
         joined.node.append(helper.make_node("Identity", [f"after/{name}"], [name]))
     del joined.value_info[:]
-    opset = helper.make_opsetid("", graph.opset)
     # Opsets of 2023 and earlier work with the IR version of their time, but the tracer writes at least 8.
     ir_version = min(max(graph.model.ir_version, before.ir_version), MAX_IR_VERSION)
-    return helper.make_model(joined, opset_imports=[opset], ir_version=ir_version)
+    return helper.make_model(joined, opset_imports=list(graph.model.opset_import), ir_version=ir_version)
 
 
 def _trace(

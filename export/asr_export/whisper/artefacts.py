@@ -29,6 +29,11 @@ _CLEAN_UP |= {f" {end}": end for end in ("n't", "'m", "'s", "'ve", "'re")}
 def write_artefacts(checkpoint: WhisperCheckpoint, folder: Path) -> None:
     """Write all files that belong beside the decode step's `model.py` into an empty folder."""
     write_graphs(checkpoint.model, folder)
+    write_settings(checkpoint, folder)
+
+
+def write_settings(checkpoint: WhisperCheckpoint, folder: Path) -> None:
+    """Write the files beside the graphs: tokens and limits, tokenizer, mel filters."""
     (folder / "whisper.json").write_text(json.dumps(asdict(checkpoint.settings), indent=2) + "\n", encoding="utf-8")
     (folder / "tokenizer.json").write_text(plain_tokenizer(checkpoint.tokenizer).to_str(), encoding="utf-8")
     np.save(folder / "mel_filters.npy", checkpoint.feature_extractor.mel_filters, allow_pickle=False)

@@ -29,7 +29,8 @@ class WhisperCheckpoint:
     """A Whisper with the feature extractor and the tokenizer that belong to it."""
 
     source: checkpoints.Source
-    model: Any  # WhisperForConditionalGeneration, in eval mode, float32
+    config: Any  # config.json
+    model: Any  # WhisperForConditionalGeneration, in eval mode, float32; None if it is not loaded for its weights
     feature_extractor: WhisperFeatureExtractor
     tokenizer: WhisperTokenizer
     settings: Settings
@@ -37,8 +38,12 @@ class WhisperCheckpoint:
     left_aside: dict[str, Any]  # unused settings of generation_config.json, because the service decodes greedily
 
 
-def load(source: checkpoints.Source) -> WhisperCheckpoint:
+def load(source: checkpoints.Source, weights: bool = True) -> WhisperCheckpoint:
     """Load the model, feature extractor, tokenizer and generation settings of a Whisper checkpoint.
+
+    Args:
+        source: the files.
+        weights: False: `model` stays None.
 
     Raises:
         CheckpointError: a file is missing or broken.
@@ -58,9 +63,13 @@ def load(source: checkpoints.Source) -> WhisperCheckpoint:
     generation = generation_config.read(folder, name)
     defaults = generation_config.defaults(name, generation.config, config)
     settings = _settings(name, config, generation.config, defaults, feature_extractor, tokenizer)
-    model = checkpoints.load_model(source, config, WhisperForConditionalGeneration, generation_config=generation.config)
+    model = None
+    if weights:
+        model = checkpoints.load_model(
+            source, config, WhisperForConditionalGeneration, generation_config=generation.config
+        )
     return WhisperCheckpoint(
-        source, model, feature_extractor, tokenizer, settings, defaults.is_named, generation.left_aside
+        source, config, model, feature_extractor, tokenizer, settings, defaults.is_named, generation.left_aside
     )
 
 

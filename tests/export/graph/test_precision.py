@@ -135,7 +135,9 @@ def test_int8_that_turns_over_labels_is_refused(
     tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "_WEIGHT_STEPS", 1)  # weights of -1, 0 and 1
-    with pytest.raises(GateError, match=r"in int8 the graph's best label is PyTorch's in \d+\.\d+% of .*needs 90\.00%"):
+    with pytest.raises(
+        GateError, match=r"in int8 the graph's best label agrees with PyTorch in \d+\.\d+% of .*needs 90\.00%"
+    ):
         export_checkpoint(
             str(tiny_checkpoint("wav2vec2-group-norm")), tmp_path / "models", ExportOptions(precision="int8")
         )

@@ -1,0 +1,25 @@
+"""Other precisions of a graph, made by ONNX Runtime's own tools, as the variants on the hub are."""
+
+import logging
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization import quantize_dynamic
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+
+def quantise(graph: Path) -> Path:
+    """Write the products of a graph in 8 bits beside it: `…_quantized.onnx`."""
+    path = graph.with_name(f"{graph.stem}_quantized.onnx")
+    logging.disable(logging.WARNING)  # it advises a preprocessing that optimum does not do
+    quantize_dynamic(graph, path, op_types_to_quantize=["MatMul"], extra_options={"EnableSubgraph": True})
+    logging.disable(logging.NOTSET)
+    return path
+
+
+def halve(graph: Path, keep_ends: bool = False) -> Path:
+    """Write a graph in float16 beside it: `…_fp16.onnx`; inputs and outputs too, unless `keep_ends`."""
+    path = graph.with_name(f"{graph.stem}_fp16.onnx")
+    model = convert_float_to_float16(onnx.load(graph), keep_io_types=keep_ends, disable_shape_infer=True)
+    onnx.save(model, path)
+    return path
