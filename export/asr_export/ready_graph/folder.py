@@ -22,7 +22,6 @@ from asr_export.graph.gate import ask_pytorch
 from asr_export.graph.loading import require_loadable
 from asr_export.graph.reading import ONNX_RUNTIME
 from asr_export.graph.word_errors import Spoken, WordErrors, check_word_errors, hear
-from asr_export.networks import waveform
 from asr_export.options import DEFAULT_SECONDS, ExportOptions, ExportResult
 from asr_export.ready_graph import source as foreign
 from asr_export.ready_graph.behaviour import Behaviour, Reference, Runner
@@ -30,6 +29,7 @@ from asr_export.ready_graph.wrapped import Known, Origin, export_wrapped
 
 _GRAPH = "model"
 _LOGITS = "logits"
+_FEATURES = "Wav2Vec2FeatureExtractor"
 _NOT_FOR_FOLDERS = ("language", "platform", "precision", "exporter")
 
 
@@ -44,10 +44,11 @@ def export_folder(
             f"--check-manifest compares with PyTorch, and {files.source.name} has no model.safetensors beside its graph"
         )
     loaded = checkpoints.load(files.source, weights=has_weights)
-    if loaded.family.inputs is not waveform.inputs:
+    if loaded.family.feature_extractor != _FEATURES:
         raise UnsupportedCheckpoint(
-            f"the graphs of {files.source.name} take mel features, because it is a {loaded.family.architecture}; needs "
-            "graphs that take a waveform: of this class, export the weights, and the features become part of the graph"
+            f"the graphs of {files.source.name} take what a {loaded.family.feature_extractor} makes, because it is a "
+            f"{loaded.family.architecture}; needs a class with a {_FEATURES}, whose graphs take a waveform. Export the "
+            "weights of this one: its features then become part of the graph"
         )
     labels = read_labels(loaded)
     check_text(loaded, labels)

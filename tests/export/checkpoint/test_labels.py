@@ -99,7 +99,7 @@ def test_bytes_of_a_character_come_together(tiny_checkpoint: Callable[[str], Pat
 
 def test_the_blank_that_the_config_names_must_be_a_column(tiny_checkpoint: Callable[[str], Path]) -> None:
     checkpoint = load(locate(str(tiny_checkpoint("omniasr"))))
-    checkpoint.model.config.blank_token_id = SIZE
+    checkpoint.config.blank_token_id = SIZE
     with pytest.raises(UnsupportedCheckpoint, match=f"config.json names the CTC blank .column {SIZE}.; needs one of"):
         read_labels(checkpoint)
 

@@ -15,7 +15,8 @@ import onnxruntime
 import pytest
 from asr_contract.labels import Labels
 from asr_export import ExportError, ExportOptions, GateError, GraphError, UnsupportedCheckpoint, export_checkpoint
-from asr_export.graph.gate import equal_feed, run_graph, synthetic_speech
+from asr_export.graph.feeds import equal_feed
+from asr_export.graph.gate import run_graph, synthetic_speech
 from decode import decode
 from reference import transformers_log_probs, transformers_says
 from run_export import run_export
@@ -140,6 +141,16 @@ def test_a_graph_without_the_head(tiny_checkpoint: Callable[[str], Path], tmp_pa
     refuse(folder, GraphError, "needs logits: it was exported for another task, .*--task automatic-speech-recognition")
 
 
+@pytest.mark.parametrize("kind", ["parakeet", "omniasr"])
+def test_a_graph_that_takes_features(
+    kind: str, made: Path, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_checkpoint(kind), tmp_path / "folder"))
+    (folder / "model.safetensors").unlink()
+    shutil.copy(made / "model.onnx", folder)
+    refuse(folder, UnsupportedCheckpoint, "needs a class with a Wav2Vec2FeatureExtractor, whose graphs take a waveform")
+
+
 def test_a_vocabulary_of_another_model(copy: Path) -> None:
     change(copy / "config.json", vocab_size=40)
     refuse(copy, GraphError, r"has \d+ columns and a frame every 320 samples; config.json and the tokenizer .* say 40")
@@ -162,7 +173,7 @@ def test_operators_that_onnx_runtime_lacks(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [{"precision": "int8"}, {"gpu": True}, {"platform": "tensorrt"}, {"language": "eng"}]
+    "option", [{"precision": "int8"}, {"exporter": "dynamo"}, {"platform": "tensorrt"}, {"language": "eng"}]
 )
 def test_options_that_would_change_the_graph(option: dict[str, object], copy: Path) -> None:
     refuse(copy, ExportError, "is not for graphs of optimum, which are taken as they are", ExportOptions(**option))  # type: ignore[arg-type]
