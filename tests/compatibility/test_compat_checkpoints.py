@@ -172,7 +172,6 @@ BYTES = ["<0xE4>", "<0xB8>", "<0xAD>"]
 BYTE_FALLBACK = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
 PIECES: dict[str, tuple[list[str], Any]] = {
     "word pieces": ([*LETTERS, *(f"##{letter}" for letter in LETTERS)], decoders.WordPiece()),
-    "byte-level BPE": ([*LETTERS, *(f"Ġ{letter}" for letter in LETTERS)], decoders.ByteLevel()),
     "BPE with </w>": ([*LETTERS, *(f"{letter}</w>" for letter in LETTERS)], decoders.BPEDecoder()),
     "bytes in place of characters": ([*BYTES, *LETTERS[:12], *(f"▁{letter}" for letter in LETTERS)], BYTE_FALLBACK),
 }
