@@ -33,7 +33,7 @@ The figures compare log-probs on seven batches of mixed lengths, from the shorte
 
 With random weights, many frames are near ties, which any rounding may turn over.
 
-For Whisper, the figures compare encoder outputs and logits in batches of five windows, with tokens in place of frames.
+For Whisper, the figures compare logits in batches of five windows, with tokens in place of frames.
 Its whole transcripts are compared with `generate()`, too.
 
 """

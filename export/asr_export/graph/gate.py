@@ -50,8 +50,8 @@ class Parity:
 
     shapes: int  # number of batches
     recordings: int
-    # Largest difference of log-probs (Whisper: of encoder outputs and logits) between the graph, run on a batch, and
-    # its source, run on each recording alone. The source is PyTorch or the graph as it came.
+    # Largest difference of log-probs (Whisper: of logits) between the graph, run on a batch, and its source, run on
+    # each recording alone. The source is PyTorch or the graph as it came.
     max_abs_difference: float
     max_abs_batch_difference: float  # largest between the graph run on a batch and on each recording alone
     argmax_agreement: float  # share of frames with the same best label as the source, 0 to 1
@@ -59,6 +59,8 @@ class Parity:
     decided_frames: int  # in all recordings: the two best labels of the source are `DECIDED` nats or more apart
     decided_agreement: float  # share of the decided frames with the same best label as the source, 0 to 1
     batch_agreement: float  # share of frames with the same best label in a batch and alone, 0 to 1
+    # Of Whisper: largest difference of encoder outputs, as a share of a recording's largest output.
+    max_encoder_share: float | None = None
 
 
 def make_probe(checkpoint: Checkpoint) -> Probe:
