@@ -13,7 +13,6 @@ from asr_export.checkpoint.loading import load, locate
 from asr_export.graph.feeds import ragged_feed
 from asr_export.graph.gate import ask_pytorch, require_finite, run_graph, run_ragged, synthetic_speech
 from asr_export.whisper import checkpoint as whisper_checkpoint
-from asr_serving.whisper.options import parse
 from asr_serving.whisper.service import Service
 from numpy.typing import NDArray
 
@@ -68,19 +67,21 @@ def _ctc(session: Any, waves: Waves, references: Waves) -> dict[str, Any]:
 
 def _whisper(folder: Path, waves: Waves, graphs: Path, plan: Plan) -> dict[str, Any]:
     loaded = whisper_checkpoint.load(locate(str(checkpoint_of(folder))))
-    service = Service.load(graphs, plan.gpu, 0, len(waves))
     settings = loaded.settings
-    features = np.stack([_window(service.generator.features(wave), settings.window_frames) for wave in waves[:2]])
-    hidden = service.graphs.encode(features)
-    tokens = np.array([[settings.start, *range(100, 104)]] * len(features))
-    logits, _ = service.graphs.begin(tokens, hidden)
+    with Service.load(graphs, plan.gpu, 0, len(waves)) as service:
+        features = np.stack([_window(service.codec.features(wave), settings.window_frames) for wave in waves[:2]])
+        hidden = service.backend.hidden(features)
+        tokens = np.array([[settings.start, *range(100, 104)]] * len(features))
+        everywhere = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
+        none = np.zeros(len(features), np.int64)
+        logits, _ = service.backend.begin(tokens, none, service.backend.encode(features), everywhere)
+        options = service.codec.options({"language": "en"} if settings.languages else {})
+        written = service.transcribe([(wave, options) for wave in waves])
     with torch.inference_mode():
         expected = loaded.model(input_features=torch.from_numpy(features), decoder_input_ids=torch.from_numpy(tokens))
     reference = expected.logits.numpy()
     for values in (hidden, logits):
         require_finite(values, "the graph's output")
-    options = parse({"language": "en"} if settings.languages else {}, settings, service.encode)
-    written = service.generator.transcribe([(wave, options) for wave in waves])
     return {
         "fp32": {
             "max_abs_difference_hidden": _largest([hidden], [expected.encoder_last_hidden_state.numpy()]),

@@ -82,6 +82,7 @@ def _export_whisper(checkpoint: Path, folder: Path, plan: Plan) -> None:
         max_queue=QUEUE_BATCHES * plan.max_batch_size,
         max_audio_seconds=DEFAULT_SECONDS,
         sampling_rate=loaded.settings.sampling_rate,
+        window=(loaded.config.num_mel_bins, loaded.settings.window_frames),
         gpu=plan.gpu is not None,
     )
     artefacts = folder / "artefacts"

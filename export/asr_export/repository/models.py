@@ -18,8 +18,10 @@ from asr_export.errors import OutputError
 from asr_export.repository import engine, machine_code, preprocess_step
 from asr_export.repository.engine import Profile
 from asr_export.repository.language_model import LanguageModel
-from asr_export.repository.model_folder import copy_template, queue_policy, tensor, write_config, write_json
+from asr_export.repository.model_folder import copy_template, tensor, write_config, write_json
 
+# Of a Whisper's artefacts, those that the model needs that callers know.
+WHISPER_FILES = ("whisper.json", "tokenizer.json", "mel_filters.npy")
 # Window of a long recording: about the length on which models are trained, and long enough that the ends cost little.
 WINDOW_SECONDS = 20.0
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -29,10 +31,11 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 class WhisperDeployment:
     """The settings of a Whisper's configurations that the template does not hold."""
 
-    max_batch_size: int  # recordings that the model decodes in one batch
-    max_queue: int  # recordings that may wait for the model
+    max_batch_size: int  # recordings that are transcribed side by side
+    max_queue: int  # recordings that may wait
     max_audio_seconds: float  # the longest recording
     sampling_rate: int  # Hz
+    window: tuple[int, int]  # mel bands and frames of a window
     min_samples: int = 1  # silence fills up the window
     buckets: tuple[int, ...] = ()
     gpu: bool = False  # the model runs only on a GPU
@@ -112,7 +115,7 @@ def write_models(output: Path, name: str, graph: Path, deployment: Deployment, r
             _stage_caller(
                 staged / names.stream, "asr_stream", names, deployment, longest_seconds=longest, max_streams=most
             )
-        _stage_ensemble(staged / names.ensemble, "asr", names, deployment, report)
+        _stage_ensemble(staged / names.ensemble, names, deployment, report)
         _swap_in(staged, output, _outdated(output, name))
     return names
 
@@ -124,7 +127,7 @@ def write_whisper(
 
     Args:
         output: the repository; made if it does not exist.
-        name: of the ensemble. The new export replaces an earlier one of that name.
+        name: of the model that callers know. The new export replaces an earlier one of that name.
         artefacts: folder with the graphs and the other files of the decode step.
         deployment: the settings of the configurations.
         report: the content of `export.json`; this function adds the names of the models.
@@ -135,17 +138,34 @@ def write_whisper(
     check_output(output, name)
     names = WhisperNames.of(name, preprocess_step.choose(output, name, deployment))
     with _staging(output) as staged:
-        preprocess_step.stage(staged, output, names.preprocess, names.runner, deployment)
-        config = copy_template("whisper_generate", staged / names.whisper_generate)
-        config.max_batch_size = deployment.max_batch_size
-        queue_policy(config).max_queue_size = deployment.max_queue
-        if deployment.gpu:
-            config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
-        write_config(staged / names.whisper_generate, config)
-        shutil.copytree(artefacts, staged / names.whisper_generate / "1", dirs_exist_ok=True)
-        _stage_ensemble(staged / names.ensemble, "asr_whisper", names, deployment, report)
+        preprocess_step.stage(staged, output, names.preprocess, "", deployment)
+        _stage_whisper_generate(staged / names.whisper_generate, artefacts, deployment)
+        front = staged / names.ensemble
+        config = copy_template("asr_whisper", front)
+        settings = {
+            "preprocess": names.preprocess,
+            "whisper_generate": names.whisper_generate,
+            "recordings": str(deployment.max_batch_size),
+            "max_queue": str(deployment.max_queue),
+        }
+        for key, value in settings.items():
+            config.parameters[key].string_value = value
+        write_config(front, config)
+        for file in WHISPER_FILES:
+            shutil.copyfile(artefacts / file, front / "1" / file)
+        write_json(front / "export.json", {**report, "models": asdict(names)})
         _swap_in(staged, output, _outdated(output, name))
     return names
+
+
+def _stage_whisper_generate(target: Path, artefacts: Path, deployment: WhisperDeployment) -> None:
+    config = copy_template("whisper_generate", target)
+    config.parameters["max_rows"].string_value = str(deployment.max_batch_size)
+    tensor(config.input, "features").dims[:] = deployment.window
+    if deployment.gpu:
+        config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_GPU
+    write_config(target, config)
+    shutil.copytree(artefacts, target / "1", dirs_exist_ok=True)
 
 
 def _stage_acoustic(target: Path, graph: Path, deployment: Deployment) -> None:
@@ -194,12 +214,11 @@ def _stage_caller(target: Path, template: str, names: ModelNames, deployment: De
 
 def _stage_ensemble(
     target: Path,
-    template: str,
-    names: ModelNames | WhisperNames,
-    deployment: preprocess_step.Intake,
+    names: ModelNames,
+    deployment: Deployment,
     report: dict[str, Any],
 ) -> None:
-    config = copy_template(template, target)
+    config = copy_template("asr", target)
     config.max_batch_size = deployment.max_batch_size
     if deployment.buckets:
         engine.pass_lengths(config)

@@ -68,7 +68,7 @@ def stage(staged: Path, output: Path, model: str, runner: str, intake: Intake) -
         staged: the staging folder.
         output: the repository.
         model: name of the step in the repository.
-        runner: the model that it feeds, beside those that it feeds already.
+        runner: the model that it feeds, beside those that it feeds already; "" for one that bounds its own queue.
         intake: the facts about that model.
     """
     config, feeds = copy_template(NAME, staged / model), {}
@@ -84,19 +84,21 @@ def stage(staged: Path, output: Path, model: str, runner: str, intake: Intake) -
             config.parameters[key].string_value = value
         if intake.buckets:
             engine.pad_in_preprocess(config)
-    feeds[runner] = intake.max_queue
+    if runner:
+        feeds[runner] = intake.max_queue
     config.parameters[_FEEDS].string_value = ",".join(f"{fed}={queue}" for fed, queue in sorted(feeds.items()))
     write_config(staged / model, config)
 
 
 def _callers(output: Path, name: str) -> list[str]:
-    """Return the ensembles other than `name` that use the shared step."""
+    """Return the models other than `name` that use the shared step: ensembles, and models that call it."""
     others = [path for path in output.iterdir() if path.name != name and (path / "config.pbtxt").is_file()]
-    return [
-        path.name
-        for path in others
-        if any(step.model_name == NAME for step in read_config(path).ensemble_scheduling.step)
-    ]
+    return [path.name for path in others if NAME in _steps(read_config(path))]
+
+
+def _steps(config: Any) -> list[str]:
+    called = _settings(config).get(NAME)
+    return [step.model_name for step in config.ensemble_scheduling.step] + ([called] if called else [])
 
 
 def _is_preprocess(model: Path) -> bool:

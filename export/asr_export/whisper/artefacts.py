@@ -1,4 +1,4 @@
-"""The files of the decode step: three graphs, tokens and limits, tokenizer, mel filters."""
+"""The files beside the adapters of a Whisper: two graphs; tokens and limits, tokenizer, mel filters."""
 
 import json
 import logging
@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from asr_serving.whisper.codec import MEL_FILTERS, SETTINGS, TOKENIZER
+from asr_serving.whisper.graphs import names
 from tokenizers import Regex, Tokenizer, decoders
 
 from asr_export.checkpoint.labels import cleans_up_spaces
 from asr_export.graph.trace import OPSETS, Quiet, trace
 from asr_export.whisper.checkpoint import WhisperCheckpoint
-from asr_export.whisper.networks import Encoder, PromptDecoder, StepDecoder
+from asr_export.whisper.networks import Decoder, Encoder
 
 OPSET = OPSETS["torchscript"]
-GRAPHS = ("encoder_model", "decoder_model", "decoder_with_past_model")
 # The replacements of transformers' `clean_up_tokenization`, for checkpoints whose tokenizer asks for it.
 _CLEAN_UP = {f" {end}": end for end in (".", "?", "!", ",")} | {" ' ": "'"}
 _CLEAN_UP |= {f" {end}": end for end in ("n't", "'m", "'s", "'ve", "'re")}
@@ -28,25 +29,28 @@ _CLEAN_UP |= {f" {end}": end for end in ("n't", "'m", "'s", "'ve", "'re")}
 
 def write_artefacts(checkpoint: WhisperCheckpoint, folder: Path) -> None:
     """Write all files that belong beside the decode step's `model.py` into an empty folder."""
-    write_graphs(checkpoint.model, folder)
+    write_graphs(checkpoint, folder)
     write_settings(checkpoint, folder)
 
 
 def write_settings(checkpoint: WhisperCheckpoint, folder: Path) -> None:
     """Write the files beside the graphs: tokens and limits, tokenizer, mel filters."""
-    (folder / "whisper.json").write_text(json.dumps(asdict(checkpoint.settings), indent=2) + "\n", encoding="utf-8")
-    (folder / "tokenizer.json").write_text(plain_tokenizer(checkpoint.tokenizer).to_str(), encoding="utf-8")
-    np.save(folder / "mel_filters.npy", checkpoint.feature_extractor.mel_filters, allow_pickle=False)
+    (folder / SETTINGS).write_text(json.dumps(asdict(checkpoint.settings), indent=2) + "\n", encoding="utf-8")
+    (folder / TOKENIZER).write_text(plain_tokenizer(checkpoint.tokenizer).to_str(), encoding="utf-8")
+    np.save(folder / MEL_FILTERS, checkpoint.feature_extractor.mel_filters, allow_pickle=False)
 
 
-def write_graphs(model: Any, folder: Path) -> None:
-    """Write the three GRAPHS as `.onnx` into an empty folder (and `.onnx.data` beside a large one)."""
-    networks = (Encoder(model), PromptDecoder(model), StepDecoder(model))
-    for name, network in zip(GRAPHS, networks, strict=True):
+def write_graphs(checkpoint: WhisperCheckpoint, folder: Path) -> None:
+    """Write encoder and decoder as `.onnx` into an empty folder (and `.onnx.data` beside a large one)."""
+    networks = {
+        names.ENCODER: Encoder(checkpoint.model),
+        names.DECODER: Decoder(checkpoint.model, checkpoint.alignment_heads),
+    }
+    for file, network in networks.items():
         with tempfile.TemporaryDirectory(dir=folder) as work, torch.inference_mode(), Quiet():
-            trace(network.eval(), network.example(), network.inputs, network.outputs, Path(work) / f"{name}.onnx")
-            for file in Path(work).iterdir():
-                file.rename(folder / file.name)
+            trace(network.eval(), network.example(), network.inputs, network.outputs, Path(work) / file)
+            for made in Path(work).iterdir():
+                made.rename(folder / made.name)
 
 
 @contextmanager

@@ -36,14 +36,16 @@ class WhisperCheckpoint:
     settings: Settings
     names_language_or_task: bool  # False: the default task is the kit's own
     left_aside: dict[str, Any]  # unused settings of generation_config.json, because the service decodes greedily
+    alignment_heads: list[tuple[int, int]]  # (layer, head) of the decoder's cross-attention that follow the audio
 
 
-def load(source: checkpoints.Source, weights: bool = True) -> WhisperCheckpoint:
+def load(source: checkpoints.Source, weights: bool = True, word_times: bool = True) -> WhisperCheckpoint:
     """Load the model, feature extractor, tokenizer and generation settings of a Whisper checkpoint.
 
     Args:
         source: the files.
         weights: False: `model` stays None.
+        word_times: whether the graphs give what times of words need, as those that the kit traces do.
 
     Raises:
         CheckpointError: a file is missing or broken.
@@ -62,18 +64,28 @@ def load(source: checkpoints.Source, weights: bool = True) -> WhisperCheckpoint:
         raise UnsupportedCheckpoint(f"{name} has a {type(tokenizer).__name__}; needs a WhisperTokenizer")
     generation = generation_config.read(folder, name)
     defaults = generation_config.defaults(name, generation.config, config)
-    settings = _settings(name, config, generation.config, defaults, feature_extractor, tokenizer)
+    settings = _settings(name, config, generation.config, defaults, feature_extractor, tokenizer, word_times)
     model = None
     if weights:
         model = checkpoints.load_model(
             source, config, WhisperForConditionalGeneration, generation_config=generation.config
         )
     return WhisperCheckpoint(
-        source, config, model, feature_extractor, tokenizer, settings, defaults.is_named, generation.left_aside
+        source,
+        config,
+        model,
+        feature_extractor,
+        tokenizer,
+        settings,
+        defaults.is_named,
+        generation.left_aside,
+        generation_config.alignment_heads(name, generation.config, config),
     )
 
 
-def _settings(name: str, config: Any, generation: Any, defaults: Defaults, extractor: Any, tokenizer: Any) -> Settings:
+def _settings(
+    name: str, config: Any, generation: Any, defaults: Defaults, extractor: Any, tokenizer: Any, word_times: bool
+) -> Settings:
     _check_features(name, config, extractor)
     languages = generation_config.languages(name, generation)
     size = config.vocab_size
@@ -99,6 +111,7 @@ def _settings(name: str, config: Any, generation: Any, defaults: Defaults, extra
         tasks={task: generation.task_to_id[task] for task in generation_config.TASKS} if languages else {},
         language=defaults.language,
         task=defaults.task,
+        word_times=word_times,
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from asr_serving.whisper.generation import Transcript
+from asr_serving.whisper.graphs.backend import Backend, Encoded
+from asr_serving.whisper.recording import Transcript
 from asr_serving.whisper.service import Service
 from asr_serving.whisper.settings import Settings
 from numpy.typing import NDArray
@@ -24,11 +25,11 @@ from asr_export.graph.gate import (
     require_finite,
     synthetic_speech,
 )
-from asr_export.whisper.artefacts import GRAPHS, quiet
+from asr_export.whisper.artefacts import quiet
 from asr_export.whisper.checkpoint import WhisperCheckpoint
 from asr_export.whisper.reference import PyTorch, Reference
 
-_STEPS = 6  # of the decoder with past: enough to show an error in its positions or its cache
+_STEPS = 6  # of single tokens after a prompt: enough to show an error in its positions or its cache
 _PROMPT_LENGTHS = (2, 5)
 _ALONE = "the same recording alone"
 _TOKENS = 24  # at most, of each transcript that the gate compares
@@ -105,8 +106,8 @@ def check_artefacts(folder: Path, checkpoint: WhisperCheckpoint) -> Parity:
     Raises:
         GateError: a check fails; the message says which and by how much.
     """
-    for name in GRAPHS:
-        check_graph(folder / f"{name}.onnx")
+    for graph in folder.glob("*.onnx"):
+        check_graph(graph)
     return _check(folder, checkpoint, Standard(PyTorch(checkpoint.model)))
 
 
@@ -119,9 +120,9 @@ def check_ready_graphs(folder: Path, checkpoint: WhisperCheckpoint, standard: St
     Raises:
         GateError: a check fails; the message says which and by how much.
     """
-    for name in GRAPHS:
-        check_format(folder / f"{name}.onnx")
-        check_finite_weights(folder / f"{name}.onnx")
+    for graph in folder.glob("*.onnx"):
+        check_format(graph)
+        check_finite_weights(graph)
     try:
         return _check(folder, checkpoint, standard)
     except GateError:
@@ -131,12 +132,12 @@ def check_ready_graphs(folder: Path, checkpoint: WhisperCheckpoint, standard: St
 
 
 def _check(folder: Path, checkpoint: WhisperCheckpoint, standard: Standard) -> Parity:
-    service = Service.load(folder, max_rows=standard.rows)
     waveforms = _waveforms(checkpoint)
-    features = [_check_features(service, checkpoint, waveform) for waveform in waveforms]
     differences = _Differences(standard)
-    _check_graphs(service.graphs, checkpoint, features, differences)
-    _check_transcripts(service, checkpoint, waveforms, exact=standard.tolerance is EXACT)
+    with Service.load(folder, max_rows=standard.rows) as service:
+        features = [_check_features(service, checkpoint, waveform) for waveform in waveforms]
+        _check_graphs(service.backend, checkpoint, features, differences)
+        _check_transcripts(service, checkpoint, waveforms, exact=standard.tolerance is EXACT)
     parity = Parity(
         shapes=len(_PROMPT_LENGTHS) if standard.tolerance is EXACT else 1,
         recordings=len(waveforms),
@@ -165,7 +166,7 @@ def _check_features(service: Any, checkpoint: WhisperCheckpoint, waveform: NDArr
     """Return the decode step's features of one recording, after comparing them with the feature extractor's."""
     extractor = checkpoint.feature_extractor
     reference = extractor(waveform, sampling_rate=extractor.sampling_rate, return_tensors="np").input_features[0]
-    features: NDArray[np.float32] = service.generator.features(waveform)
+    features: NDArray[np.float32] = service.codec.features(waveform)
     what = f"log-mel features of {len(waveform)} samples from the feature extractor"
     _difference(features, reference, what, EXACT)
     return features
@@ -176,21 +177,25 @@ def _check_graphs(graphs: Any, checkpoint: WhisperCheckpoint, features: list[Any
     together = min(differences.standard.rows, len(features))
     batches = [slice(start, start + together) for start in range(0, len(features), together)]
     windows = np.stack(features)
-    hidden = np.concatenate([graphs.encode(windows[batch]) for batch in batches])
+    hidden = np.concatenate([graphs.hidden(windows[batch]) for batch in batches])
     shape = (len(features), config.max_source_positions, config.d_model)
     if hidden.shape != shape:
         raise GateError(f"the encoder gives {list(hidden.shape)} for {len(features)} windows; needs {list(shape)}")
     encoded = [reference.encode(window[None]) for window in windows]
-    solo_hidden = [graphs.encode(window[None]) for window in windows]
     for row in range(len(features)):
-        differences.compare_encoders(hidden[row], solo_hidden[row][0], np.asarray(encoded[row][0]))
+        solo = graphs.hidden(windows[row : row + 1])[0]
+        differences.compare_encoders(hidden[row], solo, np.asarray(encoded[row][0]))
+    heard = graphs.encode(windows)
     for prompt_length, tokens in _contexts(settings, differences.standard, encoded):
         batched = np.concatenate(
-            [_teacher_forced(graphs, tokens[batch], hidden[batch], prompt_length) for batch in batches]
+            [
+                _teacher_forced(graphs, tokens[batch], heard.rows(list(range(len(features)))[batch]), prompt_length)
+                for batch in batches
+            ]
         )
         for row in range(len(features)):
             ids = tokens[row : row + 1]
-            solo = _teacher_forced(graphs, ids, solo_hidden[row], prompt_length)[0]
+            solo = _teacher_forced(graphs, ids, heard.rows([row]), prompt_length)[0]
             differences.compare_logits(batched[row], solo, reference.logits(ids, encoded[row]))
 
 
@@ -222,13 +227,15 @@ def _written(reference: Reference, hidden: Any, prompt: list[int], length: int, 
     return ids
 
 
-def _teacher_forced(graphs: Any, tokens: NDArray[np.int64], hidden: Any, prompt_length: int) -> NDArray[np.float32]:
-    """Return logits `[n, length, vocab]` of given ids: the decoder takes the prompt, the decoder with past the rest."""
-    logits, cache = graphs.begin(tokens[:, :prompt_length], hidden)
+def _teacher_forced(
+    graphs: Backend, tokens: NDArray[np.int64], heard: Encoded, prompt_length: int
+) -> NDArray[np.float32]:
+    """Return logits `[n, length, vocab]` of given ids: the first ones are a prompt, the rest come one by one."""
+    everywhere = np.broadcast_to(np.arange(prompt_length), (len(tokens), prompt_length))
+    logits, rows = graphs.begin(tokens[:, :prompt_length], np.zeros(len(tokens), np.int64), heard, everywhere)
     pieces = [logits]
     for column in range(prompt_length, tokens.shape[1]):
-        logits, cache = graphs.step(tokens[:, column], cache)
-        pieces.append(logits)
+        pieces.append(rows.step(tokens[:, column])[:, None])
     return np.concatenate(pieces, axis=1)
 
 
@@ -241,8 +248,10 @@ def _check_transcripts(
     """
     limit = min(_TOKENS, checkpoint.settings.max_positions // 2)
     asked = [(wave, stamps) for wave in waveforms for stamps in (False, True)]
-    requests = [(wave, service.options({"timestamps": stamps, "max_new_tokens": limit})) for wave, stamps in asked]
-    answers = service.generator.transcribe(requests)
+    requests = [
+        (wave, service.codec.options({"timestamps": stamps, "max_new_tokens": limit})) for wave, stamps in asked
+    ]
+    answers = service.transcribe(requests)
     for (waveform, stamps), request, answer in zip(asked, requests, answers, strict=True):
         what = f"the transcript of {len(waveform)} samples {'with' if stamps else 'without'} timestamps"
         if not isinstance(answer, Transcript):
@@ -252,7 +261,7 @@ def _check_transcripts(
         if checkpoint.model is not None:
             expected, source = reference_tokens(checkpoint, waveform, stamps, limit), "generate() gives"
         else:
-            expected, source = service.generator.transcribe([request])[0].tokens, "alone it is"
+            expected, source = service.transcribe([request])[0].tokens, "alone it is"
         if answer.tokens != expected:
             raise GateError(f"{what} is {answer.tokens}; {source} {expected}")
 

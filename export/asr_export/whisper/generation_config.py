@@ -109,6 +109,29 @@ def _check(name: str, content: dict[str, Any]) -> None:
             )
 
 
+def alignment_heads(name: str, generation: Any, config: Any) -> list[tuple[int, int]]:
+    """Return the heads of the decoder's cross-attention that follow the audio, as (layer, head).
+
+    Without `alignment_heads` in the file they are all heads of the upper half of the layers, as in openai-whisper.
+
+    Raises:
+        CheckpointError: the file names heads that the decoder does not have.
+    """
+    layers, heads = config.decoder_layers, config.decoder_attention_heads
+    named = getattr(generation, "alignment_heads", None)
+    if not named:
+        return [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
+    try:
+        found = sorted({(int(layer), int(head)) for layer, head in named})
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{name}: {FILE} has alignment_heads {named!r}; needs pairs of layer and head") from error
+    if not all(0 <= layer < layers and 0 <= head < heads for layer, head in found):
+        raise CheckpointError(
+            f"{name}: {FILE} has alignment_heads {named!r}; the decoder has {layers} layers of {heads} heads"
+        )
+    return found
+
+
 def languages(name: str, config: Any) -> dict[str, int]:
     """Return language codes and their tokens; none for a checkpoint of one language.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from asr_serving.whisper.graphs import Graphs
+from asr_serving.whisper.graphs.apart import Graphs
 
 from asr_export.checkpoint.graph_files import GraphFiles
 from asr_export.checkpoint.loading import Source, has_weights
@@ -16,7 +16,7 @@ from asr_export.graph.gate import Parity
 from asr_export.options import ExportOptions, ExportResult, library_versions
 from asr_export.repository.inspection import inspect_graph
 from asr_export.repository.models import WhisperDeployment, write_whisper
-from asr_export.whisper.artefacts import GRAPHS, write_artefacts, write_settings
+from asr_export.whisper.artefacts import write_artefacts, write_settings
 from asr_export.whisper.checkpoint import ARCHITECTURE, WhisperCheckpoint, load
 from asr_export.whisper.gate import Standard, check_artefacts, check_ready_graphs
 from asr_export.whisper.ready_graphs import Taken, take_graphs
@@ -60,7 +60,7 @@ def export_whisper(
     options.refuse("Whisper, whose decoder is a language model", ("lm", "lexicon"))
     options.refuse("Whisper, which takes no live streams", ("max_streams",))
     source = graphs.source if graphs else source
-    loaded = load(source, weights=graphs is None or has_weights(source))
+    loaded = load(source, weights=graphs is None or has_weights(source), word_times=graphs is None)
     if loaded.left_aside:
         settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in loaded.left_aside.items())
         on_step(f"ignoring {settings} of generation_config.json, because the service decodes greedily")
@@ -73,6 +73,7 @@ def export_whisper(
             max_queue=options.queue,
             max_audio_seconds=options.seconds(DEFAULT_SECONDS),
             sampling_rate=loaded.settings.sampling_rate,
+            window=(loaded.config.num_mel_bins, loaded.settings.window_frames),
             gpu=options.gpu,
         )
         report = {
@@ -82,7 +83,7 @@ def export_whisper(
             "architecture": ARCHITECTURE,
             "variant": checked.variant,
             "precision": checked.precision,
-            "opset": max(inspect_graph(work / f"{name}.onnx").opset for name in GRAPHS),
+            "opset": max(inspect_graph(graph).opset for graph in work.glob("*.onnx")),
             "padding_safe": True,  # every window has the same length
             "left_aside": loaded.left_aside,
             "reference": checked.reference,
@@ -96,7 +97,7 @@ def export_whisper(
 
 
 def _trace(loaded: WhisperCheckpoint, work: Path, on_step: Callable[[str], None]) -> _Checked:
-    on_step("tracing encoder, decoder and decoder with past")
+    on_step("tracing encoder and decoder")
     write_artefacts(loaded, work)
     on_step("checking them against PyTorch")
     return _Checked(check_artefacts(work, loaded), PyTorch.name, "fp32", None)

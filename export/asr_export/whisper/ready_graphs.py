@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from asr_serving.whisper.graphs.apart import DECODER, DECODER_WITH_PAST, ENCODER
 from onnx import TensorProto
 
 from asr_export.checkpoint.graph_files import WHISPER, in_one_place
@@ -19,10 +20,9 @@ from asr_export.graph.fewer_bits import Bits, bits, one_scale_operators
 from asr_export.graph.loading import require_loadable
 from asr_export.graph.reading import ONNX_RUNTIME, read_model
 from asr_export.graph.trace import finish
-from asr_export.whisper.artefacts import GRAPHS
 from asr_export.whisper.branches import USE_CACHE, cast_input, cast_output, count_positions, keep_outputs, take_branch
 
-_ENCODER, _PROMPT, _STEP = GRAPHS
+_ENCODER, _PROMPT, _STEP = (Path(file).stem for file in (ENCODER, DECODER, DECODER_WITH_PAST))
 _MERGED = "decoder_model_merged"
 _POSITIONS = "cache_position"
 _PARTS = ("key", "value")

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from asr_serving.whisper.graphs import Graphs
+from asr_serving.whisper.graphs.apart import Graphs
 from numpy.typing import NDArray
 
 
@@ -52,9 +52,11 @@ class WholePrompts:
 
     def encode(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return hidden states, as `Reference` says."""
-        return self._graphs.encode(window)
+        return self._graphs.hidden(window)
 
     def logits(self, tokens: NDArray[np.int64], hidden: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits, as `Reference` says."""
-        logits: NDArray[np.float32] = self._graphs.begin(tokens, hidden)[0][0]
-        return logits
+        everywhere = np.arange(tokens.shape[1])[None]
+        logits, _ = self._graphs.begin(tokens, np.zeros(1, np.int64), self._graphs.heard(hidden), everywhere)
+        found: NDArray[np.float32] = logits[0]
+        return found

@@ -19,7 +19,7 @@ from asr_loadtest.results import MemberLoad
 TIMEOUT_S = 10.0  # a server at its limit still answers this within milliseconds
 ENSEMBLE_DEPTH = 8  # ensembles may hold ensembles; Triton refuses circles
 # Parameters in which a model of this kit names the models that it calls, in the order of its calls.
-ASKED_MODELS = ("acoustic", "ctc_decode")
+ASKED_MODELS = ("preprocess", "acoustic", "ctc_decode", "whisper_generate")
 WORDS_WIDTH = 200  # characters of a message; a server of another protocol may put its bytes there
 
 _NS_PER_MS = 1e6

@@ -16,7 +16,7 @@ from asr_loadtest.results import Slo
 
 if TYPE_CHECKING:
     from asr_loadtest.tuning.evidence import Tuning
-    from asr_loadtest.tuning.settings import ModelFolders, Setting, Space
+    from asr_loadtest.tuning.settings import ModelFolders, Space
     from asr_loadtest.tuning.workshop import Load
 
 _NUMBERS = "N,N,…"
@@ -80,7 +80,7 @@ def tune(
     from asr_loadtest.tuning.workshop import Load
 
     folders = ModelFolders(repository, model)
-    space = _space(folders.setting(), instances, threads, max_batch, queue_delay_ms)
+    space = _space(folders, instances, threads, max_batch, queue_delay_ms)
     sent = profiles.load(source, mix=mix, number=recordings, seed=seed)
     slo = Slo() if slo_p95_ms is None else Slo(p95_ms=slo_p95_ms, error_rate=slo_error_rate)
     tuning = _tune(repository, folders, Load(str(source), sent, slo, callers, seed), space, 60 * minutes)
@@ -88,11 +88,15 @@ def tune(
 
 
 def _space(
-    current: "Setting", instances: str | None, threads: str | None, max_batch: str | None, queue_delay_ms: str | None
+    folders: "ModelFolders",
+    instances: str | None,
+    threads: str | None,
+    max_batch: str | None,
+    queue_delay_ms: str | None,
 ) -> "Space":
     from asr_loadtest.tuning.settings import Space, default_space
 
-    default = default_space(len(os.sched_getaffinity(0)), current)
+    default = default_space(len(os.sched_getaffinity(0)), folders.setting(), folders.takes_delays)
     delays = None if queue_delay_ms is None else _numbers("--queue-delay-ms", queue_delay_ms, 0)
     return Space(
         cores=default.cores,

@@ -16,6 +16,10 @@ from tritonclient.grpc import model_config_pb2
 from asr_loadtest.errors import LoadTestError
 
 THREADS = "intra_op_thread_count"
+# Of a model that makes up its batches itself, and needs no delay for that: the parameter with their size.
+ROWS = "max_rows"
+# Parameters in which a model that is no ensemble names the models that it calls.
+_CALLED = ("whisper_generate",)
 BACKUP_SUFFIX = ".before-tune"
 _CONFIG = "config.pbtxt"
 
@@ -58,8 +62,14 @@ class Space:
         return instances * (threads or self.cores)
 
 
-def default_space(cores: int, current: Setting) -> Space:
-    """Return the space of powers of two, up to the cores, and around the current setting."""
+def default_space(cores: int, current: Setting, delays: bool = True) -> Space:
+    """Return the space of powers of two, up to the cores, and around the current setting.
+
+    Args:
+        cores: of this machine.
+        current: the setting in the repository.
+        delays: whether the model takes a queue delay.
+    """
     powers = tuple(2**power for power in range(cores.bit_length()))
     batches = {current.max_batch, max(1, current.max_batch // 2), max(1, current.max_batch // 4), 2 * current.max_batch}
     return Space(
@@ -67,7 +77,7 @@ def default_space(cores: int, current: Setting) -> Space:
         instances=powers,
         threads=(0, *powers, *({cores} - set(powers))),
         max_batches=tuple(sorted(batches)),
-        queue_delays_us=tuple(sorted({current.queue_delay_us, 0, 2_000, 5_000})),
+        queue_delays_us=tuple(sorted({current.queue_delay_us, 0, 2_000, 5_000})) if delays else (0,),
     )
 
 
@@ -94,9 +104,16 @@ class ModelFolders:
         return Setting(
             instances=sum(group.count or 1 for group in config.instance_group) or 1,
             threads=_integer(threads, self.acoustic),
-            max_batch=config.max_batch_size,
+            max_batch=_integer(config.parameters[ROWS].string_value, self.acoustic)
+            if ROWS in config.parameters
+            else config.max_batch_size,
             queue_delay_us=config.dynamic_batching.max_queue_delay_microseconds,
         )
+
+    @property
+    def takes_delays(self) -> bool:
+        """Return whether Triton makes up the batches of the acoustic model, and may wait for them to fill."""
+        return ROWS not in _read(self._repository / self.acoustic).parameters
 
     def configs(self, setting: Setting) -> dict[str, str]:
         """Return the configurations that the setting changes: name of the model -> text of its file."""
@@ -106,11 +123,16 @@ class ModelFolders:
             self._set_instances(acoustic, setting.instances)
         if setting.threads != current.threads:
             acoustic.parameters[THREADS].string_value = str(setting.threads)
+        if setting.queue_delay_us and not self.takes_delays:
+            raise InvalidRepository(f"{self.acoustic} makes up its batches itself; needs a queue delay of 0")
         if setting.queue_delay_us != current.queue_delay_us:
             acoustic.dynamic_batching.max_queue_delay_microseconds = setting.queue_delay_us
-        acoustic.max_batch_size = setting.max_batch
-        # Triton refuses an ensemble that promises larger batches than a step takes.
-        ensemble.max_batch_size = min(ensemble.max_batch_size, setting.max_batch)
+        if ROWS in acoustic.parameters:
+            acoustic.parameters[ROWS].string_value = str(setting.max_batch)
+        else:
+            acoustic.max_batch_size = setting.max_batch
+            # Triton refuses an ensemble that promises larger batches than a step takes.
+            ensemble.max_batch_size = min(ensemble.max_batch_size, setting.max_batch)
         changed = {self.acoustic: acoustic, self.ensemble: ensemble}
         return {
             str(model): f"# Written by triton-asr tune.\n{text_format.MessageToString(config)}"
@@ -120,7 +142,8 @@ class ModelFolders:
 
     def _find_acoustic(self) -> str:
         config = _read(self._repository / self.ensemble)
-        steps = [step.model_name for step in config.ensemble_scheduling.step] or [self.ensemble]
+        called = [config.parameters[name].string_value for name in _CALLED if name in config.parameters]
+        steps = [*(step.model_name for step in config.ensemble_scheduling.step), *called] or [self.ensemble]
         for step in steps:
             found = _read(self._repository / step)
             if found.backend == "onnxruntime" or found.platform == "onnxruntime_onnx" or THREADS in found.parameters:

@@ -1,7 +1,7 @@
-"""Triton adapter of the Whisper step."""
+"""Triton adapter of the Whisper step that runs the graphs: windows come in, tokens go out."""
 
-import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +11,47 @@ import triton_python_backend_utils as pb_utils
 from asr_serving.triton import requests as incoming
 from asr_serving.triton import responses
 
-SETTINGS = {"intra_op_thread_count"}
+SETTINGS = {"intra_op_thread_count", "max_rows", "max_queue"}
 
 
 class TritonPythonModel:
-    """`audio` FP32 [1, samples] -> TRANSCRIPT, CONFIDENCE, WORDS and LANGUAGE, each [1, 1]."""
+    """`features` FP32 [mels, frames] and `window` JSON [1] -> `written` JSON [1] and `alignment` FP32."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the graphs and what the export put beside them."""
-        from asr_serving.whisper.service import Service  # here: Triton imports this file twice, ONNX Runtime is large
+        from asr_serving.whisper import graphs, wire  # here: Triton imports this file twice, ONNX Runtime is large
+        from asr_serving.whisper.engine import Engine
+        from asr_serving.whisper.settings import Settings
 
         settings = incoming.settings(args, SETTINGS)
         gpu = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
         folder = Path(args["model_repository"], args["model_version"])
-        most = json.loads(args["model_config"])["max_batch_size"]
+        self.wire = wire
         try:
-            self.service = Service.load(folder, gpu, int(settings["intra_op_thread_count"]), most)
-        except Exception as error:  # the errors of ONNX Runtime and tokenizers have no common base
+            backend = graphs.load(folder, gpu, int(settings["intra_op_thread_count"]))
+            checkpoint = Settings.load(folder / "whisper.json")
+        except Exception as error:  # the errors of ONNX Runtime have no common base
             raise pb_utils.TritonModelException(f"cannot load {folder}: {error}") from error
+        self.engine = Engine(backend, checkpoint, int(settings["max_rows"]), int(settings["max_queue"]))
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """Transcribe all valid requests of the batch at once; answer each of the others with its own error."""
-        return responses.answer_batch(requests, self._unpack, self.service.answer, _pack)
+    def execute(self, requests: list[Any]) -> None:
+        """Queue each window; the answer follows when it is written."""
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                window = incoming.array(request, self.wire.WINDOW)[0]
+                task = self.wire.read_task(incoming.array(request, self.wire.FEATURES), window)
+                self.engine.submit(task).add_done_callback(partial(self._send, sender))
+            except Exception as refused:  # noqa: BLE001 - raised from here, it would leave the caller waiting
+                responses.send(sender, responses.error(refused))
 
-    def _unpack(self, request: Any) -> Any:
-        return incoming.row(request, "audio"), self.service.options(incoming.parameters(request))
+    def finalize(self) -> None:
+        """Give up all windows."""
+        self.engine.close()
 
-
-def _pack(_: Any, answer: Any) -> Any:
-    return answer.outputs()
+    def _send(self, sender: Any, future: Any) -> None:
+        try:
+            response = responses.response(self.wire.written_outputs(future.result()))
+        except Exception as failed:  # noqa: BLE001 - as above
+            response = responses.error(failed)
+        responses.send(sender, response)

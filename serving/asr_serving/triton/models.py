@@ -10,6 +10,8 @@ from asr_contract import errors, tensors
 from numpy.typing import NDArray
 
 from asr_serving.ctc.heard import Heard
+from asr_serving.whisper import wire
+from asr_serving.whisper.tasks import Task, Written
 
 _HEARD = [tensors.TRANSCRIPT, tensors.CONFIDENCE, tensors.WORDS]
 
@@ -57,6 +59,41 @@ class Decode:
     def _request(self, log_probs: NDArray[np.float32], parameters: Mapping[str, object]) -> Any:
         frames = np.array([[len(log_probs)]], dtype=np.int32)
         return _request(self._model, {"log_probs": log_probs[None], "frames": frames}, _HEARD, parameters)
+
+
+class Preprocess:
+    """The preprocess step with this name."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def ask(self, audio: bytes, parameters: Mapping[str, object]) -> tuple[NDArray[np.float32], float]:
+        """Return the samples, float32 `[samples]`, and the seconds of a recording.
+
+        Raises:
+            ServiceError: the recording cannot be used, or the step refuses it.
+        """
+        data = np.array([[audio]], dtype=object)
+        response = _request(self._model, {tensors.AUDIO: data}, ["audio", "duration"], parameters).exec()
+        samples, duration = _read(response, ["audio", "duration"])
+        return samples[0], float(duration[0, 0])
+
+
+class Whisper:
+    """The model with this name that runs the graphs of a Whisper."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def ask(self, task: Task) -> Written:
+        """Return what is written for a window.
+
+        Raises:
+            ServiceError: the model failed or refused.
+        """
+        names = [wire.WRITTEN, wire.ALIGNMENT]
+        response = _request(self._model, wire.task_inputs(task), names, {}).exec()
+        return wire.read_written(dict(zip(names, _read(response, names), strict=True)))
 
 
 def _request(

@@ -23,6 +23,7 @@ class Options:
     prompt: tuple[int, ...] = ()  # tokens of the text before the recording
     max_new_tokens: int | None = None  # of one window; None: the limit of the checkpoint
     temperature_fallback: bool = False  # try again if the text repeats itself or is unlikely
+    word_timestamps: bool = False  # fill WORDS with words and their times
 
     def init_tokens(self, settings: Settings, language: str | None) -> list[int]:
         """Return the tokens from <|startoftranscript|> up to the first written token."""
@@ -31,6 +32,11 @@ class Options:
             tokens.append(settings.languages[language or ""])
             tokens += [] if self.task is None else [settings.tasks[self.task]]
         return tokens if self.timestamps else [*tokens, settings.no_timestamps]
+
+    def alignment_tokens(self, settings: Settings, language: str | None, text: list[int]) -> list[int]:
+        """Return the tokens whose attention tells the times of a text: no prompt, no timestamps (openai-whisper)."""
+        start = replace(self, timestamps=False).init_tokens(settings, language)
+        return [*start, *text, settings.end]
 
 
 def parse(parameters: Mapping[str, object], settings: Settings, encode: Callable[[str], list[int]]) -> Options:

@@ -48,6 +48,12 @@ def split(tokens: list[int], frames: int, settings: Settings) -> tuple[list[Segm
     return segments, moved if moved > 0 else frames
 
 
+def text_tokens(tokens: list[int], frames: int, settings: Settings) -> list[int]:
+    """Return the tokens of text in the segments of a window; see `split`."""
+    kept = (tokens[segment.first : segment.end] for segment in split(tokens, frames, settings)[0])
+    return [token for segment in kept for token in segment if token < settings.end]
+
+
 def _last_time(tokens: list[int], frames: int, begin: int) -> float:
     """Return the end of a window without a finished segment: its last timestamp, or the end of the window."""
     timestamps = [token for token in tokens if token >= begin]

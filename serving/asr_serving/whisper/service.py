@@ -1,110 +1,89 @@
-"""The Whisper service: it turns waveforms and request parameters into text, segments and language."""
+"""Whisper in one process: what the export's checks and the benchmarks run, without a server."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from asr_contract import tensors
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-from asr_serving.whisper import generation
-from asr_serving.whisper import options as whisper_options
-from asr_serving.whisper.graphs import Graphs
+from asr_serving.whisper import graphs
+from asr_serving.whisper.codec import Answer, Codec
+from asr_serving.whisper.engine import Engine
+from asr_serving.whisper.fallback import STANDARD, Fallback
+from asr_serving.whisper.graphs.backend import Backend
 from asr_serving.whisper.options import Options
-from asr_serving.whisper.settings import Settings
+from asr_serving.whisper.recording import Recording, Transcript
+from asr_serving.whisper.tasks import BrokenOutput, Written
 
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer for one recording."""
-
-    text: str
-    confidence: float  # 0 to 1
-    language: str  # code
-    words: list[dict[str, Any]]  # segments: word, start, end, confidence; empty unless timestamps were requested
-
-    def outputs(self) -> dict[str, str | float]:
-        """Return the output tensors."""
-        return {
-            tensors.TRANSCRIPT: self.text,
-            tensors.CONFIDENCE: self.confidence,
-            tensors.WORDS: json.dumps(self.words, ensure_ascii=False),
-            tensors.LANGUAGE: self.language,
-        }
+Request = tuple[NDArray[np.float32], Options]
 
 
 class Service:
-    """An exported checkpoint, ready to answer."""
+    """An exported checkpoint, ready to transcribe.
 
-    def __init__(
-        self, graphs: Graphs, generator: generation.Generator, settings: Settings, tokenizer: Tokenizer
-    ) -> None:
-        """Bind the parts of the checkpoint."""
-        self.graphs = graphs
-        self.generator = generator
-        self.settings = settings
-        self._tokenizer = tokenizer
+    Args:
+        codec: of the checkpoint.
+        backend: runs its graphs.
+        max_rows: windows side by side.
+        fallback: for the requests that ask for it.
+    """
+
+    def __init__(self, codec: Codec, backend: Backend, max_rows: int = 16, fallback: Fallback = STANDARD) -> None:
+        self.codec, self.backend = codec, backend
+        self._engine = Engine(backend, codec.settings, max_rows, fallback=fallback)
 
     @staticmethod
     def load(folder: Path, gpu: int | None = None, threads: int = 0, max_rows: int = 16) -> "Service":
-        """Load what `triton-asr export` wrote into `folder`: the graphs, whisper.json, tokenizer.json, mel_filters.npy.
+        """Load what `triton-asr export` wrote into `folder`: the graphs, and what `Codec.load` reads.
 
         Raises:
             ValueError, OSError: a file is missing or broken.
             RuntimeError: the requested device cannot be used (`asr_contract.gpu.GpuError`).
         """
-        settings = Settings.load(folder / "whisper.json")
-        mel_filters = np.load(folder / "mel_filters.npy", allow_pickle=False)
-        tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        graphs = Graphs(folder, gpu, threads)
-        return Service(graphs, generation.Generator(graphs, settings, mel_filters, max_rows), settings, tokenizer)
+        return Service(Codec.load(folder), graphs.load(folder, gpu, threads), max_rows)
 
-    def options(self, parameters: Mapping[str, object]) -> Options:
-        """Return the options in the parameters of a request.
+    def __enter__(self) -> "Service":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the engine."""
+        self._engine.close()
+
+    def transcribe(self, requests: Sequence[Request]) -> list[Transcript | BrokenOutput]:
+        """Transcribe waveforms, float32 `[samples]`, side by side; a broken one does not affect the others.
 
         Raises:
-            ParameterError: a parameter is unknown or malformed.
+            Exception: the graphs cannot run.
         """
-        return whisper_options.parse(parameters, self.settings, self.encode)
-
-    def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text, without special tokens around them."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def decode(self, tokens: list[int]) -> str:
-        """Return the text of tokens, like transformers' `batch_decode(skip_special_tokens=True)`."""
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
-
-    def answer(self, requests: list[tuple[NDArray[np.float32], Options]]) -> list[Answer | generation.BrokenOutput]:
-        """Transcribe waveforms, float32 `[samples]`; a broken one does not affect the others."""
-        results = self.generator.transcribe(requests)
-        return [
-            result if isinstance(result, generation.BrokenOutput) else self._answer(result, options)
-            for result, (_, options) in zip(results, requests, strict=True)
+        recordings = [
+            Recording(self.codec.features(waveform), options, self.codec.settings) for waveform, options in requests
         ]
-
-    def _answer(self, transcript: generation.Transcript, options: Options) -> Answer:
-        words = [self._word(segment) for segment in transcript.segments] if options.timestamps else []
-        return Answer(
-            self.decode(transcript.tokens),
-            transcript.confidence,
-            transcript.language or "",
-            [word for word in words if word["word"]],
-        )
-
-    def _word(self, segment: generation.Segment) -> dict[str, Any]:
-        posteriors = [
-            posterior
-            for token, posterior in zip(segment.tokens, segment.posteriors, strict=True)
-            if token < self.settings.end
-        ]
-        return {
-            "word": self.decode(segment.tokens).strip(),
-            "start": round(segment.start, 2),
-            "end": round(segment.end, 2),
-            "confidence": round(float(np.mean(posteriors)), 4) if posteriors else 0.0,
+        answers: list[Transcript | BrokenOutput] = [recording.transcript() for recording in recordings]
+        under_way: dict[Future[Written], int] = {
+            self._engine.submit(recording.task()): index for index, recording in enumerate(recordings)
         }
+        while under_way:
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                index = under_way.pop(future)
+                recording = recordings[index]
+                try:
+                    recording.take(future.result())
+                except BrokenOutput as broken:
+                    answers[index] = broken
+                    continue
+                if recording.is_done:
+                    answers[index] = recording.transcript()
+                else:
+                    under_way[self._engine.submit(recording.task())] = index
+        return answers
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer | BrokenOutput]:
+        """Answer requests, as `transcribe` says."""
+        return [
+            result if isinstance(result, BrokenOutput) else self.codec.answer(result, options)
+            for result, (_, options) in zip(self.transcribe(requests), requests, strict=True)
+        ]

@@ -33,6 +33,7 @@ class Settings:
     tasks: dict[str, int]  # transcribe, translate -> token; empty for a checkpoint of one language
     language: str | None  # for requests that name none; None: detect it
     task: str | None  # for requests that name none; None: no token of a task
+    word_times: bool  # the decoder gives the weights of attention that times of words need
 
     @property
     def timestamp_begin(self) -> int:

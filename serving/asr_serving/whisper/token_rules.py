@@ -18,8 +18,8 @@ class History:
     """The tokens that the rows of a batch have written, as far as the rules look back."""
 
     timestamps: NDArray[np.bool_]  # [n], rows that write timestamps
-    length: int  # tokens written, the same for all
-    last: NDArray[np.int64]  # [n], the last token
+    length: NDArray[np.int64]  # [n], tokens written
+    last: NDArray[np.int64]  # [n], the last token; -1 for none
     before_last: NDArray[np.int64]  # [n], the one before
     last_timestamp: NDArray[np.int64]  # [n], the latest timestamp token; -1 for none
 
@@ -27,25 +27,27 @@ class History:
     def empty(timestamps: NDArray[np.bool_]) -> "History":
         """Return the history of rows that have written nothing."""
         nothing = np.full(len(timestamps), -1)
-        return History(timestamps, 0, nothing, nothing, nothing)
+        return History(timestamps, np.zeros(len(timestamps), np.int64), nothing, nothing, nothing)
 
     def append(self, tokens: NDArray[np.int64], settings: Settings) -> "History":
-        """Return the history with one more token `[n]`."""
+        """Return the history with one more token `[n]` of every row."""
         latest = np.where(tokens >= settings.timestamp_begin, tokens, self.last_timestamp)
         return History(self.timestamps, self.length + 1, tokens, self.last, latest)
 
     def keep(self, rows: NDArray[np.int64]) -> "History":
         """Return the history of these rows."""
-        return History(
-            self.timestamps[rows], self.length, self.last[rows], self.before_last[rows], self.last_timestamp[rows]
-        )
+        return History(*(values[rows] for values in vars(self).values()))
+
+    def join(self, other: "History") -> "History":
+        """Return the history of these rows and others after them."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return History(*(np.concatenate(pair) for pair in pairs))
 
 
 def allow(logits: NDArray[np.float32], history: History, settings: Settings) -> NDArray[np.float32]:
     """Return the logits `[n, vocab]` with -inf for every token that must not come next."""
     scores = logits.copy()
-    if history.length == 0:
-        scores[:, settings.begin_suppress] = -np.inf
+    scores[np.ix_(history.length == 0, settings.begin_suppress)] = -np.inf
     scores[:, settings.suppress] = -np.inf
     rows = np.flatnonzero(history.timestamps)
     if len(rows):
@@ -72,10 +74,10 @@ def _with_timestamps(scores: NDArray[np.float32], history: History, settings: Se
     # The second of a pair may repeat the first; any other must be later.
     earliest = np.where(half_pair, history.last_timestamp, history.last_timestamp + 1)
     scores[(ids >= begin) & (ids < earliest[:, None])] = -np.inf
-    if history.length == 0:
-        scores[:, :begin] = -np.inf
-        if settings.max_initial_timestamp_index is not None:
-            scores[:, begin + settings.max_initial_timestamp_index + 1 :] = -np.inf
+    scores[np.ix_(history.length == 0, ids < begin)] = -np.inf
+    if settings.max_initial_timestamp_index is not None:
+        too_late = ids > begin + settings.max_initial_timestamp_index
+        scores[np.ix_(history.length == 0, too_late)] = -np.inf
     timestamp_wins = _log_sum_exp(scores[:, begin:]) > scores[:, :begin].max(axis=1)
     scores[np.ix_(timestamp_wins, ids < begin)] = -np.inf
     return scores

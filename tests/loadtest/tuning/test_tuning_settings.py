@@ -86,7 +86,16 @@ def test_a_copy_shares_the_weights_and_not_the_configurations(repository: Path, 
 def test_a_whisper_is_tuned_by_its_parameter(repository: Path) -> None:
     for model in ("asr_whisper", "whisper_generate"):
         shutil.copytree(TEMPLATES / model, repository / model)
-    assert ModelFolders(repository, "asr_whisper").acoustic == "whisper_generate"
+    folders = ModelFolders(repository, "asr_whisper")
+    assert folders.acoustic == "whisper_generate"
+    assert folders.setting() == Setting(1, 0, 16, 0)
+    changed = folders.configs(Setting(1, 2, 8, 0))
+    assert changed.keys() == {"whisper_generate"}
+    parameters = config(changed["whisper_generate"]).parameters
+    assert [parameters[name].string_value for name in ("intra_op_thread_count", "max_rows")] == ["2", "8"]
+    assert default_space(2, folders.setting(), folders.takes_delays).queue_delays_us == (0,)
+    with pytest.raises(InvalidRepository, match="needs a queue delay of 0"):
+        folders.configs(Setting(1, 0, 16, 2_000))
 
 
 def test_a_repository_without_onnx_runtime_is_refused(repository: Path) -> None:

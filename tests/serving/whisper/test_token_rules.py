@@ -40,6 +40,7 @@ def settings(max_initial: int | None) -> Settings:
         tasks={},
         language="en",
         task="transcribe",
+        word_times=True,
     )
 
 

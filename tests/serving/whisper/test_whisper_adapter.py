@@ -1,8 +1,10 @@
-"""The Whisper adapter on a batch of good and bad requests: each one has its own answer."""
+"""The adapters of a Whisper: the model that callers know, and the one with the graphs that it sends windows to."""
 
 import json
 import shutil
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import fake_cuda
 import fake_triton
 import numpy as np
 import pytest
+from asr_serving.whisper.service import Service
 from fake_triton import InferenceRequest, TritonError, TritonModelException
 
-PARAMETERS = {"intra_op_thread_count": "1"}
+GENERATE = {"intra_op_thread_count": "1", "max_rows": "4", "max_queue": "8"}
+LONG = 150_000  # samples of noise that take more than one window
+FRONT = {"preprocess": "preprocess", "whisper_generate": "whisper_generate", "recordings": "4", "max_queue": "2"}
 
 
 @pytest.fixture
@@ -22,94 +27,194 @@ def folder(whisper_artefacts: Callable[[str], Path], tmp_path: Path) -> Path:
     return tmp_path
 
 
-def request(samples: np.ndarray, **parameters: object) -> InferenceRequest:
-    return InferenceRequest({"audio": samples[None].astype(np.float32)}, **parameters)
+@pytest.fixture
+def generate(folder: Path) -> Iterator[Any]:
+    model = fake_triton.load("whisper_generate", folder, GENERATE)
+    yield model
+    model.finalize()
+
+
+@pytest.fixture
+def front(folder: Path, generate: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The model that callers know, which finds the other one, and a preprocess step that takes float32 samples."""
+
+    def write(inputs: dict[str, np.ndarray], _: dict[str, object]) -> dict[str, np.ndarray]:
+        (answer,) = fake_triton.eventually(generate, [InferenceRequest(inputs)])
+        if answer.error:
+            raise answer.error
+        outputs: dict[str, np.ndarray] = answer.outputs
+        return outputs
+
+    def prepare(inputs: dict[str, np.ndarray], _: dict[str, object]) -> dict[str, np.ndarray]:
+        data = inputs["AUDIO"][0, 0]
+        if data == b"noise":
+            raise TritonError("INVALID_AUDIO: this is no audio", TritonError.INVALID_ARG)
+        samples = np.frombuffer(data, np.float32)[None]
+        return {"audio": samples, "duration": np.array([[samples.size / 16_000]], np.float32)}
+
+    monkeypatch.setattr(fake_triton, "MODELS", {"whisper_generate": write, "preprocess": prepare})
+    model = fake_triton.load("asr_whisper", folder, FRONT)
+    yield model
+    model.finalize()
+
+
+def request(samples: np.ndarray | bytes, **parameters: object) -> InferenceRequest:
+    data = samples if isinstance(samples, bytes) else samples.astype(np.float32).tobytes()
+    return InferenceRequest({"AUDIO": np.array([[data]], dtype=object)}, **parameters)
 
 
 def noise(samples: int) -> np.ndarray:
     return 0.1 * np.random.default_rng(samples).normal(size=samples)
 
 
-def test_each_request_of_a_batch_has_its_own_answer(folder: Path) -> None:
-    model = fake_triton.load("whisper_generate", folder, PARAMETERS)
+def test_each_recording_has_its_own_answer(front: Any, folder: Path) -> None:
     limit = {"max_new_tokens": 10}
-    answers = model.execute(
+    answers = fake_triton.eventually(
+        front,
         [
             request(noise(16_000), **limit, language="de", timestamps=True),
             request(noise(100), **limit, language="klingon"),
             request(np.full(500, np.nan), **limit),
-            request(noise(50_000), **limit),
-            InferenceRequest({"audio": np.zeros((2, 100), np.float32)}),
-        ]
+            request(noise(80_000), **limit),
+            InferenceRequest({"AUDIO": np.array([[b"a"], [b"b"]], dtype=object)}),
+            request(b"noise"),
+        ],
     )
     codes = [answer.error and answer.error.code for answer in answers]
-    assert codes == [None, TritonError.INVALID_ARG, TritonError.INTERNAL, None, TritonError.INVALID_ARG]
+    assert codes == [
+        None,
+        TritonError.INVALID_ARG,
+        TritonError.INTERNAL,
+        None,
+        TritonError.INVALID_ARG,
+        TritonError.INVALID_ARG,
+    ]
     assert "NaN" in str(answers[2].error)
+    assert "INVALID_AUDIO: this is no audio" in str(answers[5].error)
     first, last = answers[0].outputs, answers[3].outputs
     assert first["LANGUAGE"].tolist() == [[b"de"]]
     assert first["TRANSCRIPT"].shape == first["CONFIDENCE"].shape == (1, 1)
     assert first["CONFIDENCE"].dtype == np.float32
     assert all(word.keys() == {"word", "start", "end", "confidence"} for word in json.loads(first["WORDS"][0, 0]))
     assert last["WORDS"].tolist() == [[b"[]"]]
+    assert last["DURATION"].tolist() == [[5.0]]
+    with Service.load(folder / "1") as alone:  # window by window it is what it is in one process
+        (expected,) = alone.answer([(noise(80_000).astype(np.float32), alone.codec.options(limit))])
+    assert last["TRANSCRIPT"][0, 0].decode() == expected.text
 
 
-def test_a_batch_of_bad_requests_alone(folder: Path) -> None:
-    model = fake_triton.load("whisper_generate", folder, PARAMETERS)
-    (answer,) = model.execute([request(noise(100), decoder="magic")])
-    assert answer.error.code == TritonError.INVALID_ARG
+def test_more_recordings_than_may_wait_are_refused(front: Any, generate: Any) -> None:
+    held = threading.Event()
+    encode = generate.engine._backend.encode
+    generate.engine._backend.encode = lambda features: held.wait(60) and encode(features)
+    requests = [request(noise(1_000), max_new_tokens=2) for _ in range(7)]
+    front.execute(requests)
+    assert requests[6].sent[0][0].error.code == TritonError.UNAVAILABLE
+    assert "QUEUE_FULL" in str(requests[6].sent[0][0].error)
+    held.set()
+    for taken in requests[:6]:
+        wait_until(lambda taken=taken: taken.sent)
+        assert taken.sent[0][0].error is None
 
 
-def test_a_graph_that_fails_is_the_error_of_the_requests_it_ran_for(folder: Path) -> None:
-    model = fake_triton.load("whisper_generate", folder, PARAMETERS)
+def test_after_the_caller_has_gone_no_further_window_is_written(front: Any, generate: Any) -> None:
+    windows: list[int] = []
+    encode = generate.engine._backend.encode
+    requests = [request(noise(LONG), max_new_tokens=10) for _ in range(2)]
+    stays, goes = requests
 
+    def note(features: np.ndarray) -> Any:
+        windows.append(len(features))
+        goes.cancelled = len(windows) == 1 and bool(stays.sent)
+        return encode(features)
+
+    generate.engine._backend.encode = note
+    (answer,) = fake_triton.eventually(front, [stays])
+    assert answer.error is None
+    assert len(windows) > 1
+    windows.clear()
+    (answer,) = fake_triton.eventually(front, [goes])
+    assert answer.error.code == TritonError.CANCELLED
+    assert windows == [1]
+
+
+def test_after_the_callers_time_no_further_token_is_written(front: Any, generate: Any) -> None:
+    late = request(noise(LONG))
+    late.timeout_us = 100_000
+    encode = generate.engine._backend.encode
+    generate.engine._backend.encode = lambda features: time.sleep(0.3) or encode(features)
+    (answer,) = fake_triton.eventually(front, [late])
+    assert answer.error.code == TritonError.CANCELLED
+    assert "time was over" in str(answer.error)
+
+
+def test_a_window_that_is_none_is_refused(generate: Any) -> None:
+    features = np.zeros((80, 200), np.float32)
+    texts = (b"{}", b"no JSON", b'{"options": {"prompt": []}, "frames": 1, "seed": 0, "deadline": 1}')
+    requests = [InferenceRequest({"features": features, "window": np.array([text], dtype=object)}) for text in texts]
+    for answer in fake_triton.eventually(generate, requests):
+        assert answer.error.code == TritonError.INVALID_ARG
+        assert "not a window of Whisper" in str(answer.error)
+
+
+def test_a_graph_that_fails_is_the_error_of_the_windows_it_ran_for(front: Any, generate: Any) -> None:
     def run_out_of_memory(*_: Any) -> Any:
         raise RuntimeError("out of memory")
 
-    model.service.graphs.encode = run_out_of_memory
-    failed, refused = model.execute([request(noise(100)), request(noise(100), task="sing")])
+    generate.engine._backend.encode = run_out_of_memory
+    failed, refused = fake_triton.eventually(front, [request(noise(100)), request(noise(100), task="sing")])
     assert (failed.error.code, refused.error.code) == (TritonError.INTERNAL, TritonError.INVALID_ARG)
     assert "out of memory" in str(failed.error)
 
 
-def test_idle_threads_of_its_sessions_leave_the_processors_to_others(folder: Path) -> None:
-    graphs = fake_triton.load("whisper_generate", folder, PARAMETERS).service.graphs
-    for session in (graphs._encoder, graphs._decoder, graphs._decoder_with_past):
-        assert session.get_session_options().get_session_config_entry("session.intra_op.allow_spinning") == "0"
+def test_idle_threads_of_its_sessions_leave_the_processors_to_others(generate: Any) -> None:
+    backend = generate.engine._backend
+    for graph in (backend._encoder, backend._decoder):
+        options = graph.session.get_session_options()
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
-@pytest.mark.parametrize("parameters", [{}, {**PARAMETERS, "threads": "2"}])
-def test_a_misspelt_setting_is_refused_at_load(parameters: dict[str, str], folder: Path) -> None:
+@pytest.mark.parametrize("model", ["asr_whisper", "whisper_generate"])
+@pytest.mark.parametrize("parameters", [{}, {**FRONT, **GENERATE}])
+def test_a_misspelt_setting_is_refused_at_load(model: str, parameters: dict[str, str], folder: Path) -> None:
     with pytest.raises(TritonModelException, match="parameters are .*; needs"):
-        fake_triton.load("whisper_generate", folder, parameters)
+        fake_triton.load(model, folder, parameters)
 
 
 def test_a_gpu_without_cuda_is_refused_at_load(folder: Path) -> None:
     with pytest.raises(TritonModelException, match="GPU 1.*no CUDAExecutionProvider.*onnxruntime-gpu"):
-        fake_triton.load("whisper_generate", folder, PARAMETERS, gpu=1)
+        fake_triton.load("whisper_generate", folder, GENERATE, gpu=1)
 
 
-def test_on_a_gpu_all_graphs_run_there_and_finished_rows_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_gpu_all_graphs_run_there_and_rows_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = fake_cuda.install(monkeypatch)
-    graphs = fake_triton.load("whisper_generate", folder, PARAMETERS, gpu=2).service.graphs
-    assert cuda.sessions == [{"device_id": "2", "cudnn_conv_algo_search": "HEURISTIC"}] * 3
-    assert graphs._device == ("cuda", 2)
-    assert graphs.drops_rows is False
+    model = fake_triton.load("whisper_generate", folder, GENERATE, gpu=2)
+    assert cuda.sessions == [{"device_id": "2", "cudnn_conv_algo_search": "HEURISTIC"}] * 2
+    assert model.engine._backend.moves_rows is False
+    model.finalize()
 
 
-def test_rows_that_stay_in_the_batch_change_no_answer(folder: Path) -> None:
-    model = fake_triton.load("whisper_generate", folder, PARAMETERS)
-    requests = [(noise(10_000 + 1_000 * most), {"max_new_tokens": most}) for most in (2, 3, 5, 30)]
-    said = []
-    for drops_rows in (True, False):
-        model.service.graphs.drops_rows = drops_rows
-        answers = model.execute([request(samples, **options) for samples, options in requests])
-        said.append([{name: array.tolist() for name, array in answer.outputs.items()} for answer in answers])
-    assert said[0] == said[1]
-    assert len({str(answer) for answer in said[0]}) > 1
-
-
-@pytest.mark.parametrize("file", ["whisper.json", "tokenizer.json", "mel_filters.npy", "decoder_model.onnx"])
-def test_a_missing_file_is_named_at_load(file: str, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "file"),
+    [
+        ("asr_whisper", "whisper.json"),
+        ("asr_whisper", "tokenizer.json"),
+        ("asr_whisper", "mel_filters.npy"),
+        ("whisper_generate", "whisper.json"),
+        ("whisper_generate", "encoder.onnx"),
+        ("whisper_generate", "decoder.onnx"),
+    ],
+)
+def test_a_missing_file_is_named_at_load(model: str, file: str, folder: Path) -> None:
     (folder / "1" / file).unlink()
-    with pytest.raises(TritonModelException, match=file):
-        fake_triton.load("whisper_generate", folder, PARAMETERS)
+    # Without its decoder a folder looks like one of three graphs.
+    named = "encoder_model.onnx" if file == "decoder.onnx" else file
+    with pytest.raises(TritonModelException, match=named):
+        fake_triton.load(model, folder, FRONT if model == "asr_whisper" else GENERATE)
+
+
+def wait_until(is_so: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 import tiny_whisper
-from asr_serving.whisper.generation import BrokenOutput, Fallback, Generator, Transcript, _compression_ratio
+from asr_serving.whisper.fallback import Fallback, compression_ratio
+from asr_serving.whisper.recording import Transcript
 from asr_serving.whisper.service import Service
+from asr_serving.whisper.tasks import BrokenOutput
 from transformers import WhisperForConditionalGeneration
 from whisper_reference import Reference
 
@@ -66,20 +68,22 @@ def test_a_batch_of_all_lengths_and_options_is_that_of_generate(
     kind: str, whisper: Whisper, speech: np.ndarray
 ) -> None:
     service, reference = whisper(kind)
-    window = service.settings.window_samples
+    window = service.codec.settings.window_samples
     # Within one window and around its end; then recordings of several windows, which timestamps divide.
     lengths = [1, window // 3, window, window + 1, window + 160, window * 5 // 2]
     if kind == "thirty-seconds":
         lengths = [window // 4, window * 7 // 6]
-    choices = [asked for asked in OPTIONS if service.settings.languages or not asked.keys() & {"language", "task"}]
+    choices = [
+        asked for asked in OPTIONS if service.codec.settings.languages or not asked.keys() & {"language", "task"}
+    ]
     cases = [(audio, {"max_new_tokens": 30, **asked}) for audio in clips(speech, lengths) for asked in choices]
-    answers = service.generator.transcribe([(audio, service.options(asked)) for audio, asked in cases])
+    answers = service.transcribe([(audio, service.codec.options(asked)) for audio, asked in cases])
     ended = 0
     for (audio, asked), answer in zip(cases, answers, strict=True):
         truth = expected(reference, audio, asked)
         assert isinstance(answer, Transcript)
         assert answer.tokens == truth["tokens"], (len(audio), asked)
-        assert service.decode(answer.tokens) == reference.text(truth["tokens"])
+        assert service.codec.decode(answer.tokens) == reference.text(truth["tokens"])
         assert [segment.tokens for segment in answer.segments] == [s["tokens"].tolist() for s in truth["segments"]]
         times = [time for segment in answer.segments for time in (segment.start, segment.end)]
         assert times == pytest.approx([float(s[edge]) for s in truth["segments"] for edge in ("start", "end")])
@@ -93,7 +97,7 @@ def test_a_batch_of_all_lengths_and_options_is_that_of_generate(
 def test_without_a_limit_the_checkpoints_own_holds(whisper: Whisper, speech: np.ndarray) -> None:
     service, reference = whisper("128-mels")
     audio = clips(speech, [16_000, 16_000, 20_000, 40_000])
-    answers = service.generator.transcribe([(clip, service.options({})) for clip in audio])
+    answers = service.transcribe([(clip, service.codec.options({})) for clip in audio])
     assert [answer.tokens for answer in answers] == [expected(reference, clip, {})["tokens"] for clip in audio]
     assert max(len(answer.tokens) for answer in answers) > 40
 
@@ -101,19 +105,29 @@ def test_without_a_limit_the_checkpoints_own_holds(whisper: Whisper, speech: np.
 def test_the_language_is_the_one_that_is_detected(whisper: Whisper, speech: np.ndarray) -> None:
     service, reference = whisper("multilingual")
     audio = clips(speech, [8_000, 16_000, 32_000, 24_000])
-    answers = service.answer([(clip, service.options({"language": "auto"})) for clip in audio])
+    answers = service.answer([(clip, service.codec.options({"language": "auto"})) for clip in audio])
     tokens = [int(reference.model.detect_language(reference.features(clip))[0]) for clip in audio]
-    assert [service.settings.languages[answer.language] for answer in answers] == tokens
+    assert [service.codec.settings.languages[answer.language] for answer in answers] == tokens
     assert len(set(tokens)) > 1
 
 
-def test_few_rows_at_a_time_change_nothing(whisper: Whisper, speech: np.ndarray) -> None:
+@pytest.mark.parametrize("max_rows", [1, 3])
+@pytest.mark.parametrize("moves_rows", [True, False])  # as on a GPU, where rows stay until all are done
+def test_who_comes_and_goes_meanwhile_changes_nothing(
+    max_rows: int, moves_rows: bool, whisper: Whisper, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service, _ = whisper("multilingual")
-    requests = [(clip, service.options({"max_new_tokens": 20})) for clip in clips(speech, [9_000, 40_000, 32_000])]
-    wide = service.generator.transcribe(requests)
-    narrow = Generator(service.graphs, service.settings, service.generator._mel_filters, max_rows=1).transcribe(
-        requests
-    )
+    prompts = ("", "Mister Quilter", "classes, middle, gospel")
+    options = [
+        {"max_new_tokens": 3 + 7 * (index % 4), "prompt": prompts[index % 3], "timestamps": index % 2 == 0}
+        for index in range(8)
+    ]
+    audio = clips(speech, [9_000, 40_000, 32_000, 1_000, 70_000, 25_000, 31_000, 5_000])
+    requests = [(clip, service.codec.options(asked)) for clip, asked in zip(audio, options, strict=True)]
+    wide = service.transcribe(requests)
+    monkeypatch.setattr(service.backend, "moves_rows", moves_rows)
+    with Service(service.codec, service.backend, max_rows=max_rows) as narrow_service:
+        narrow = narrow_service.transcribe(requests)
     assert [answer.tokens for answer in narrow] == [answer.tokens for answer in wide]
     assert [answer.confidence for answer in narrow] == pytest.approx([answer.confidence for answer in wide], abs=1e-5)
 
@@ -122,8 +136,8 @@ def test_nan_is_the_error_of_one_recording(whisper: Whisper, speech: np.ndarray)
     service, reference = whisper("multilingual")
     good, other = clips(speech, [20_000, 40_000])
     broken = np.full(16_000, np.nan, np.float32)
-    option = service.options({"max_new_tokens": 12, "language": "en"})
-    first, bad, last = service.generator.transcribe([(clip, option) for clip in (good, broken, other)])
+    option = service.codec.options({"max_new_tokens": 12, "language": "en"})
+    first, bad, last = service.transcribe([(clip, option) for clip in (good, broken, other)])
     assert isinstance(bad, BrokenOutput)
     for clip, answer in ((good, first), (other, last)):
         assert answer.tokens == expected(reference, clip, {"language": "en", "max_new_tokens": 12})["tokens"]
@@ -135,8 +149,8 @@ def test_silence_and_guesses_are_judged_as_by_generate(whisper: Whisper, speech:
     probabilities = []
     for no_speech in (0.0, 1e-9, 1.0):
         limits = Fallback((0.0,), 1.35, -0.5, no_speech)
-        generator = Generator(service.graphs, service.settings, service.generator._mel_filters, fallback=limits)
-        option = service.options({"temperature_fallback": True, "timestamps": True, "max_new_tokens": 30})
+        generator = Service(service.codec, service.backend, fallback=limits)
+        option = service.codec.options({"temperature_fallback": True, "timestamps": True, "max_new_tokens": 30})
         answers = generator.transcribe([(clip, option) for clip in audio])
         truth = [
             expected(
@@ -161,10 +175,10 @@ def test_silence_and_guesses_are_judged_as_by_generate(whisper: Whisper, speech:
 def test_what_is_good_enough_stays_as_it_is_decoded_greedily(whisper: Whisper, speech: np.ndarray) -> None:
     service, _ = whisper("multilingual")
     lenient = Fallback((0.0, 1.0), compression_ratio=100, log_prob=-100)
-    generator = Generator(service.graphs, service.settings, service.generator._mel_filters, fallback=lenient)
+    generator = Service(service.codec, service.backend, fallback=lenient)
     audio = clips(speech, [12_000, 40_000])
     greedy, checked = (
-        generator.transcribe([(clip, service.options({"temperature_fallback": on})) for clip in audio])
+        generator.transcribe([(clip, service.codec.options({"temperature_fallback": on})) for clip in audio])
         for on in (False, True)
     )
     assert [answer.tokens for answer in greedy] == [answer.tokens for answer in checked]
@@ -173,8 +187,8 @@ def test_what_is_good_enough_stays_as_it_is_decoded_greedily(whisper: Whisper, s
 def test_what_is_not_is_drawn_the_same_way_in_any_company(whisper: Whisper, speech: np.ndarray) -> None:
     service, _ = whisper("multilingual")
     strict = Fallback((0.0, 0.8, 1.0), log_prob=-1e-6, no_speech=1.0)
-    generator = Generator(service.graphs, service.settings, service.generator._mel_filters, fallback=strict)
-    option = service.options({"temperature_fallback": True, "max_new_tokens": 20, "language": "en"})
+    generator = Service(service.codec, service.backend, fallback=strict)
+    option = service.codec.options({"temperature_fallback": True, "max_new_tokens": 20, "language": "en"})
     audio = clips(speech, [12_000, 40_000, 20_000])
     together = generator.transcribe([(clip, option) for clip in audio])
     alone = [generator.transcribe([(clip, option)])[0] for clip in audio]
@@ -191,14 +205,14 @@ def test_repetition_is_measured_as_by_transformers(tokens: list[int], whisper: W
     theirs = WhisperForConditionalGeneration._retrieve_compression_ratio(
         torch.tensor(tokens), reference.model.config.vocab_size
     )
-    assert _compression_ratio(tokens, service.settings) == theirs
+    assert compression_ratio(tokens, service.codec.settings) == theirs
 
 
 def test_words_are_the_segments_with_text(whisper: Whisper, speech: np.ndarray) -> None:
     service, reference = whisper("multilingual")
     audio = clips(speech, [70_000, 80_000])
     options = {"timestamps": True, "max_new_tokens": 20}
-    answers = service.answer([(clip, service.options(options)) for clip in audio])
+    answers = service.answer([(clip, service.codec.options(options)) for clip in audio])
     for clip, answer in zip(audio, answers, strict=True):
         segments = expected(reference, clip, options)["segments"]
         texts = [reference.text(segment["tokens"].tolist()).strip() for segment in segments]
@@ -209,5 +223,5 @@ def test_words_are_the_segments_with_text(whisper: Whisper, speech: np.ndarray) 
 
 def test_an_english_checkpoint_says_so(whisper: Whisper, speech: np.ndarray) -> None:
     service, _ = whisper("english")
-    (answer,) = service.answer([(speech[:16_000], service.options({"language": "auto", "max_new_tokens": 5}))])
+    (answer,) = service.answer([(speech[:16_000], service.codec.options({"language": "auto", "max_new_tokens": 5}))])
     assert answer.language == "en"

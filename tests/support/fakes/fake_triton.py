@@ -4,6 +4,7 @@ itself."""
 import importlib.util
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -51,6 +52,7 @@ class InferenceRequest:
         self.inputs, self._parameters = inputs, json.dumps(parameters)
         self._key, self._flags = key, flags
         self.cancelled = False
+        self.timeout_us = 0
         self.sent: list[tuple[InferenceResponse, object]] = []
         self.is_gone = False
 
@@ -65,6 +67,9 @@ class InferenceRequest:
 
     def is_cancelled(self) -> bool:
         return self.cancelled
+
+    def timeout(self) -> int:
+        return self.timeout_us
 
     def get_response_sender(self) -> SimpleNamespace:
         return SimpleNamespace(send=lambda response, flags: self.sent.append((response, flags)))
@@ -115,6 +120,17 @@ def answers(model: Any, requests: list[Any]) -> list[Any]:
     if returned is not None:
         assert not any(request.sent for request in requests)
         return list(returned)
+    assert [[flags for _, flags in request.sent] for request in requests] == [["final"]] * len(requests)
+    return [request.sent[0][0] for request in requests]
+
+
+def eventually(model: Any, requests: list[Any]) -> list[Any]:
+    """What each request got of a model that answers later, from another thread; each once."""
+    assert model.execute(requests) is None
+    deadline = time.monotonic() + 60
+    while not all(request.sent for request in requests):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
     assert [[flags for _, flags in request.sent] for request in requests] == [["final"]] * len(requests)
     return [request.sent[0][0] for request in requests]
 

@@ -1,0 +1,104 @@
+"""What lies around the engine: audio and parameters become windows, and tokens become text and words."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from asr_contract import tensors
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from asr_serving.whisper import options as whisper_options
+from asr_serving.whisper.log_mel import log_mel
+from asr_serving.whisper.options import Options
+from asr_serving.whisper.recording import Segment, Transcript
+from asr_serving.whisper.settings import Settings
+
+SETTINGS, TOKENIZER, MEL_FILTERS = "whisper.json", "tokenizer.json", "mel_filters.npy"  # files
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer for one recording, or for a part of a long one."""
+
+    text: str  # without spaces around it
+    confidence: float  # 0 to 1
+    language: str  # code
+    words: list[dict[str, Any]]  # word, start, end, confidence; or segments; empty unless times were requested
+
+    def outputs(self) -> dict[str, str | float]:
+        """Return the output tensors."""
+        return {
+            tensors.TRANSCRIPT: self.text,
+            tensors.CONFIDENCE: self.confidence,
+            tensors.WORDS: json.dumps(self.words, ensure_ascii=False),
+            tensors.LANGUAGE: self.language,
+        }
+
+
+class Codec:
+    """The tokenizer, the filters and the settings of a checkpoint."""
+
+    def __init__(self, settings: Settings, tokenizer: Tokenizer, mel_filters: NDArray[np.float64]) -> None:
+        """Bind the parts; mel_filters `[n_fft // 2 + 1, mels]`."""
+        self.settings = settings
+        self._tokenizer = tokenizer
+        self._mel_filters = mel_filters
+
+    @staticmethod
+    def load(folder: Path) -> "Codec":
+        """Load what `triton-asr export` wrote into `folder`: whisper.json, tokenizer.json, mel_filters.npy.
+
+        Raises:
+            ValueError, OSError: a file is missing or broken.
+        """
+        settings = Settings.load(folder / SETTINGS)
+        mel_filters = np.load(folder / MEL_FILTERS, allow_pickle=False)
+        tokenizer = Tokenizer.from_str((folder / TOKENIZER).read_text(encoding="utf-8"))
+        return Codec(settings, tokenizer, mel_filters)
+
+    def options(self, parameters: Mapping[str, object]) -> Options:
+        """Return the options in the parameters of a request.
+
+        Raises:
+            ParameterError: a parameter is unknown or malformed.
+        """
+        return whisper_options.parse(parameters, self.settings, self.encode)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, without special tokens around them."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, tokens: list[int]) -> str:
+        """Return the text of tokens, like transformers' `batch_decode(skip_special_tokens=True)`."""
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+    def features(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the log-mel features, float32 `[mels, frames]`, of a waveform, float32 `[samples]`."""
+        return log_mel(waveform, self.settings, self._mel_filters)
+
+    def answer(self, transcript: Transcript, options: Options) -> Answer:
+        """Return the answer that a transcript makes for a request."""
+        words = [self._word(segment) for segment in transcript.segments] if options.timestamps else []
+        return Answer(
+            self.decode(transcript.tokens).strip(),
+            transcript.confidence,
+            transcript.language or "",
+            [word for word in words if word["word"]],
+        )
+
+    def _word(self, segment: Segment) -> dict[str, Any]:
+        posteriors = [
+            posterior
+            for token, posterior in zip(segment.tokens, segment.posteriors, strict=True)
+            if token < self.settings.end
+        ]
+        return {
+            "word": self.decode(segment.tokens).strip(),
+            "start": round(segment.start, 2),
+            "end": round(segment.end, 2),
+            "confidence": round(float(np.mean(posteriors)), 4) if posteriors else 0.0,
+        }

@@ -1,0 +1,105 @@
+"""The recordings that callers wait for: each goes window by window through the model that runs the graphs.
+
+The caller passes the functions that run the models.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from asr_contract import tensors
+from asr_contract.errors import Cancelled, QueueFull
+from numpy.typing import NDArray
+
+from asr_serving.whisper.codec import Codec
+from asr_serving.whisper.recording import Recording
+from asr_serving.whisper.tasks import Task, Written
+
+SETTINGS = {
+    "preprocess",  # the models that it calls
+    "whisper_generate",
+    "recordings",  # under way at the same time
+    "max_queue",  # recordings that may wait
+}
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models to call; both raise a ServiceError for a request that gets no answer."""
+
+    # AUDIO and the parameters of a request -> samples, float32 `[samples]`, and seconds
+    prepare: Callable[[bytes, Mapping[str, object]], tuple[NDArray[np.float32], float]]
+    write: Callable[[Task], Written]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A request, and whether anybody waits for its answer."""
+
+    audio: bytes
+    parameters: Mapping[str, object]
+    timeout_s: float  # 0: none
+    is_cancelled: Callable[[], bool]
+
+
+class Recordings:
+    """The recordings under way, each in a thread.
+
+    Args:
+        settings: of the model's configuration: SETTINGS.
+        codec: of the checkpoint.
+        models: to call.
+    """
+
+    def __init__(self, settings: Mapping[str, str], codec: Codec, models: Models) -> None:
+        recordings = int(settings["recordings"])
+        self._most = recordings + int(settings["max_queue"])
+        self._codec, self._models = codec, models
+        self._executor = ThreadPoolExecutor(recordings, thread_name_prefix="recording")
+        self._under_way: set[Call] = set()
+
+    def start(self, call: Call, finish: Callable[[dict[str, str | float] | Exception], None]) -> None:
+        """Transcribe a recording in a thread, as soon as one is free; then call `finish` with outputs or an error.
+
+        Raises:
+            QueueFull: too many recordings wait.
+        """
+        if len(self._under_way) >= self._most:
+            raise QueueFull("the server has more requests than it can handle")
+        deadline = time.monotonic() + call.timeout_s if call.timeout_s else float("inf")
+        self._under_way.add(call)
+        self._executor.submit(self._answer, call, deadline, finish)
+
+    def close(self) -> None:
+        """Give up the recordings that wait, and finish the others."""
+        self._executor.shutdown(cancel_futures=True)
+
+    def _answer(
+        self, call: Call, deadline: float, finish: Callable[[dict[str, str | float] | Exception], None]
+    ) -> None:
+        answer: dict[str, str | float] | Exception
+        try:
+            answer = self._transcribe(call, deadline)
+        except Exception as error:  # noqa: BLE001 - the thread would lose it, and the caller would wait for ever
+            answer = error
+        self._under_way.discard(call)
+        finish(answer)
+
+    def _transcribe(self, call: Call, deadline: float) -> dict[str, str | float]:
+        _require_wanted(call, deadline)  # it may have waited for its turn
+        options = self._codec.options(call.parameters)
+        samples, seconds = self._models.prepare(call.audio, call.parameters)
+        recording = Recording(self._codec.features(samples), options, self._codec.settings, deadline)
+        while not recording.is_done:
+            _require_wanted(call, deadline)
+            recording.take(self._models.write(recording.task()))
+        return {**self._codec.answer(recording.transcript(), options).outputs(), tensors.DURATION: seconds}
+
+
+def _require_wanted(call: Call, deadline: float) -> None:
+    if call.is_cancelled():
+        raise Cancelled("the caller has gone")
+    if time.monotonic() > deadline:
+        raise Cancelled("the caller's time was over before the answer was there")

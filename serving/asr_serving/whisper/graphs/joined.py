@@ -1,0 +1,149 @@
+"""The two graphs that the kit traces: an encoder, and one decoder for prompts and further tokens.
+
+On the CPU, rows join and leave a batch at any token. On a GPU they stay until all are done: to move them, keys and
+values would travel to the host and back, and a row more costs a step next to nothing.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr_serving.whisper.graphs import names
+from asr_serving.whisper.graphs.backend import Encoded
+from asr_serving.whisper.graphs.running import Graph
+
+
+class Graphs:
+    """The sessions of the two graphs in one folder; see `backend.Backend`."""
+
+    aligns = True
+
+    def __init__(self, folder: Path, gpu: int | None = None, threads: int = 0) -> None:
+        """Load the graphs; see `graphs.load`."""
+        self.moves_rows = gpu is None
+        self._encoder, self._decoder = (Graph(folder / file, gpu, threads) for file in (names.ENCODER, names.DECODER))
+        inputs = {value.name: value.shape for value in self._decoder.session.get_inputs()}
+        self._layers = sum(name in inputs for name in names.heard(len(inputs))) // 2
+        _, self._heads, _, self._size = inputs[names.past(1)[0]]
+
+    def encode(self, features: NDArray[np.float32]) -> Encoded:
+        """Encode windows; see `backend.Backend`."""
+        heard = names.heard(self._layers)
+        if not self.moves_rows:
+            return Encoded(self._encoder.run({names.FEATURES: features}, [], heard)[1], len(features))
+        # On a CPU a batch saves no time, and one by one the results are the same in any company.
+        singles = [self._encoder.run({names.FEATURES: window[None]}, [], heard)[1] for window in features]
+        if len(singles) == 1:
+            return Encoded(singles[0], 1)
+        return Encoded({name: np.concatenate([single[name] for single in singles]) for name in heard}, len(features))
+
+    def hidden(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the encoder's outputs; see `backend.Backend`."""
+        hidden: NDArray[np.float32] = self._encoder.run({names.FEATURES: features}, [names.HIDDEN], [])[0][0]
+        return hidden
+
+    def begin(
+        self, tokens: NDArray[np.int64], padding: NDArray[np.int64], encoded: Encoded, read: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], "HostRows | DeviceRows"]:
+        """Decode prompts; see `backend.Backend`."""
+        none = np.zeros((len(tokens), self._heads, 0, self._size), np.float32)
+        past = dict.fromkeys(names.past(self._layers), none)
+        logits, past = self.decode(tokens, padding, read, past, encoded.tensors)
+        rows = HostRows if self.moves_rows else DeviceRows
+        return logits, rows(self, encoded.tensors, past, padding)
+
+    def decode(
+        self,
+        tokens: NDArray[np.int64],
+        padding: NDArray[np.int64],
+        read: NDArray[np.int64],
+        past: dict[str, Any],
+        heard: dict[str, Any],
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Run the decoder on further tokens `[n, length]`; return logits `[n, k, vocab]` and the longer past."""
+        feeds = {names.TOKENS: tokens, names.PADDING: padding, names.READ: read, **past, **heard}
+        present = names.present(self._layers)
+        (logits,), values = self._decoder.run(feeds, [names.LOGITS], present)
+        return logits, dict(zip(past, values.values(), strict=True))
+
+    def align(self, tokens: NDArray[np.int64], encoded: Encoded) -> NDArray[np.float32]:
+        """Return the weights of the alignment heads; see `backend.Backend`."""
+        none = np.zeros((1, self._heads, 0, self._size), np.float32)
+        nowhere = np.zeros((1, 1), np.int64)
+        feeds = {names.TOKENS: tokens[None], names.PADDING: nowhere[0], names.READ: nowhere}
+        past = dict.fromkeys(names.past(self._layers), none)
+        (weights,), _ = self._decoder.run({**feeds, **past, **encoded.tensors}, [names.ALIGNMENT], [])
+        found: NDArray[np.float32] = weights[0]
+        return found
+
+
+class DeviceRows:
+    """Rows on a GPU, which stay together; see `backend.Rows`."""
+
+    def __init__(self, graphs: Graphs, heard: dict[str, Any], past: dict[str, Any], padding: NDArray[np.int64]) -> None:
+        self._graphs, self._heard, self._past, self._padding = graphs, heard, past, padding
+
+    def step(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Take one more token of every row; see `backend.Rows`."""
+        here = np.zeros((len(tokens), 1), np.int64)
+        logits, self._past = self._graphs.decode(tokens[:, None], self._padding, here, self._past, self._heard)
+        last: NDArray[np.float32] = logits[:, 0]
+        return last
+
+
+class HostRows:
+    """Rows in the memory of the host; see `backend.Rows`."""
+
+    def __init__(self, graphs: Graphs, heard: dict[str, Any], past: dict[str, Any], padding: NDArray[np.int64]) -> None:
+        self._graphs, self._past, self._padding = graphs, past, padding
+        # The arrays may have room for more rows than there are: a row that comes or goes moves itself alone.
+        self._heard = heard
+
+    def step(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Take one more token of every row; see `backend.Rows`."""
+        count = len(tokens)
+        heard = {name: values[:count] for name, values in self._heard.items()}
+        here = np.zeros((count, 1), np.int64)
+        logits, self._past = self._graphs.decode(tokens[:, None], self._padding, here, self._past, heard)
+        last: NDArray[np.float32] = logits[:, 0]
+        return last
+
+    def remove(self, row: int) -> None:
+        """Forget a row; the last one takes its place."""
+        last = len(self._padding) - 1
+        if row != last:
+            for values in (*self._heard.values(), *self._past.values(), self._padding):
+                values[row] = values[last]
+        self._padding = self._padding[:last]
+        unused = int(self._padding.min(initial=self._length)) if last else 0
+        self._padding = self._padding - unused
+        self._past = {name: np.ascontiguousarray(values[:last, :, unused:]) for name, values in self._past.items()}
+
+    def join(self, others: "HostRows") -> None:
+        """Take in the rows of others, after its own."""
+        count, more = len(self._padding), len(others._padding)
+        length = max(self._length, others._length)
+        for name, values in self._heard.items():
+            if len(values) < count + more:
+                values = np.empty((max(count + more, 2 * len(values)), *values.shape[1:]), values.dtype)
+                values[:count] = self._heard[name][:count]
+                self._heard[name] = values
+            values[count : count + more] = others._heard[name][:more]
+        self._padding = np.concatenate(
+            (self._padding + (length - self._length), others._padding + (length - others._length))
+        )
+        self._past = {
+            name: np.concatenate((_lengthened(values, length), _lengthened(others._past[name], length)))
+            for name, values in self._past.items()
+        }
+
+    @property
+    def _length(self) -> int:
+        return int(next(iter(self._past.values())).shape[2])
+
+
+def _lengthened(values: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """Return keys or values `[n, heads, past, size]` with so many places, the new ones first."""
+    return np.pad(values, ((0, 0), (0, 0), (length - values.shape[2], 0), (0, 0)))

@@ -1,0 +1,54 @@
+"""A window that the engine transcribes, and what it writes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from asr_contract.errors import ModelFailed
+from numpy.typing import NDArray
+
+from asr_serving.whisper.options import Options
+
+
+@dataclass(frozen=True)
+class Task:
+    """One window of a recording.
+
+    Attributes:
+        features: log-mel, float32 `[mels, frames]`, of a whole window.
+        frames: how many of them are of the recording; silence fills up the rest.
+        options: how to transcribe it. A language of None is detected.
+        seed: of the draws at temperatures above 0: its place in the recording.
+        deadline: on the clock of `time.monotonic`, after which nobody wants the answer.
+    """
+
+    features: NDArray[np.float32]
+    frames: int
+    options: Options
+    seed: int = 0
+    deadline: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written for one window.
+
+    Attributes:
+        tokens: without the end token.
+        log_probs: of each token.
+        end_log_prob: of the end token; None if the limit of tokens was reached before.
+        language: code, as it was requested or detected; None if the checkpoint names none.
+        is_silence: the window was judged to hold no speech; there are no tokens.
+        alignment: if times of words were requested and there is text: weights of attention to the audio, float32
+            `[heads, tokens, positions]`, for the tokens of `alignment_tokens`.
+    """
+
+    tokens: list[int]
+    log_probs: list[float]
+    end_log_prob: float | None
+    language: str | None
+    is_silence: bool = False
+    alignment: NDArray[np.float32] | None = None
+
+
+class BrokenOutput(ModelFailed):
+    """The model returned NaN for this recording."""
