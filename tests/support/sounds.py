@@ -18,6 +18,12 @@ def noise(seconds: float, level: float = 0.05) -> np.ndarray:
     return np.random.default_rng(0).normal(0, level, int(seconds * RATE)).astype(np.float32)
 
 
+def rattle(seconds: float) -> np.ndarray:
+    """White noise that comes and goes eight times a second, as a machine makes it."""
+    gate = np.sin(2 * np.pi * 8 * np.arange(int(seconds * RATE)) / RATE) > 0
+    return (noise(seconds, 0.1) * gate).astype(np.float32)
+
+
 def music(seconds: float) -> np.ndarray:
     """A tune on plucked strings, with a drum on every note."""
     random = np.random.default_rng(0)
@@ -31,4 +37,4 @@ def music(seconds: float) -> np.ndarray:
     return (_LOUD * samples / np.abs(samples).max()).astype(np.float32)
 
 
-SOUNDS = {"silence": silence, "noise": noise, "music": music}
+SOUNDS = {"silence": silence, "noise": noise, "rattle": rattle, "music": music}

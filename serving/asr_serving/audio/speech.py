@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from asr_serving.audio.silero import FRAME, RATE, Frames, Silero
 
 Span = tuple[int, int]  # the first sample, and the sample after the last
+_HISTORY_S = 1.0  # by how much `Voices` keeps more than it must, so that it need not copy for each piece
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,16 @@ class Rules:
     min_speech_ms: float = 250.0  # what is not longer is dropped
     min_silence_ms: float = 100.0  # what is shorter does not end a span
     pad_ms: float = 30.0  # that a span gets on either side; two neighbours share a gap that is too short for both
+
+    @property
+    def ends_below(self) -> float:
+        """Return the probability below which speech ends."""
+        return max(self.threshold - self.hysteresis, 0.01)
+
+
+# For recognition, nothing of a word may be lost: a pause within a sentence is kept, the first and last sounds of words
+# are quieter than the detector hears, and a word may be as short as a letter (decision 64 has the figures).
+RECOGNITION = Rules(min_speech_ms=100.0, min_silence_ms=500.0, pad_ms=200.0)
 
 
 class Detector:
@@ -77,18 +88,20 @@ class SpeechStream:
         self._rate = rate
         self._finder = _Finder(rules)
         self._received = 0
+        self.probabilities = np.zeros(0, np.float32)  # of the frames that the last call completed
         self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
 
     def push(self, samples: NDArray[np.float32]) -> list[Span]:
         """Return the spans that are complete with further samples, float32 `[samples]` at the rate of the recording."""
         self._received += len(samples)
-        probabilities = self._frames.push(self._resampled(samples, False))
-        return [self._here(span) for span in self._finder.push(probabilities)]
+        self.probabilities = self._frames.push(self._resampled(samples, False))
+        return [self._here(span) for span in self._finder.push(self.probabilities)]
 
     def finish(self) -> list[Span]:
         """Return the remaining spans at the end of the recording."""
-        probabilities = [self._frames.push(self._resampled(np.zeros(0, np.float32), True)), self._frames.finish()]
-        found = list(self._finder.push(np.concatenate(probabilities)))
+        last = self._frames.push(self._resampled(np.zeros(0, np.float32), True))
+        self.probabilities = np.concatenate((last, self._frames.finish()))
+        found = list(self._finder.push(self.probabilities))
         found += self._finder.finish(-(-self._received * RATE // self._rate))
         return [self._here(span) for span in found]
 
@@ -98,12 +111,12 @@ class SpeechStream:
         return self._here((self._finder.settled, 0))[0]
 
     @property
-    def open(self) -> int | None:
-        """Return the first sample of speech that goes on at the end of what was received; None for silence.
+    def pending(self) -> list[Span]:
+        """Return the spans after `settled`, as far as they are known.
 
-        It may still be dropped, if it turns out to be too short.
+        Speech that goes on ends with what was received. It may still be dropped, if it turns out to be too short.
         """
-        return None if self._finder.open is None else self._here((self._finder.open, 0))[0]
+        return [self._here(span) for span in self._finder.pending]
 
     def _resampled(self, samples: NDArray[np.float32], is_last: bool) -> NDArray[np.float32]:
         if self._resampler is None:
@@ -114,8 +127,63 @@ class SpeechStream:
         return resampled
 
     def _here(self, span: Span) -> Span:
-        start, end = (min(round(place * self._rate / RATE), self._received) for place in span)
+        start, end = (min(max(0, round(place * self._rate / RATE)), self._received) for place in span)
         return start, end
+
+
+class Voices:
+    """What is known of the speech in the last part of a recording that comes in pieces.
+
+    Args:
+        detector: finds it.
+        rate: of the recording, in Hz.
+        rules: of the spans; None for Silero's.
+    """
+
+    def __init__(self, detector: Detector, rate: int, rules: Rules | None = None) -> None:
+        self._stream = detector.stream(rate, rules)
+        self._frame = FRAME * rate / RATE  # samples
+        self._spans: list[Span] = []
+        self._probabilities = np.zeros(0, np.float32)  # from the frame `_first` on
+        self._first = 0
+        self._history = round(_HISTORY_S * RATE / FRAME)  # frames
+        self.received = 0  # samples
+
+    def hear(self, samples: NDArray[np.float32]) -> None:
+        """Take further samples, float32 `[samples]`."""
+        self.received += len(samples)
+        self._add(self._stream.push(samples))
+
+    def finish(self) -> None:
+        """Take the end of the recording."""
+        self._add(self._stream.finish())
+
+    def _add(self, spans: list[Span]) -> None:
+        self._spans += spans
+        self._probabilities = np.concatenate((self._probabilities, self._stream.probabilities))
+
+    def probabilities(self, places: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return how likely speech is at places in the recording, in samples; what is not known yet is as the last."""
+        if not len(self._probabilities):
+            return np.zeros(len(places), np.float32)
+        frames = (places // self._frame).astype(np.int64) - self._first
+        return self._probabilities[np.clip(frames, 0, len(self._probabilities) - 1)]
+
+    def spans(self, begin: int, end: int) -> list[Span]:
+        """Return the speech in a part of the recording, in samples from `begin` on.
+
+        Speech that goes on, or was not long enough yet, counts.
+        """
+        known = [*self._spans, *self._stream.pending]
+        return [(max(begin, a) - begin, min(end, b) - begin) for a, b in known if a < end and b > begin]
+
+    def forget(self, before: int) -> None:
+        """Forget what was before this sample."""
+        self._spans = [span for span in self._spans if span[1] > before]
+        frames = int(before // self._frame) - self._first
+        if frames > self._history:
+            self._probabilities = self._probabilities[frames:].copy()
+            self._first += frames
 
 
 class _Finder:
@@ -123,7 +191,7 @@ class _Finder:
 
     def __init__(self, rules: Rules) -> None:
         self._threshold = rules.threshold
-        self._end_below = max(rules.threshold - rules.hysteresis, 0.01)
+        self._end_below = rules.ends_below
         samples_per_ms = RATE / 1000
         self._min_speech = rules.min_speech_ms * samples_per_ms
         self._min_silence = rules.min_silence_ms * samples_per_ms
@@ -157,8 +225,9 @@ class _Finder:
         return self._place - self._pad if self._start is None else self._start - self._pad
 
     @property
-    def open(self) -> int | None:
-        return None if self._start is None else max(0, self._start - self._pad)
+    def pending(self) -> list[Span]:
+        held = [(self._held[0], self._held[1] + self._pad)] if self._held else []
+        return held if self._start is None else [*held, (self._start - self._pad, self._place)]
 
     def _frame(self, probability: float) -> Iterator[Span]:
         if probability >= self._threshold:

@@ -56,12 +56,13 @@ def test_the_spans_do_not_depend_on_the_pieces(detector: Detector, sizes: list[i
     assert found + stream.finish() == detector.spans(samples, rules=rules)
 
 
-def test_speech_that_goes_on_is_open(detector: Detector) -> None:
+def test_speech_that_goes_on_is_pending(detector: Detector) -> None:
     stream = detector.stream()
     assert stream.push(speech()[:40_000]) == []
-    assert stream.open == stream.settled == 3616
+    assert stream.settled == 3616
+    assert stream.pending == [(3616, 39_936)]
     assert stream.finish() == [(3616, 40_000)]
-    assert stream.open is None
+    assert stream.pending == []
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 48_000])
