@@ -189,6 +189,13 @@ class DecodeOptions:
         "ctc",
         help="Nats for each label that a hotword may differ from what was heard.",
     )
+    vad: bool = _parameter(
+        False,
+        Flag(),
+        "ctc",
+        "whisper",
+        help="Write nothing where a voice detector finds no speech: silence, music, noise.",
+    )
     language: str | None = _parameter(
         None,
         Text("a code such as en, or auto"),
@@ -252,6 +259,7 @@ class DecodeParameters(TypedDict, total=False):
     nbest: int
     hotwords: str | Sequence[str]
     hotword_weight: float
+    vad: bool
     language: str | None
     task: Task | None
     timestamps: bool

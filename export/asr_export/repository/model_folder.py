@@ -12,6 +12,10 @@ from tritonclient.grpc import model_config_pb2
 
 from asr_export.errors import OutputError
 
+# The decode step is told where speech is, and needs no voice detector of its own.
+_WITHOUT_DETECTOR = {"ctc_decode"}
+_DETECTOR = "silero_vad.*"
+
 
 def template_folder() -> Path:
     """Return the folder of the checked-in models: in the package of a wheel, or at the top of a checkout."""
@@ -61,9 +65,10 @@ def copy_template(model: str, target: Path) -> Any:
     )
     config = read_config(source)
     if config.backend == "python":
+        left_out = shutil.ignore_patterns("__pycache__", *([_DETECTOR] if model in _WITHOUT_DETECTOR else []))
         for package in (asr_contract, asr_serving):
             folder = Path(package.__path__[0])
-            shutil.copytree(folder, target / "1" / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(folder, target / "1" / folder.name, ignore=left_out)
     config.name = target.name
     return config
 

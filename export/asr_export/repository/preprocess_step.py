@@ -73,7 +73,11 @@ def stage(staged: Path, output: Path, model: str, runner: str, intake: Intake) -
     """
     config, feeds = copy_template(NAME, staged / model), {}
     if _fits(output / model, intake):
+        made = list(config.output)
         config = read_config(output / model)  # someone may have tuned it by hand
+        # An export of an earlier version made fewer tensors. The models that it feeds do not ask for the new ones.
+        known = {tensor.name for tensor in config.output}
+        config.output.extend(tensor for tensor in made if tensor.name not in known)
         feeds = _feeds(config)
     else:
         config.max_batch_size = max(config.max_batch_size, intake.max_batch_size)

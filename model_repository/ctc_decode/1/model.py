@@ -14,7 +14,7 @@ from asr_serving.triton import responses
 
 
 class TritonPythonModel:
-    """`log_probs` FP32 [1, width, vocab], `frames` INT32 [1, 1] -> the outputs in config.pbtxt, each [1, 1]."""
+    """The inputs in config.pbtxt, one recording each -> the outputs there, each [1, 1]."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read what the export put beside the model: the vocabulary, and a language model if there is one."""
@@ -29,4 +29,5 @@ class TritonPythonModel:
     def _unpack(self, request: Any) -> decoding.Task:
         options = parameters.read(incoming.parameters(request), "ctc")
         frames = int(incoming.row(request, "frames")[0])
-        return self.decoder.task(incoming.row(request, "log_probs"), frames, options, request.is_cancelled)
+        log_probs, speech = incoming.row(request, "log_probs"), incoming.optional_row(request, "speech")
+        return self.decoder.task(log_probs, frames, options, request.is_cancelled, speech)

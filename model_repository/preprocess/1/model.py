@@ -41,6 +41,7 @@ class TritonPythonModel:
     def _answer(self, request: Any) -> Any:
         try:
             responses.refuse_cancelled(request)
-            return responses.response(self.step.prepare(incoming.audio(request), incoming.parameters(request)))
+            audio, parameters = incoming.audio(request), incoming.parameters(request)
+            return responses.response(self.step.prepare(audio, parameters, request.requested_output_names()))
         except Exception as failed:  # noqa: BLE001 - raised from `execute`, it would fail the whole batch
             return responses.error(failed)

@@ -1,8 +1,9 @@
 """The preprocess step: from the bytes of a recording to the acoustic model's input."""
 
+import functools
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from asr_contract.errors import QueueFull, ServiceError, Stopping
 from numpy.typing import NDArray
 
 from asr_serving.audio import buckets, waveform
-from asr_serving.audio.request import pcm_format
+from asr_serving.audio.request import pcm_format, wants_vad
+from asr_serving.audio.speech import RECOGNITION, Detector, Span
 from asr_serving.overload import backlog, stopping
 from asr_serving.overload.heap import Heap
 
@@ -18,6 +20,7 @@ SETTINGS = {"sampling_rate", "min_samples", "max_audio_seconds"}
 # `bucket_samples`: the lengths to pad to, for an acoustic model that takes padded audio; the step then has a third
 # output, `lengths`. `feeds`: the models after this step, with the sizes of their queues.
 OPTIONAL = {"bucket_samples", "feeds"}
+SPEECH = "speech"  # the output that says where speech is
 # HOST:PORT of this server's metrics, which say how many requests wait for the next models. `triton-asr serve` sets it;
 # the default is Triton's own address; empty turns the check off.
 METRICS = "TRITON_ASR_METRICS"
@@ -56,20 +59,25 @@ class Preprocess:
             return 0, refusal
         return self.backlog.take(asked), QueueFull("the server has more requests than it can handle")
 
-    def prepare(self, data: bytes, parameters: Mapping[str, object]) -> dict[str, NDArray[Any]]:
+    def prepare(
+        self, data: bytes, parameters: Mapping[str, object], outputs: Collection[str] = ()
+    ) -> dict[str, NDArray[Any]]:
         """Return the tensors of one recording.
 
         Args:
             data: an audio file, or raw samples.
             parameters: of the request.
+            outputs: names of the tensors that the next steps want; `speech` is made only for them.
 
         Returns:
             `audio` float32 `[1, samples]` and `duration` float32 `[1, 1]` in seconds. With buckets, `audio` is padded,
-            and `lengths` int32 `[1, 1]` is the number of its real samples.
+            and `lengths` int32 `[1, 1]` is the number of its real samples. `speech` int32 `[1, 2 * spans]` has the
+            first sample of each span with speech, and the one after its last: one span of 0 samples if nobody speaks,
+            one with all samples without `vad`.
 
         Raises:
             AudioError: the recording cannot be used.
-            ParameterError: a parameter about the recording is malformed.
+            ParameterError: a parameter about the recording is malformed, or the package of the detector is missing.
         """
         samples, seconds = waveform.load(data, self._limits, pcm_format(parameters))
         tensors: dict[str, NDArray[Any]] = {
@@ -78,7 +86,20 @@ class Preprocess:
         }
         if self._buckets:
             tensors["lengths"] = np.array([[len(samples)]], dtype=np.int32)
+        if SPEECH in outputs:
+            tensors[SPEECH] = np.array(self._speech(samples, parameters), dtype=np.int32).reshape(1, -1)
         return tensors
+
+    def _speech(self, samples: NDArray[np.float32], parameters: Mapping[str, object]) -> list[Span]:
+        if not wants_vad(parameters):
+            return [(0, len(samples))]
+        # The next step could not tell an empty tensor from a broken request.
+        return self._detector.spans(samples, self._limits.sampling_rate, RECOGNITION) or [(0, 0)]
+
+    @functools.cached_property
+    def _detector(self) -> Detector:
+        """Load the detector for the first request that asks for it: most servers never need it."""
+        return Detector.load()
 
     def close(self) -> None:
         """Close the connection to the metrics."""

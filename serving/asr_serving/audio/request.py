@@ -1,11 +1,11 @@
-"""The request parameters that say how AUDIO is encoded."""
+"""The request parameters that say how AUDIO is encoded, and what of it is heard."""
 
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from asr_contract.errors import ParameterError
-from asr_contract.parameters import AudioOptions, parameter
+from asr_contract.parameters import AudioOptions, DecodeOptions, parameter
 
 from asr_serving.audio.container import PCM_DTYPES, PcmFormat
 
@@ -31,6 +31,15 @@ def pcm_format(parameters: Mapping[str, object]) -> PcmFormat | None:
     return PcmFormat(encoding, _check(parameters, "sample_rate"), _check(parameters, "channels"))
 
 
+def wants_vad(parameters: Mapping[str, object]) -> bool:
+    """Return whether the voice detector decides what is speech.
+
+    Raises:
+        ParameterError: `vad` is malformed.
+    """
+    return bool(_check(parameters, "vad"))
+
+
 def _check(parameters: Mapping[str, object], name: str) -> Any:
-    option = next(option for option in fields(AudioOptions) if option.name == name)
+    option = next(option for option in (*fields(AudioOptions), *fields(DecodeOptions)) if option.name == name)
     return parameter(option).type.check(name, parameters[name]) if name in parameters else option.default

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from asr_contract import tensors
-from asr_contract.errors import Cancelled, ModelFailed, ParameterError
+from asr_contract.errors import Cancelled, ModelFailed, ParameterError, RequestError
 from asr_contract.labels import Labels
 from asr_contract.parameters import DecodeOptions
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from asr_serving.ctc import greedy, hotwords
 from asr_serving.ctc.beam import Alternative, BeamOptions, BeamSearch
 from asr_serving.ctc.hotwords import Found, Hotword, HotwordTree, apply
+from asr_serving.ctc.hushing import hush
 from asr_serving.ctc.hypotheses import Hypothesis, hypothesis, runs_of
 from asr_serving.ctc.language_model import LanguageModel
 
@@ -95,6 +96,7 @@ class Decoder:
         frames: int,
         options: DecodeOptions,
         is_cancelled: Callable[[], bool] = lambda: False,
+        speech: NDArray[np.int32] | None = None,
     ) -> Task:
         """Check a request and return its task.
 
@@ -103,6 +105,8 @@ class Decoder:
             frames: number of real frames; the others are padding.
             options: how to decode them.
             is_cancelled: returns whether the caller has gone; called before a search, which takes long.
+            speech: with `options.vad`, the first sample of each span with speech, and the one after its last; int32
+                `[2 * spans]`. None if there is speech in all frames, or the caller has hushed the others.
 
         Raises:
             RequestError: the shapes do not fit.
@@ -125,7 +129,12 @@ class Decoder:
             raise ParameterError("word_score given, but this model has no language model of words (export --lm)")
         wished = hotwords.parse(options.hotword_text, options.hotword_weight)
         tree = self._tree(wished) if wished else None
-        return Task(log_probs[:frames], options, tree, is_cancelled)
+        heard = log_probs[:frames]
+        if options.vad and speech is not None:
+            if len(speech) % 2:
+                raise RequestError(f"speech has {len(speech)} values; needs two for each span")
+            heard = hush(heard, [(int(start), int(end)) for start, end in speech.reshape(-1, 2)], self._labels)
+        return Task(heard, options, tree, is_cancelled)
 
     def _grow(self, wished: tuple[Hotword, ...]) -> HotwordTree:
         return HotwordTree(wished, self._labels)

@@ -7,6 +7,9 @@ import numpy as np
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
+# Nats of what is not heard. No hotword and no language model makes up for it, and sums of it are finite.
+NEVER = -1e4
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -25,8 +28,8 @@ class Heard:
         return replace(self, words=words)
 
 
-def silence(labels: Labels) -> NDArray[np.float32]:
-    """Return log-probs of silence, float32 `[1, vocab]`: with them the decode step checks options ahead of time."""
-    log_probs = np.full((1, len(labels.labels)), -100.0, dtype=np.float32)
-    log_probs[0, labels.blank] = 0
+def silence(labels: Labels, frames: int = 1) -> NDArray[np.float32]:
+    """Return log-probs of silence, float32 `[frames, vocab]`; one frame lets the decode step check options."""
+    log_probs = np.full((frames, len(labels.labels)), NEVER, dtype=np.float32)
+    log_probs[:, labels.blank] = 0
     return log_probs

@@ -13,6 +13,10 @@ import numpy as np
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
+from asr_serving.audio.speech import Rules, Voices
+
+# Of the speech in windows: at once, without waiting for how long it will be. The final text knows better.
+AT_ONCE = Rules(min_speech_ms=0.0, min_silence_ms=0.0, pad_ms=100.0)
 # A stride is silent if its level is this far below the loudest one so far, or below an absolute level. The model cannot
 # tell, because it normalises the loudness of every window.
 _BELOW_LOUDEST_DB = 40.0
@@ -55,10 +59,12 @@ class Listener:
     Args:
         labels: of the acoustic model.
         pace: of its windows and segments.
+        voices: the voice detector's view of the stream; None: the level says what is quiet.
     """
 
-    def __init__(self, labels: Labels, pace: Pace) -> None:
+    def __init__(self, labels: Labels, pace: Pace, voices: Voices | None = None) -> None:
         self._labels = labels
+        self._voices = voices
         self._rate, self._stride = labels.sampling_rate, labels.stride_samples
         self._before, self._chunk, self._after = (self._grid(part) for part in (pace.before, pace.chunk, pace.after))
         self._silence = self._grid(pace.endpoint) // self._stride  # frames
@@ -110,12 +116,13 @@ class Listener:
         first = (window.begin - window.start) // self._stride
         last = first + -(-(window.end - window.begin) // self._stride)
         columns = log_probs[first:last].argmax(axis=1)
+        if self._voices:
+            self._voices.hear(window.samples[self._voices.received - window.start :])
         for index, column in enumerate(columns.tolist()):
-            at = (first + index) * self._stride
-            level = _level(window.samples[at : at + self._stride])
-            self._loudest = max(self._loudest, level)
-            is_quiet = level < max(_QUIET_DB, self._loudest - _BELOW_LOUDEST_DB)
+            is_quiet = self._is_quiet(window, (first + index) * self._stride)
             self._columns.append(self._labels.blank if is_quiet else column)
+        if self._voices:
+            self._voices.forget(window.end)
         spoken = self._spoken()
         if not len(spoken):
             self._forget(window.end - self._before)
@@ -125,6 +132,14 @@ class Listener:
         if len(self._columns) * self._stride >= self._longest:
             return self._end(self._pause(spoken))
         return None
+
+    def _is_quiet(self, window: Window, at: int) -> bool:
+        """Return whether the stride from this sample of a window on is quiet."""
+        if self._voices:
+            return not self._voices.spans(window.start + at, window.start + at + self._stride)
+        level = _level(window.samples[at : at + self._stride])
+        self._loudest = max(self._loudest, level)
+        return level < max(_QUIET_DB, self._loudest - _BELOW_LOUDEST_DB)
 
     def finish_segment(self) -> Segment | None:
         """Return the segment that was being said when the stream ended; None for silence."""

@@ -3,6 +3,7 @@
 The caller passes the functions that run the models.
 """
 
+import functools
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -15,7 +16,8 @@ from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
 from asr_serving.audio.container import PCM_DTYPES
-from asr_serving.audio.request import pcm_format
+from asr_serving.audio.request import pcm_format, wants_vad
+from asr_serving.audio.speech import Detector
 from asr_serving.ctc.heard import Heard, silence
 from asr_serving.live.listening import Pace
 from asr_serving.live.streams import NOTHING, Models, Stream, Streams, Update
@@ -78,7 +80,13 @@ class LiveStreams:
         contract.refuse_whole_only(parameters, "live streams")
         # The decode step checks the options now, not after the first sentence.
         await self._decode(silence(self._labels), parameters)
-        self._streams.begin(key, Stream(pcm, self._labels, self._pace, parameters))
+        detector = self._detector if wants_vad(parameters) else None
+        self._streams.begin(key, Stream(pcm, self._labels, self._pace, parameters, detector))
+
+    @functools.cached_property
+    def _detector(self) -> Detector:
+        """Load the detector for the first stream that asks for it."""
+        return Detector.load()
 
     async def _log_probs(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         return await self._acoustic(np.pad(samples, (0, max(0, self._min_samples - len(samples)))))

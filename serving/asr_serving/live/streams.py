@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from asr_serving.audio.container import PCM_DTYPES, PcmFormat
 from asr_serving.audio.samples import downmix
+from asr_serving.audio.speech import RECOGNITION, Detector, Voices
 from asr_serving.audio.waveform import check_samples
 from asr_serving.ctc.heard import Heard
-from asr_serving.live.listening import Listener, Pace, Segment
+from asr_serving.ctc.hushing import hush
+from asr_serving.live.listening import AT_ONCE, Listener, Pace, Segment
 
 MAX_PIECE_S = 10.0
 IDLE_S = 60.0  # a stream without a new piece for this long is forgotten
@@ -67,17 +69,20 @@ class Stream:
         labels: of the acoustic model.
         pace: of its windows and segments.
         options: request parameters for the decode step.
+        detector: decides what is speech; None: the level does.
     """
 
     pcm: PcmFormat
     labels: Labels
     pace: Pace
     options: Mapping[str, object]
+    detector: Detector | None = None
     touched: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        self._listener = Listener(self.labels, self.pace)
+        voices = Voices(self.detector, self.labels.sampling_rate, AT_ONCE) if self.detector else None
+        self._listener = Listener(self.labels, self.pace, voices)
         self._rest = b""  # bytes of an incomplete frame
         self._dtype = PCM_DTYPES[self.pcm.encoding]
         rate = self.labels.sampling_rate
@@ -132,7 +137,11 @@ class Stream:
     async def _final(self, segment: Segment, models: Models) -> Final:
         start = segment.start / self.labels.sampling_rate
         end = start + len(segment.samples) / self.labels.sampling_rate
-        heard = (await models.decode(await models.acoustic(segment.samples), self.options)).shifted(start)
+        log_probs = await models.acoustic(segment.samples)
+        if self.detector:
+            speech = self.detector.spans(segment.samples, self.labels.sampling_rate, RECOGNITION)
+            log_probs = hush(log_probs, speech, self.labels)
+        heard = (await models.decode(log_probs, self.options)).shifted(start)
         return Final(heard.text, round(start, 3), round(end, 3), heard.confidence, heard.words)
 
 

@@ -3,6 +3,7 @@
 The caller passes the functions that run the models.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
@@ -13,7 +14,8 @@ from asr_contract.errors import QueueFull
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-from asr_serving.audio.request import pcm_format
+from asr_serving.audio.request import pcm_format, wants_vad
+from asr_serving.audio.speech import Detector
 from asr_serving.audio.waveform import Limits
 from asr_serving.ctc.heard import Heard, silence
 from asr_serving.long.transcription import Models, Segment, transcribe
@@ -107,6 +109,11 @@ class LongRecordings:
         self._windows.shutdown(cancel_futures=True)
         self._uploads.close()
 
+    @functools.cached_property
+    def _detector(self) -> Detector:
+        """Load the detector for the first recording that asks for it."""
+        return Detector.load()
+
     def _transcribe(
         self,
         file: BinaryIO,
@@ -133,8 +140,9 @@ class LongRecordings:
                     executor=self._windows,
                     windows=self._windows_each,
                 )
+                detector = self._detector if wants_vad(parameters) else None
                 for segment in transcribe(
-                    file, pcm, self._limits, self._window_seconds, self._labels, models, is_given_up
+                    file, pcm, self._limits, self._window_seconds, self._labels, models, is_given_up, detector
                 ):
                     tell(segment)
         except Exception as error:  # noqa: BLE001 - the thread would lose it, and the caller would wait for ever

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from asr_serving.audio.container import PcmFormat, blocks
 from asr_serving.audio.samples import Block
+from asr_serving.audio.speech import RECOGNITION, Detector, Voices
 from asr_serving.audio.waveform import Limits, check_length, check_samples
-from asr_serving.ctc.heard import Heard
+from asr_serving.ctc.heard import Heard, silence
+from asr_serving.ctc.hushing import hush
 from asr_serving.long.stitching import Stitcher
 from asr_serving.long.windows import Cutter, Window
 
@@ -65,6 +67,7 @@ def transcribe(
     labels: Labels,
     models: Models,
     is_given_up: Callable[[], bool] = lambda: False,
+    detector: Detector | None = None,
 ) -> Iterator[Segment]:
     """Yield the segments of a recording in order, as soon as they are ready. Their joined texts are the transcript.
 
@@ -78,13 +81,14 @@ def transcribe(
         labels: of the acoustic model.
         models: turn windows into log-probs, and log-probs into text.
         is_given_up: called before each window; True ends the segments, because nobody waits for them.
+        detector: decides what is speech; the acoustic model does not get windows without it. None: all may be speech.
 
     Raises:
         AudioError: the recording cannot be used; segments before the broken place come first.
     """
     space = "" if labels.delimiter is None and labels.word_start is None else " "
     has_spoken = False
-    windows = _windows(_resampled(blocks(file, pcm), limits), limits, window_seconds, labels)
+    windows = _windows(_resampled(blocks(file, pcm), limits), limits, window_seconds, labels, detector)
     for segment in _all_segments(windows, limits, labels, models, is_given_up):
         if has_spoken and segment.heard.text:
             segment = replace(segment, heard=replace(segment.heard, text=space + segment.heard.text))
@@ -101,8 +105,7 @@ def _all_segments(
         for window in windows:
             if is_given_up():
                 return
-            padded = np.pad(window.samples, (0, max(0, limits.min_samples - len(window.samples))))
-            under_way.append((window, models.executor.submit(models.acoustic, padded)))
+            under_way.append((window, models.executor.submit(_log_probs, window, limits, labels, models)))
             while len(under_way) >= models.windows or (under_way and under_way[0][1].done()):
                 yield from _segments(stitcher, *under_way.popleft(), labels, models)
         while under_way and not is_given_up():
@@ -110,6 +113,16 @@ def _all_segments(
     finally:
         for _, future in under_way:
             future.cancel()
+
+
+def _log_probs(window: Window, limits: Limits, labels: Labels, models: Models) -> NDArray[np.float32]:
+    """Return the log-probs of a window, with silence where nobody speaks."""
+    padded = np.pad(window.samples, (0, max(0, limits.min_samples - len(window.samples))))
+    if window.speech is None:
+        return models.acoustic(padded)
+    if not window.speech:
+        return silence(labels, max(1, len(padded) // labels.stride_samples))
+    return hush(models.acoustic(padded), window.speech, labels)
 
 
 def _segments(
@@ -122,9 +135,14 @@ def _segments(
 
 
 def _windows(
-    pieces: Iterator[NDArray[np.float32]], limits: Limits, window_seconds: float, labels: Labels
+    pieces: Iterator[NDArray[np.float32]],
+    limits: Limits,
+    window_seconds: float,
+    labels: Labels,
+    detector: Detector | None,
 ) -> Iterator[Window]:
-    cutter, samples = Cutter(limits.sampling_rate, labels.stride_samples, window_seconds), 0
+    voices = None if detector is None else Voices(detector, limits.sampling_rate, RECOGNITION)
+    cutter, samples = Cutter(limits.sampling_rate, labels.stride_samples, window_seconds, voices), 0
     for piece in pieces:
         samples += len(piece)
         yield from cutter.push(piece)

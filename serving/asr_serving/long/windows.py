@@ -3,6 +3,8 @@
 The cutter cuts at every pause, so that the model gets about a sentence, as in short recordings. If there is no pause
 for long, it cuts at a shorter silence. If there is no silence either, two windows overlap, and the frames of each count
 up to the middle of the overlap: at that place, both windows have heard what comes before and after.
+
+The energy says what is silence, or a voice detector: with it, music and noise are silence, too.
 """
 
 from collections.abc import Iterator
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from asr_serving.audio.speech import RECOGNITION, Span, Voices
 
 _PAUSE_S = 0.3
 _SILENCE_S = 0.2
@@ -32,6 +36,7 @@ class Window:
     begin: int  # the first sample whose frames count
     end: int  # the sample after the last
     goes_on: bool  # the speech at `end` continues in the next window
+    speech: tuple[Span, ...] | None = None  # where it is, in samples from `start` on; None: nobody has asked
 
 
 class Cutter:
@@ -41,14 +46,16 @@ class Cutter:
         sampling_rate: Hz.
         stride: samples between two frames of the acoustic model; windows start at multiples of it.
         longest_s: seconds; with an overlap, windows are a little longer.
+        voices: the voice detector's view of the recording; None: the energy says what is silence.
     """
 
-    def __init__(self, sampling_rate: int, stride: int, longest_s: float) -> None:
+    def __init__(self, sampling_rate: int, stride: int, longest_s: float, voices: Voices | None = None) -> None:
         self._rate = sampling_rate
         self._stride = stride
         self._hop = int(_HOP_S * sampling_rate)
         self._longest = self._grid(longest_s)
         self._overlap = self._grid(min(_OVERLAP_S, longest_s / 8))
+        self._voices = voices
         self._pieces: list[NDArray[np.float32]] = []
         self._held = 0  # samples in the pieces
         self._start = 0  # place of their first sample
@@ -62,27 +69,42 @@ class Cutter:
             self._pieces.append(piece)
             self._held += len(piece)
             while self._held >= self._longest + self._overlap:
+                self._hear(self._longest + self._overlap)
                 held = self._joined()[: self._longest]
                 pause = self._pause(held)
                 yield self._cut(pause, True) if pause else self._cut(*self._best_place(held))
 
     def finish(self) -> Iterator[Window]:
         """Yield the windows of the remaining samples."""
+        if self._voices:
+            self._hear(self._held)
+            self._voices.finish()
         while self._held and (pause := self._pause(self._joined())):
             yield self._cut(pause, True)
         if self._held:
             held = self._joined()
-            yield Window(held, self._start, self._begin, self._start + len(held), False)
+            yield Window(held, self._start, self._begin, self._start + len(held), False, self._speech(len(held)))
 
     def _cut(self, place: int, is_silent: bool) -> Window:
         held = self._joined()
         last = place if is_silent else place + self._overlap
         following = place if is_silent else place - self._overlap
-        window = Window(held[:last], self._start, self._begin, self._start + place, not is_silent)
+        window = Window(held[:last], self._start, self._begin, self._start + place, not is_silent, self._speech(last))
         # A copy, because a view would keep all held samples in memory.
         self._pieces, self._held = [held[following:].copy()], len(held) - following
         self._start, self._begin = self._start + following, self._start + place
+        if self._voices:
+            self._voices.forget(self._start)
         return window
+
+    def _hear(self, length: int) -> None:
+        """Let the detector hear the first `length` of the held samples: no more, or pieces would make a difference."""
+        if self._voices:
+            heard = self._voices.received - self._start
+            self._voices.hear(self._joined()[heard : max(heard, length)])
+
+    def _speech(self, length: int) -> tuple[Span, ...] | None:
+        return None if self._voices is None else tuple(self._voices.spans(self._start, self._start + length))
 
     def _joined(self) -> NDArray[np.float32]:
         if len(self._pieces) > 1:
@@ -93,8 +115,8 @@ class Cutter:
         """Return the middle of the first pause that is not too near to either end; None if there is none."""
         if len(held) < 2 * _SHORTEST_S * self._rate:
             return None
-        levels = _levels(held, self._hop)
-        for first, length in _runs(_is_silent(levels)):
+        _, silent = self._levels(held)
+        for first, length in _runs(silent):
             middle = self._on_grid(self._hop * (first + length / 2))
             if length * _HOP_S >= _PAUSE_S and _SHORTEST_S * self._rate <= min(middle, len(held) - middle):
                 return middle
@@ -102,14 +124,23 @@ class Cutter:
 
     def _best_place(self, held: NDArray[np.float32]) -> tuple[int, bool]:
         """Return where to cut in the second half, and whether there is silence."""
-        levels = _levels(held, self._hop)
+        levels, silent = self._levels(held)
         half = len(levels) // 2
-        first, length = max(_runs(_is_silent(levels)[half:]), key=lambda run: run[1], default=(0, 0))
+        first, length = max(_runs(silent[half:]), key=lambda run: run[1], default=(0, 0))
         if length * _HOP_S >= _SILENCE_S:
             return self._on_grid(self._hop * (half + first + length / 2)), True
         width = round(_QUIETEST_OVER_S / _HOP_S)
         means = np.convolve(levels[half:], np.ones(width) / width, mode="valid")
         return self._on_grid(self._hop * (half + int(means.argmin()) + width / 2)), False
+
+    def _levels(self, held: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the level of each hop, in any unit, and whether it is silent."""
+        if self._voices is None:
+            levels = _levels(held, self._hop)
+            return levels, _is_silent(levels)
+        middles = self._start + (np.arange(len(held) // self._hop) + 0.5) * self._hop
+        probabilities = self._voices.probabilities(middles).astype(np.float64)
+        return probabilities, probabilities < RECOGNITION.ends_below
 
     def _grid(self, seconds: float) -> int:
         return max(self._stride, self._on_grid(seconds * self._rate))

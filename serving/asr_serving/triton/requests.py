@@ -57,6 +57,15 @@ def row(request: Any, name: str) -> NDArray[Any]:
     return found
 
 
+def optional_row(request: Any, name: str) -> NDArray[Any] | None:
+    """Return the one row of an input tensor; None if the request does not have it.
+
+    Raises:
+        RequestError: the request has several rows, or an empty one.
+    """
+    return None if pb_utils.get_input_tensor_by_name(request, name) is None else row(request, name)
+
+
 def audio(request: Any) -> bytes:
     """Return the AUDIO of a request.
 

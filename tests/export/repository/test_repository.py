@@ -150,6 +150,26 @@ def test_a_shared_preprocess_keeps_its_configuration_and_gets_this_kits_code(
     assert (tuned.max_batch_size, tuned.instance_group[0].count) == (100, 7)
 
 
+def test_a_preprocess_of_an_earlier_version_gets_the_new_tensors(graph_folder: Path, tmp_path: Path) -> None:
+    write(tmp_path, graph_folder, "one")
+    new = read_config(tmp_path / "preprocess")
+    old = model_config_pb2.ModelConfig()
+    old.CopyFrom(new)
+    del old.output[[output.name for output in old.output].index("speech")]
+    (tmp_path / "preprocess" / "config.pbtxt").write_text(text_format.MessageToString(old))
+    write(tmp_path, graph_folder, "two")
+    config = read_config(tmp_path / "preprocess")
+    assert list(config.output) == list(new.output)
+
+
+def test_the_models_that_hear_carry_the_voice_detector_with_its_licence(exported: ExportResult) -> None:
+    carrying = {path.relative_to(exported.output).parts[0] for path in exported.output.rglob("silero_vad.onnx")}
+    assert carrying == {"preprocess", *CALLERS}
+    for model in carrying:
+        folder = exported.output / model / "1" / "asr_serving" / "audio"
+        assert "MIT License" in (folder / "silero_vad.LICENSE").read_text()
+
+
 @pytest.mark.parametrize("shared", ["a model of its own", 'name: "preprocess" parameters { key: "mine" }'])
 def test_a_foreign_preprocess_is_not_replaced(shared: str, graph_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "models"

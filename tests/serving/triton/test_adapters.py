@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from asr_serving.audio import waveform
 from fake_triton import InferenceRequest, TritonError, answers
+from recordings import speech
 
 from tests.serving.ctc.test_greedy import LABELS, path
 
@@ -40,6 +41,31 @@ def test_preprocess_answers_each_request_of_a_batch(tmp_path: Path) -> None:
     assert good.outputs["duration"].tolist() == [[1.0]]
     assert [text.error.code, cut.error.code, absurd.error.code] == [TritonError.INVALID_ARG] * 3
     np.testing.assert_array_equal(last.outputs["audio"], good.outputs["audio"])
+
+
+def test_preprocess_says_where_speech_is_if_a_next_step_wants_it(tmp_path: Path) -> None:
+    model = fake_triton.load("preprocess", tmp_path, {**LIMITS, "max_audio_seconds": "20"})
+    sentence = (speech() * 32767).astype("<i2").tobytes()
+    requests = [
+        audio_request(sentence, **PCM),
+        audio_request(sentence, **PCM, vad=True),
+        audio_request(TONE, **PCM, vad="true"),
+        audio_request(TONE, **PCM, vad="loud"),
+    ]
+    for request in requests:
+        request.wanted = ["audio", "duration", "speech"]
+    plain, spoken, silent, wrong = answers(model, requests)
+    assert plain.outputs["speech"].tolist() == [[0, len(speech())]]
+    assert spoken.outputs["speech"].tolist() == [[896, len(speech())]]  # it ends before a pause would end it
+    assert spoken.outputs["speech"].dtype == np.int32
+    np.testing.assert_array_equal(spoken.outputs["audio"], plain.outputs["audio"])
+    assert silent.outputs["speech"].tolist() == [[0, 0]]
+    assert (str(wrong.error), wrong.error.code) == (
+        "INVALID_PARAMETER: vad is 'loud'; needs true or false",
+        TritonError.INVALID_ARG,
+    )
+    (unwanted,) = answers(model, [audio_request(sentence, **PCM, vad=True)])
+    assert unwanted.outputs.keys() == {"audio", "duration"}
 
 
 def test_what_nobody_foresaw_is_the_failure_of_one_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +191,17 @@ def test_ctc_decode_answers_each_request_of_a_batch(ctc_decode: Any) -> None:
     assert answers[3].outputs["TRANSCRIPT"].tolist() == [[b"A C"]]
     assert [word["word"] for word in json.loads(answers[3].outputs["WORDS"][0, 0])] == ["A", "C"]
     assert {values.dtype for values in (answers[0].outputs["CONFIDENCE"],)} == {np.dtype(np.float32)}
+
+
+def test_ctc_decode_hears_only_speech_where_it_is_told(ctc_decode: Any) -> None:
+    requests = [frames_request(path("AB--C"), 5, vad=vad) for vad in (True, True, False)]
+    for request in requests[1:]:
+        request.inputs["speech"] = np.array([[0, 640]], np.int32)
+    assert [answer.outputs["TRANSCRIPT"].tolist() for answer in ctc_decode.execute(requests)] == [
+        [[b"ABC"]],
+        [[b"AB"]],
+        [[b"ABC"]],
+    ]
 
 
 def test_beam_search_and_greedy_decoding_share_a_batch(ctc_decode: Any) -> None:

@@ -54,10 +54,14 @@ class InferenceRequest:
         self.cancelled = False
         self.timeout_us = 0
         self.sent: list[tuple[InferenceResponse, object]] = []
+        self.wanted = ["audio", "duration"]
         self.is_gone = False
 
     def parameters(self) -> str:
         return self._parameters
+
+    def requested_output_names(self) -> list[str]:
+        return self.wanted
 
     def correlation_id(self) -> object:
         return self._key
@@ -142,7 +146,9 @@ def load(model: str, folder: Path, parameters: dict[str, str] | None = None, gpu
         setattr(utils, thing.__name__, thing)
     utils.InferenceRequest = Asked  # type: ignore[attr-defined]
     utils.get_output_tensor_by_name = lambda answer, name: Tensor(name, answer.outputs[name])  # type: ignore[attr-defined]
-    utils.get_input_tensor_by_name = lambda request, name: Tensor(name, request.inputs[name])  # type: ignore[attr-defined]
+    utils.get_input_tensor_by_name = lambda request, name: (  # type: ignore[attr-defined]
+        Tensor(name, request.inputs[name]) if name in request.inputs else None
+    )
     utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL = "final"  # type: ignore[attr-defined]
     utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START = 1  # type: ignore[attr-defined]
     utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 2  # type: ignore[attr-defined]
