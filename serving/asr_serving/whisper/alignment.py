@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from asr_serving.whisper.settings import FRAMES_PER_TIMESTAMP
 
 FILTER_WIDTH = 7  # positions; openai-whisper's `medfilt_width`
+_ROUNDING = 1e-6  # a relative difference that float32 makes of equal weights
 
 
 def token_positions(weights: NDArray[np.float32], prompt_tokens: int, frames: int) -> NDArray[np.int64]:
@@ -50,8 +51,6 @@ def evidence(weights: NDArray[np.float32], prompt_tokens: int, frames: int) -> N
     for head in weights:  # one at a time: its rows stay in the processor's cache
         normal = _normalised(head[:, :positions].astype(np.float32, copy=False))
         total += median_filter(normal[prompt_tokens:-1])
-    if not np.isfinite(total).all():
-        raise ValueError("weights of attention are not finite; the graph's precision may be too low for this audio")
     return total / np.float32(len(weights))
 
 
@@ -60,13 +59,17 @@ def _normalised(weights: NDArray[np.float32]) -> NDArray[np.float32]:
 
     openai-whisper takes the softmax without the padding, which is the same as a division by the sum of what is left.
     transformers does not divide.
-    Where all tokens weigh alike, nothing speaks for any of them: 0, where both references divide by 0.
+    Where all tokens weigh alike, nothing speaks for any of them, so all are 0. Both references divide 0 by 0 there, or
+    one rounding error by another.
     """
     sums = weights.sum(axis=1, keepdims=True)
+    if not np.isfinite(sums).all():
+        raise ValueError("weights of attention are not finite; the graph's precision may be too low for this audio")
     shares = np.divide(weights, sums, out=np.zeros_like(weights), where=sums != 0)
-    shares -= shares.mean(axis=0)
+    mean = shares.mean(axis=0)
+    shares -= mean
     deviation = np.sqrt(np.mean(np.square(shares), axis=0))
-    return np.divide(shares, deviation, out=np.zeros_like(shares), where=deviation != 0)
+    return np.divide(shares, deviation, out=np.zeros_like(shares), where=deviation > _ROUNDING * mean)
 
 
 def median_filter(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -100,7 +103,7 @@ def warp(cost: NDArray[np.float32]) -> NDArray[np.int64]:
 
     The way leads from the first corner to the last. A step goes to the next row, to the next column, or to both.
     This is dynamic time warping with the choices of openai-whisper's `dtw_cpu`: of steps that cost the same, the one
-    within the row is taken.
+    within the row is taken, and a row is not entered where both ways into it cost the same.
 
     A row is computed at once: its costs are those of entering it anywhere and then staying in it, so they are a running
     minimum over sums of the row.
@@ -119,10 +122,10 @@ def warp(cost: NDArray[np.float32]) -> NDArray[np.int64]:
     diagonal = np.empty((rows, columns), dtype=bool)  # … and from the column before
     for row in range(rows):
         both, down = reached[:-1], reached[1:]
-        entry = np.minimum(both, down)
+        entry = np.where(both == down, np.inf, np.minimum(both, down))
         now = np.full(columns + 1, np.inf)
         now[1:] = np.minimum.accumulate(entry - sums[row, :-1]) + sums[row, 1:]
-        entered[row] = (entry < now[:-1]) & (both != down)
+        entered[row] = entry < now[:-1]
         diagonal[row] = both < down
         reached = now
     first = np.zeros(rows, dtype=np.int64)
