@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from asr_contract.parameters import Task
 
 from asr_client import formats
 from asr_client._audio import Encoding
@@ -44,24 +43,13 @@ def transcribe(
             "--timestamps", help="Whisper: ask when each segment was said; subtitles are then made of segments."
         ),
     ] = False,
-    language: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Whisper: the spoken language (german, de …); auto detects it."),
-    ] = None,
-    task: Annotated[Task | None, typer.Option(help="Whisper: translate means into English.")] = None,
-    prompt: Annotated[str, typer.Option(metavar="TEXT", help="Whisper: names and spellings, or the text before.")] = "",
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Whisper: most tokens of one window of 30 s.")
-    ] = None,
-    temperature_fallback: Annotated[
-        bool, typer.Option("--temperature-fallback", help="Whisper: decode again where the text repeats itself.")
-    ] = False,
     concurrency: connection.Concurrency = 8,
     encoding: Annotated[Encoding, typer.Option(help="What the recordings hold: audio files, or raw samples.")] = "file",
     sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Rate of raw samples.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="Channels of raw samples; 1 by default.")] = None,
     server: connection.Connection = connection.DEFAULT,
     decode: decoding.Decoding = decoding.DEFAULT,
+    generate: decoding.Generation = decoding.DEFAULT_GENERATION,
 ) -> None:
     """Transcribe recordings.
 
@@ -75,16 +63,11 @@ def transcribe(
     _check_usage(files, format, output_dir, encoding, sampling_rate, channels)
     write = _writer(files, format, output_dir)
     options = replace(
-        decode.options(),
+        generate.added_to(decode.options()),
         # Subtitles can be made of segments, too; CTM is made of words.
         word_timestamps=word_timestamps or format == "ctm" or (format in formats.TIMED_FORMATS and not timestamps),
         nbest=nbest,
         timestamps=timestamps,
-        language=language,
-        task=task,
-        prompt=prompt,
-        max_new_tokens=max_new_tokens,
-        temperature_fallback=temperature_fallback,
     )
     recordings = [_recording(file, encoding, sampling_rate, channels) for file in files]
     failed = 0

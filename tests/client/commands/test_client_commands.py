@@ -262,6 +262,11 @@ def test_evaluate_table(run: Run, server: list[str], manifest: Path) -> None:
     assert lines[-1] == "total WER 25.0 %  (4 words, 2 files)"
 
 
+def test_evaluate_has_the_options_of_whisper(run: Run, server: list[str], triton: FakeTriton, manifest: Path) -> None:
+    assert run("evaluate", *server, "--language", "german", "--task", "translate", manifest).code == 0
+    assert all({"language": "german", "task": "translate"}.items() <= seen.parameters.items() for seen in triton.seen)
+
+
 def test_evaluate_writes_json(run: Run, triton: FakeTriton, server: list[str], manifest: Path) -> None:
     triton.model = lambda seen: replace(spoken(seen), confidence=0.7654, duration=2.1)
     run("evaluate", *server, "--json", "report.json", manifest)
