@@ -30,7 +30,7 @@ class Transcription:
     text: str
     confidence: float  # 0 to 1: mean posterior of the emitted tokens
     duration: float  # seconds of audio that the server heard
-    # In order of time; empty without `word_timestamps` or `timestamps`. With `timestamps`, each one is a segment.
+    # In order of time; empty without `word_timestamps` or `timestamps`. With `timestamps` alone, each is a segment.
     words: tuple[Word, ...] = ()
     language: str | None = None  # code; None if the model names no language
     # Best first; empty unless `nbest` asked for more than one. Hotwords are in `text`, not in these.

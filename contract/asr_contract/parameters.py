@@ -28,6 +28,7 @@ MAX_BEAM_WIDTH = 1_000
 MAX_HOTWORD_WEIGHT = 100.0  # nats for each difference; far lower weights already find a hotword everywhere
 MAX_LM_WEIGHT = 10.0  # far lower weights already ignore the recording
 MAX_WORD_SCORE = 100.0  # nats
+MAX_NEW_TOKENS = 448  # positions of the decoder of each Whisper that OpenAI published; a prompt takes some of them
 
 
 class Type(Protocol):
@@ -144,7 +145,7 @@ def _parameter(
 class DecodeOptions:
     """How the server decodes. Each field is a request parameter of the same name; None lets the server choose."""
 
-    word_timestamps: bool = _parameter(False, Flag(), "ctc", help="Tell when each word was said.")
+    word_timestamps: bool = _parameter(False, Flag(), "ctc", "whisper", help="Tell when each word was said.")
     decoder: Decoder = _parameter(
         "greedy",
         Choice(("greedy", "beam")),
@@ -198,9 +199,9 @@ class DecodeOptions:
     )
     language: str | None = _parameter(
         None,
-        Text("a code such as en, or auto"),
+        Text("a language such as de or german, or auto"),
         "whisper",
-        help="Code of the language, such as en; auto: detect it.  [default: the model's]",
+        help="Code or English name of the language; auto: detect it.  [default: the model's]",
     )
     task: Task | None = _parameter(
         None, Choice(("transcribe", "translate")), "whisper", help="translate: into English.  [default: the model's]"
@@ -208,7 +209,7 @@ class DecodeOptions:
     timestamps: bool = _parameter(False, Flag(), "whisper", help="Tell when each segment was said.")
     prompt: str = _parameter("", Text(), "whisper", help="What was said before, or names and their spelling.")
     max_new_tokens: int | None = _parameter(
-        None, Integer(1, 100_000), "whisper", help="Most tokens of one window of 30 s."
+        None, Integer(1, MAX_NEW_TOKENS), "whisper", help="Most tokens of one window of 30 s."
     )
     temperature_fallback: bool = _parameter(
         False, Flag(), "whisper", help="Decode again where the text repeats itself or is unlikely."

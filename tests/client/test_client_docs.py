@@ -11,15 +11,17 @@ DOCS = Path(__file__).parents[2] / "docs"
 DEFAULT_URL = "127.0.0.1:8001"
 
 
-def snippet(page: str) -> str:
-    """The page's only block of Python."""
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def run(page: str, triton: FakeTriton, block: int = 0, **names: Any) -> None:
+    """Run one of the page's blocks of Python, by default the first."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    code = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[block]
     assert DEFAULT_URL in code
-    return str(code)
+    exec(compile(code.replace(DEFAULT_URL, triton.url), page, "exec"), names)
 
 
-def run(page: str, triton: FakeTriton, **names: Any) -> None:
-    exec(compile(snippet(page).replace(DEFAULT_URL, triton.url), page, "exec"), names)
+@pytest.mark.parametrize(("page", "blocks"), [("client.md", 2), ("decoding.md", 1), ("streaming.md", 1)])
+def test_every_block_is_run(page: str, blocks: int) -> None:
+    assert (DOCS / page).read_text(encoding="utf-8").count("```python") == blocks
 
 
 def test_client(
@@ -38,6 +40,19 @@ def test_client(
     assert {"hotwords": "acme,Quilter^5", "decoder": "beam"}.items() <= first.items()
     assert all({"sample_rate": 16_000, "word_timestamps": True}.items() <= array.items() for array in arrays)
     assert {"hotwords": "acme", "hotword_weight": 6.0, "beam_width": 32}.items() <= last.items()
+
+
+def test_options_of_whisper(
+    grpc_triton: FakeTriton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("call.wav").write_bytes(b"RIFF")
+    run("client.md", grpc_triton, block=1)
+    assert capsys.readouterr().out.splitlines() == ["0.25 0.50 hello", "0.62 1.25 world", HELLO.text]
+    segments, translation = [seen.parameters for seen in grpc_triton.seen]
+    shared = {"temperature_fallback": True, "max_new_tokens": 200}
+    assert {**shared, "language": "german", "timestamps": True}.items() <= segments.items()
+    assert {**shared, "language": "auto", "task": "translate"}.items() <= translation.items()
 
 
 def test_decoding(grpc_triton: FakeTriton, monkeypatch: pytest.MonkeyPatch) -> None:

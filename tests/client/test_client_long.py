@@ -51,15 +51,16 @@ def triton() -> Iterator[FakeTriton]:
         yield running
 
 
-def test_what_is_too_long_goes_to_the_long_model(triton: FakeTriton, call: Caller) -> None:
-    answer = call(triton.url, "grpc", "transcribe", b"RIFF" * 10, word_timestamps=True)
+@pytest.mark.parametrize("times", ["word_timestamps", "timestamps"])
+def test_what_is_too_long_goes_to_the_long_model(triton: FakeTriton, call: Caller, times: str) -> None:
+    answer = call(triton.url, "grpc", "transcribe", b"RIFF" * 10, **{times: True})
     assert answer.text == "one two three"
     assert answer.duration == 20.0
     assert answer.confidence == pytest.approx((7 * 0.5 + 6 * 0.9) / 13)
     assert [word.word for word in answer.words] == ["one", "two", "three"]
     assert [seen.model for seen in triton.seen] == ["asr", "asr_long"]
     assert triton.seen[1].audio == b"RIFF" * 10
-    assert triton.seen[1].parameters == {"word_timestamps": True}
+    assert triton.seen[1].parameters == {times: True}
 
 
 def test_segments_are_told_as_they_come(triton: FakeTriton) -> None:

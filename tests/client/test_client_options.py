@@ -57,6 +57,24 @@ def test_options_are_keyword_arguments(grpc_triton: FakeTriton, call: Caller, me
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_options_of_whisper_are_keyword_arguments(grpc_triton: FakeTriton, call: Caller, method: str) -> None:
+    options = {
+        "language": "German",
+        "task": "translate",
+        "timestamps": True,
+        "word_timestamps": True,
+        "prompt": "Quilter",
+        "max_new_tokens": 100,
+        "temperature_fallback": True,
+    }
+    assert ask(grpc_triton, call, method, np.zeros(RATE, np.int16), sampling_rate=RATE, **options)
+    assert sent(grpc_triton) == {**PCM, **options}
+    given = DecodeOptions(**options)
+    assert ask(grpc_triton, call, method, np.zeros(RATE, np.int16), sampling_rate=RATE, options=given)
+    assert sent(grpc_triton) == {**PCM, **options}
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_a_keyword_goes_before_the_same_option(grpc_triton: FakeTriton, call: Caller, method: str) -> None:
     options = DecodeOptions(hotwords="acme", decoder="beam", word_timestamps=True)
     named = {"options": options, "hotwords": "quilter", "word_timestamps": False}

@@ -70,3 +70,11 @@ def test_parameters_of_another_kind_of_model_are_unknown() -> None:
         read({"task": "translate"}, "ctc")
     with pytest.raises(ParameterError, match="unknown parameter 'hotwords'; needs some of encoding, .*, timestamps"):
         read({"hotwords": "acme"}, "whisper")
+
+
+def test_a_whisper_has_times_of_words_and_of_segments_and_a_limit_of_tokens() -> None:
+    asked = {"word_timestamps": True, "timestamps": True, "max_new_tokens": "448", "temperature_fallback": True}
+    options = DecodeOptions(word_timestamps=True, timestamps=True, max_new_tokens=448, temperature_fallback=True)
+    assert read(asked, "whisper") == options
+    with pytest.raises(ParameterError, match="max_new_tokens is 449; needs a whole number from 1 to 448"):
+        read({"max_new_tokens": 449}, "whisper")

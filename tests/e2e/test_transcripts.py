@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,6 +77,24 @@ def test_words_make_the_text_and_lie_in_order(client: Client, samples: dict[Path
 
 def test_words_are_left_out_unless_asked_for(client: Client, samples: dict[Path, str]) -> None:
     assert list(client.transcribe(next(iter(samples))).words) == []
+
+
+def test_subtitles_and_ctm_show_the_words_when_they_are_said(
+    client: Client, server: TritonServer, samples: dict[Path, str], tmp_path: Path
+) -> None:
+    path = next(path for path in samples if path.stem == "quilter")
+    for format in ("srt", "ctm"):
+        command = [sys.executable, "-m", "triton_asr", "transcribe", "-u", server.grpc_url, "-f", format]
+        subprocess.run([*command, "-o", str(tmp_path), str(path)], check=True, timeout=120)
+    heard = client.transcribe(path, word_timestamps=True)
+    rows = [line.split() for line in (tmp_path / "quilter.ctm").read_text(encoding="utf-8").splitlines()]
+    assert [(row[4], float(row[2])) for row in rows] == [(word.word, round(word.start, 3)) for word in heard.words]
+    cues = (tmp_path / "quilter.srt").read_text(encoding="utf-8").split("\n\n")
+    shown = [line for cue in cues for line in cue.splitlines()[2:]]
+    assert " ".join(shown) == heard.text
+    assert all(len(cue.splitlines()) <= 4 for cue in cues)
+    assert max(map(len, shown)) <= 42
+    assert cues[0].splitlines()[1].startswith(f"00:00:{heard.words[0].start:06.3f}".replace(".", ","))
 
 
 def test_200_requests_at_once_answer_as_one_at_a_time(client: Client, server: TritonServer, speech: np.ndarray) -> None:

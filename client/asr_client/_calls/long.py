@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import IO
 
 from asr_contract.names import LONG_SUFFIX
-from asr_contract.tensors import WORDS
 
 from asr_client._audio import Pieces
-from asr_client._calls.protocol import OUTPUTS, Piece, Tensors, new_sequence, transcription
+from asr_client._calls.protocol import Piece, Tensors, new_sequence, outputs, transcription
 from asr_client._calls.steps import Dialogue, Hear, Read, Steps
 from asr_client._options import DecodeOptions
 from asr_client._results import Transcription
@@ -41,7 +40,7 @@ class LongRecording(Dialogue[list[Transcription]]):
         on_segment: OnSegment | None,
     ) -> None:
         self.model = model + LONG_SUFFIX
-        self.outputs = tuple(name for name in OUTPUTS if name != WORDS or options.word_timestamps)
+        self.outputs = outputs(options)
         self.silence_s = silence_s if math.isfinite(silence_s) else None
         self._pieces = pieces
         self._parameters = {**pieces.parameters, **options.parameters()}

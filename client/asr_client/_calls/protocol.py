@@ -122,11 +122,15 @@ class Asked(Protocol):
 
 def infer(model: str, version: str, payload: Payload, options: DecodeOptions) -> Infer:
     """Return the request for one transcript."""
-    timed = options.word_timestamps or options.timestamps
-    outputs = tuple(name for name in OUTPUTS if name != WORDS or timed)
     parameters = {**payload.parameters(), **options.parameters()}
     alternatives = (ALTERNATIVES,) if options.nbest > 1 else ()
-    return Infer(model, version, payload.data, parameters, (*outputs, LANGUAGE, *alternatives))
+    return Infer(model, version, payload.data, parameters, (*outputs(options), LANGUAGE, *alternatives))
+
+
+def outputs(options: DecodeOptions) -> tuple[str, ...]:
+    """Return the outputs to read of every kind of model; WORDS is among them if times are asked for."""
+    is_timed = options.word_timestamps or options.timestamps
+    return tuple(name for name in OUTPUTS if name != WORDS or is_timed)
 
 
 def transcription(request: Asked, tensors: Tensors) -> Transcription:

@@ -1,10 +1,11 @@
-"""The options of a command that say how a CTC model's log-probs become text."""
+"""The options of a command that say how text is made: from a CTC model's log-probs, and by Whisper."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from asr_contract.parameters import Task
 
 from asr_client._options import DecodeOptions
 
@@ -26,6 +27,15 @@ Words = Annotated[
 File = Annotated[
     Path | None,
     typer.Option("--hotwords-file", metavar="FILE", help="Read them from a file, one a line; # begins a comment."),
+]
+Language = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Whisper: the spoken language (german, de …); auto detects it.")
+]
+ItsTask = Annotated[Task | None, typer.Option(help="Whisper: translate means into English.")]
+Prompt = Annotated[str, typer.Option(metavar="TEXT", help="Whisper: names and spellings, or the text before.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Whisper: most tokens of one window of 30 s.")]
+Fallback = Annotated[
+    bool, typer.Option("--temperature-fallback", help="Whisper: decode again where the text repeats itself.")
 ]
 
 
@@ -72,4 +82,20 @@ class Decoding:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """The decoding of Whisper: each field is an option of the command line, and of `DecodeOptions`."""
+
+    language: Language = None
+    task: ItsTask = None
+    prompt: Prompt = ""
+    max_new_tokens: Limit = None
+    temperature_fallback: Fallback = False
+
+    def added_to(self, options: DecodeOptions) -> DecodeOptions:
+        """Return the options with these in their place."""
+        return replace(options, **asdict(self))
+
+
 DEFAULT = Decoding()
+DEFAULT_GENERATION = Generation()

@@ -43,6 +43,7 @@ def evaluate(
     concurrency: connection.Concurrency = 8,
     server: connection.Connection = connection.DEFAULT,
     decode: decoding.Decoding = decoding.DEFAULT,
+    generate: decoding.Generation = decoding.DEFAULT_GENERATION,
 ) -> None:
     """Transcribe the recordings of a manifest and measure the word and character error rate.
 
@@ -51,7 +52,7 @@ def evaluate(
     import jiwer  # noqa: F401 (if it is missing, fail now, not after an hour of transcribing)
 
     entries = manifests.read(manifest)
-    options = decode.options()
+    options = generate.added_to(decode.options())
     with server.client() as client:
         client.check_model()
         report = _run(client, entries, concurrency, normalize, options)

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from asr_contract.parameters import Task
-from asr_contract.tensors import LANGUAGE
 
 from asr_client import formats
 from asr_client._audio import Encoding
@@ -40,19 +38,18 @@ def transcribe(
         int, typer.Option(min=1, metavar="N", help="Number of texts from beam search (shown by -f json).")
     ] = 1,
     timestamps: Annotated[
-        bool, typer.Option("--timestamps", help="Whisper: ask when each segment was said (shown by -f json).")
+        bool,
+        typer.Option(
+            "--timestamps", help="Whisper: ask when each segment was said; subtitles are then made of segments."
+        ),
     ] = False,
-    language: Annotated[
-        str | None, typer.Option(metavar="CODE", help="Whisper: the spoken language (en, de …); auto detects it.")
-    ] = None,
-    task: Annotated[Task | None, typer.Option(help="Whisper: translate means into English.")] = None,
-    prompt: Annotated[str, typer.Option(metavar="TEXT", help="Whisper: names and spellings, or the text before.")] = "",
     concurrency: connection.Concurrency = 8,
     encoding: Annotated[Encoding, typer.Option(help="What the recordings hold: audio files, or raw samples.")] = "file",
     sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Rate of raw samples.")] = None,
     channels: Annotated[int | None, typer.Option(min=1, help="Channels of raw samples; 1 by default.")] = None,
     server: connection.Connection = connection.DEFAULT,
     decode: decoding.Decoding = decoding.DEFAULT,
+    generate: decoding.Generation = decoding.DEFAULT_GENERATION,
 ) -> None:
     """Transcribe recordings.
 
@@ -65,22 +62,17 @@ def transcribe(
     """
     _check_usage(files, format, output_dir, encoding, sampling_rate, channels)
     write = _writer(files, format, output_dir)
-    chosen = decode.options()
+    options = replace(
+        generate.added_to(decode.options()),
+        # Subtitles can be made of segments, too; CTM is made of words.
+        word_timestamps=word_timestamps or format == "ctm" or (format in formats.TIMED_FORMATS and not timestamps),
+        nbest=nbest,
+        timestamps=timestamps,
+    )
     recordings = [_recording(file, encoding, sampling_rate, channels) for file in files]
     failed = 0
     with server.client() as client, progress_bar(len(files)) as bar:
-        # CTM holds words, so it is for models that give the times of words, not of segments.
-        by_segments = LANGUAGE in client.check_model() and format != "ctm"
-        timed = format in formats.TIMED_FORMATS
-        options = replace(
-            chosen,
-            word_timestamps=word_timestamps or (timed and not by_segments),
-            nbest=nbest,
-            timestamps=timestamps or (timed and by_segments),
-            language=language,
-            task=task,
-            prompt=prompt,
-        )
+        client.check_model()  # one error, instead of one for each recording
         for outcome in client.transcribe_iter(
             recordings,
             concurrency=concurrency,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from asr_contract import languages
 from asr_contract import parameters as contract
 from asr_contract.errors import ParameterError
 
@@ -10,7 +11,6 @@ from asr_serving.whisper.settings import Settings
 
 TRANSCRIBE = "transcribe"
 AUTO = "auto"
-_LIMIT = "max_new_tokens"
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def parse(parameters: Mapping[str, object], settings: Settings, encode: Callable
     Raises:
         ParameterError: a parameter that no step of the ensemble knows, or a malformed value.
     """
-    if "word_timestamps" in parameters:
+    asked = contract.read(parameters, "whisper")
+    if asked.word_timestamps:
         raise ParameterError(
             "word_timestamps is not for this model, which has no times of words; timestamps=true fills WORDS with "
             "segments and their times"
         )
-    asked = contract.read({name: value for name, value in parameters.items() if name != _LIMIT}, "whisper")
     options = Options(
         language=_language(asked.language, settings),
         task=settings.task if asked.task is None else _task(asked.task, settings),
@@ -63,23 +63,24 @@ def parse(parameters: Mapping[str, object], settings: Settings, encode: Callable
         prompt=_prompt(asked.prompt, settings, encode),
         temperature_fallback=asked.temperature_fallback,
     )
-    if _LIMIT not in parameters:
+    if asked.max_new_tokens is None:
         return options
     # Every language has one token, so any of them can stand for one that is not detected yet.
     taken = len(options.prompt) + len(options.init_tokens(settings, next(iter(settings.languages), None)))
-    limit = contract.Integer(1, settings.max_positions - taken).check(_LIMIT, parameters[_LIMIT])
+    limit = contract.Integer(1, settings.max_positions - taken).check("max_new_tokens", asked.max_new_tokens)
     return replace(options, max_new_tokens=limit)
 
 
 def _language(value: str | None, settings: Settings) -> str | None:
     if value is None:
         return settings.language
-    code = value.lower()
+    code = languages.code(value)
     if code == AUTO:
         return settings.language if not settings.languages else None
     valid = sorted(settings.languages) or [str(settings.language)]
     if code not in valid:
-        raise ParameterError(f"language is {value!r}; needs {AUTO} or one of {', '.join(valid)}")
+        choices = ", ".join(map(languages.described, valid))
+        raise ParameterError(f"language is {value[:80]!r}; needs {AUTO} or one of {choices}")
     return code
 
 

@@ -47,8 +47,11 @@ def test_wrap(text: str, columns: int, lines: list[str]) -> None:
 
 
 def test_balanced_lines_cut_no_word_that_fits() -> None:
-    assert _columns.balanced("x" * 41 + " yyy", 42) == ["x" * 41, "yyy"]
-    assert _columns.balanced("the quick brown fox jumps over", 29) == ["the quick brown", "fox jumps over"]
+    assert _columns.balanced(_columns.atoms("x" * 41 + " yyy", 42), 42) == ["x" * 41, "yyy"]
+    assert _columns.balanced(_columns.atoms("the quick brown fox jumps over", 29), 29) == [
+        "the quick brown",
+        "fox jumps over",
+    ]
 
 
 @pytest.mark.parametrize(("columns", "kept"), [(0, ""), (1, ""), (2, "们"), (3, "们"), (5, " 六们"), (6, "a 六们")])
@@ -61,4 +64,4 @@ def test_nothing_is_lost_and_lines_are_as_full_as_they_can_be(text: str, columns
     lines = _columns.wrap(text, columns)
     assert "".join("".join(lines).split()) == "".join(text.split())
     assert all(_columns.width(line) <= columns for line in lines)
-    assert len(_columns.balanced(text, columns)) == len(lines)
+    assert len(_columns.balanced(_columns.atoms(text, columns), columns)) == len(lines)

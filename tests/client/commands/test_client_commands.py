@@ -6,12 +6,12 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import triton_asr.main as command
-from asr_client import AsrError, Transcription, Word
+from asr_client import AsrError, DecodeOptions, Transcription, Word
 from asr_client.commands.transcribe import output_stems
 from command_line import Ran, Run
 from fake_inference import FakeTriton, Refusal, Seen
@@ -92,6 +92,60 @@ def test_a_file_of_hotwords_that_cannot_be_used(
     ran = run("transcribe", *server, "--hotwords-file", "names.txt", "a.wav")
     assert ran.code == 2
     assert message in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters"),
+    [
+        ([], {}),
+        (["-f", "srt"], {"word_timestamps": True}),
+        (["-f", "vtt"], {"word_timestamps": True}),
+        (["-f", "tsv"], {"word_timestamps": True}),
+        (["-f", "ctm"], {"word_timestamps": True}),
+        (["-f", "srt", "--timestamps"], {"timestamps": True}),  # cues of segments
+        (["-f", "ctm", "--timestamps"], {"word_timestamps": True, "timestamps": True}),  # which has words alone
+        (["-f", "srt", "--timestamps", "--word-timestamps"], {"word_timestamps": True, "timestamps": True}),
+        (["-f", "json", "--timestamps"], {"timestamps": True}),
+        (
+            ["--language", "German", "--max-new-tokens", "50", "--temperature-fallback", "--prompt", "x"],
+            {"language": "German", "max_new_tokens": 50, "temperature_fallback": True, "prompt": "x"},
+        ),
+    ],
+)
+def test_what_a_command_asks_for(
+    run: Run,
+    server: list[str],
+    triton: FakeTriton,
+    folder: Path,
+    arguments: list[str],
+    parameters: dict[str, object],
+) -> None:
+    triton.model = lambda seen: replace(spoken(seen), language="de")  # a Whisper, which is asked the same as others
+    assert run("transcribe", *server, *arguments, "a.wav").code == 0
+    names = {field.name for field in fields(DecodeOptions)}
+    assert {name: value for name, value in triton.seen[-1].parameters.items() if name in names} == parameters
+
+
+def test_subtitles_of_segments_and_of_words(run: Run, server: list[str], triton: FakeTriton, folder: Path) -> None:
+    text = " They walked along the river, and nobody spoke until the old bridge came into view at last."
+    words = text.split()
+    by_word = tuple(Word(f" {word}", 20 + n * 0.5, 20.4 + n * 0.5, 0.9) for n, word in enumerate(words))
+    segment = (Word(text, 20.0, 29.0, 0.9),)
+
+    def model(seen: Seen) -> Transcription:
+        return Transcription(text.strip(), 0.9, 30.0, by_word if "word_timestamps" in seen.parameters else segment)
+
+    triton.model = model
+    lines = ["They walked along the river,", "and nobody spoke until the old", "bridge came into view at last."]
+    assert run("transcribe", *server, "-f", "srt", "a.wav").out.splitlines() == [
+        *("1", "00:00:20,000 --> 00:00:22,400", lines[0], ""),
+        *("2", "00:00:22,500 --> 00:00:28,400", *lines[1:]),
+    ]
+    by_segment = run("transcribe", *server, "-f", "srt", "--timestamps", "a.wav").out.splitlines()
+    assert [line for line in by_segment if line in lines] == lines
+    assert by_segment[1].startswith("00:00:20,000 --> ")
+    assert by_segment[-3].endswith(" --> 00:00:29,000")
+    assert run("transcribe", *server, "-f", "ctm", "a.wav").out.startswith("a 1 20.000 0.400 They 0.900\na 1 20.500 ")
 
 
 def test_timed_formats_ask_for_words(run: Run, server: list[str], folder: Path) -> None:
@@ -206,6 +260,11 @@ def test_evaluate_table(run: Run, server: list[str], manifest: Path) -> None:
     lines = run("evaluate", *server, "--table", manifest).out.splitlines()
     assert lines[2].split() == ["a.wav", "hello", "world", "0.0", "%"]
     assert lines[-1] == "total WER 25.0 %  (4 words, 2 files)"
+
+
+def test_evaluate_has_the_options_of_whisper(run: Run, server: list[str], triton: FakeTriton, manifest: Path) -> None:
+    assert run("evaluate", *server, "--language", "german", "--task", "translate", manifest).code == 0
+    assert all({"language": "german", "task": "translate"}.items() <= seen.parameters.items() for seen in triton.seen)
 
 
 def test_evaluate_writes_json(run: Run, triton: FakeTriton, server: list[str], manifest: Path) -> None:

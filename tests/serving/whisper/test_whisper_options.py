@@ -54,6 +54,15 @@ def test_all_of_them() -> None:
     assert given == Options("de", "translate", True, (22, 1, 1, 1), 7, True)
 
 
+@pytest.mark.parametrize("name", ["german", "German", " GERMAN ", "de", "De"])
+def test_a_language_has_a_name_too(name: str) -> None:
+    assert options(language=name).language == "de"
+
+
+def test_the_language_of_an_english_checkpoint_has_a_name_too() -> None:
+    assert parse({"language": "English"}, ENGLISH, encode).language == "en"
+
+
 def test_auto_detects_whatever_the_checkpoint_says() -> None:
     assert parse({"language": "auto"}, replace(SETTINGS, language="de"), encode).language is None
     assert parse({"language": "auto"}, ENGLISH, encode).language == "en"
@@ -64,15 +73,18 @@ def test_auto_detects_whatever_the_checkpoint_says() -> None:
     [
         ({"beam": 3}, "unknown parameter 'beam'; needs some of encoding, sample_rate, channels, language"),
         ({"word_timestamps": True}, "word_timestamps is not for this model.*timestamps=true fills WORDS"),
-        ({"language": "xx"}, "language is 'xx'; needs auto or one of de, en"),
-        ({"language": 3}, "language is 3; needs a code such as en, or auto"),
+        ({"language": "xx"}, r"language is 'xx'; needs auto or one of de \(german\), en \(english\)"),
+        ({"language": "Deutsch"}, "language is 'Deutsch'; needs auto or one of"),
+        ({"language": "french"}, "language is 'french'; needs auto or one of de"),  # not of this checkpoint
+        ({"language": 3}, "language is 3; needs a language such as de or german, or auto"),
         ({"task": "sing"}, "task is 'sing'; needs one of transcribe, translate"),
         ({"timestamps": "maybe"}, "timestamps is 'maybe'; needs true or false"),
         ({"temperature_fallback": 1}, "temperature_fallback is 1; needs true or false"),
         ({"prompt": 3}, "prompt is 3; needs text"),
         ({"prompt": "hey!"}, "prompt 'hey!' holds a special token"),
         ({"prompt": "x" * 31}, "prompt has 32 tokens; needs 31 or fewer"),
-        ({"max_new_tokens": 0}, "max_new_tokens is 0; needs a whole number from 1 to 60"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0; needs a whole number from 1 to 448"),
+        ({"max_new_tokens": 449}, "max_new_tokens is 449; needs a whole number from 1 to 448"),
         ({"max_new_tokens": 61}, "max_new_tokens is 61; needs a whole number from 1 to 60"),
         ({"max_new_tokens": 61, "timestamps": True, "prompt": "a"}, "needs a whole number from 1 to 58"),
         ({"max_new_tokens": True}, "max_new_tokens is True"),
@@ -87,7 +99,7 @@ def test_refusals_name_what_is_valid(parameters: dict[str, object], message: str
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"language": "de"}, "language is 'de'; needs auto or one of en"),
+        ({"language": "de"}, r"language is 'de'; needs auto or one of en \(english\)"),
         ({"task": "translate"}, r"task is 'translate'; needs one of transcribe \(this checkpoint knows only en\)"),
     ],
 )
