@@ -44,8 +44,8 @@ class Verdict:
     is_good: bool  # nothing further needs to be tried
 
 
-# For requests that ask for a fallback. A window that repeats itself writes all tokens that it may, at every temperature:
-# without a bound on the time, it would keep its caller waiting for half a minute and more on a CPU.
+# For requests that ask for a fallback. A window that repeats itself writes all tokens that it may, at each temperature.
+# Without a bound on the time, it would keep its caller waiting for half a minute and more on a CPU.
 STANDARD = Fallback(longest_s=15.0)
 # The limits of `generate()` without a fallback.
 PLAIN = Fallback((0.0,), float("inf"), -float("inf"), float("inf"))
