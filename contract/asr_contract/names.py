@@ -42,9 +42,11 @@ class ModelNames:
 class WhisperNames:
     """The names of the models in one export of a Whisper checkpoint."""
 
-    ensemble: str
+    ensemble: str  # the model that callers know; it is no ensemble, but has the place of one
     preprocess: str
     whisper_generate: str
+    long: str  # for recordings of any length
+    stream: str  # for live streams
 
     @property
     def runner(self) -> str:
@@ -54,7 +56,9 @@ class WhisperNames:
     @staticmethod
     def of(name: str, preprocess: str) -> "WhisperNames":
         """Return the names for an export called `name` that uses the given preprocess step."""
-        return WhisperNames(name, preprocess, _prefix(name) + WHISPER_GENERATE)
+        return WhisperNames(
+            name, preprocess, _prefix(name) + WHISPER_GENERATE, name + LONG_SUFFIX, name + STREAM_SUFFIX
+        )
 
 
 def _prefix(name: str) -> str:

@@ -52,9 +52,13 @@ def export(
         ),
     ] = None,
     max_streams: Annotated[
-        int,
-        typer.Option(min=1, help="Live streams at a time; the server refuses any more."),
-    ] = 64,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Live streams at a time; the server refuses any more. Default: 64; for Whisper, 16.",
+            show_default=False,
+        ),
+    ] = None,
     max_audio_seconds: Annotated[
         float | None,
         typer.Option(

@@ -20,6 +20,7 @@ PLATFORMS = ("onnxruntime", "tensorrt")
 _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "numpy")
 
 # A CTC model takes a recording in one piece, so the limit on its length limits memory.
+DEFAULT_STREAMS = 64
 DEFAULT_SECONDS = 40.0
 
 
@@ -43,13 +44,17 @@ class ExportOptions:
     # An n-gram language model for beam search: an ARPA file, or KenLM's binary form of one. None: the checkpoint's own.
     lm: str | None = None
     lexicon: str | None = None  # the words that it may write, one a line; None: all words of the language model
-    max_streams: int = 64  # live streams at a time
+    max_streams: int | None = None  # live streams at a time; None: 64, or 16 for a Whisper
     ragged: bool = False  # a TensorRT engine takes recordings of any length in one batch, as ONNX Runtime does
     variant: str | None = None  # of the ONNX graphs in the folder; None: the weights if there are any, else fp32
 
     def seconds(self, default: float) -> float:
         """Return the longest recording in seconds: the option, or `default` if it is not set."""
         return default if self.max_audio_seconds is None else self.max_audio_seconds
+
+    def streams(self, default: int) -> int:
+        """Return the number of live streams at a time: the option, or `default` if it is not set."""
+        return default if self.max_streams is None else self.max_streams
 
     @property
     def queue(self) -> int:
@@ -104,7 +109,7 @@ def check_options(options: ExportOptions) -> None:
         raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
     if options.max_queue is not None and options.max_queue < 1:
         raise ExportError(f"max queue is {options.max_queue}; needs 1 or more")
-    if options.max_streams < 1:
+    if options.max_streams is not None and options.max_streams < 1:
         raise ExportError(f"max streams is {options.max_streams}; needs 1 or more")
     if options.max_audio_seconds is not None and not 0 < options.max_audio_seconds < float("inf"):
         raise ExportError(f"max audio seconds is {options.max_audio_seconds}; needs a number above 0")

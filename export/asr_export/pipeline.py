@@ -22,7 +22,14 @@ from asr_export.graph.tensorrt import check_tensorrt
 from asr_export.graph.trace import OPSETS, write_graph
 from asr_export.graph.word_errors import check_word_errors, hear
 from asr_export.networks.acoustic import CtcGraph, DenseCtc, RaggedCtc, SizedRaggedCtc
-from asr_export.options import DEFAULT_SECONDS, ExportOptions, ExportResult, check_options, library_versions
+from asr_export.options import (
+    DEFAULT_SECONDS,
+    DEFAULT_STREAMS,
+    ExportOptions,
+    ExportResult,
+    check_options,
+    library_versions,
+)
 from asr_export.ready_graph.folder import export_folder
 from asr_export.repository import own_language_model
 from asr_export.repository.engine import Profile, bucket_samples, dense_profile, ragged_profile
@@ -118,7 +125,7 @@ def _export_ctc(
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_queue=options.queue,
-            max_streams=options.max_streams,
+            max_streams=options.streams(DEFAULT_STREAMS),
             max_audio_seconds=seconds,
             min_samples=shortest,
             labels=labels,

@@ -23,7 +23,7 @@ from asr_export.graph.gate import (
     synthetic_speech,
 )
 from asr_export.graph.word_errors import WordErrors
-from asr_export.options import DEFAULT_SECONDS, ExportOptions, ExportResult, library_versions
+from asr_export.options import DEFAULT_SECONDS, DEFAULT_STREAMS, ExportOptions, ExportResult, library_versions
 from asr_export.ready_graph.behaviour import Behaviour, Features, Reference, Runner, observe
 from asr_export.ready_graph.source import ForeignGraph
 from asr_export.ready_graph.wrapping import wrap
@@ -103,7 +103,7 @@ def export_wrapped(
         deployment = Deployment(
             max_batch_size=options.max_batch_size,
             max_queue=options.queue,
-            max_streams=options.max_streams,
+            max_streams=options.streams(DEFAULT_STREAMS),
             max_audio_seconds=options.seconds(DEFAULT_SECONDS),
             min_samples=behaviour.min_samples,
             labels=labels,

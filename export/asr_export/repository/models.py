@@ -39,6 +39,7 @@ class WhisperDeployment:
     min_samples: int = 1  # silence fills up the window
     buckets: tuple[int, ...] = ()
     gpu: bool = False  # the model runs only on a GPU
+    max_streams: int = 16  # live streams at a time
 
 
 @dataclass(frozen=True)
@@ -140,22 +141,28 @@ def write_whisper(
     with _staging(output) as staged:
         preprocess_step.stage(staged, output, names.preprocess, "", deployment)
         _stage_whisper_generate(staged / names.whisper_generate, artefacts, deployment)
-        front = staged / names.ensemble
-        config = copy_template("asr_whisper", front)
-        settings = {
-            "preprocess": names.preprocess,
-            "whisper_generate": names.whisper_generate,
-            "recordings": str(deployment.max_batch_size),
-            "max_queue": str(deployment.max_queue),
+        own = {"recordings": str(deployment.max_batch_size), "max_queue": str(deployment.max_queue)}
+        callers = {
+            names.ensemble: ("asr_whisper", {"preprocess": names.preprocess, **own}),
+            names.long: ("asr_whisper_long", {}),
+            names.stream: ("asr_whisper_stream", {"max_streams": str(deployment.max_streams)}),
         }
-        for key, value in settings.items():
-            config.parameters[key].string_value = value
-        write_config(front, config)
-        for file in WHISPER_FILES:
-            shutil.copyfile(artefacts / file, front / "1" / file)
-        write_json(front / "export.json", {**report, "models": asdict(names)})
+        for model, (template, settings) in callers.items():
+            settings = {"whisper_generate": names.whisper_generate, **settings}
+            _stage_whisper_caller(staged / model, template, artefacts, settings)
+        write_json(staged / names.ensemble / "export.json", {**report, "models": asdict(names)})
         _swap_in(staged, output, _outdated(output, name))
     return names
+
+
+def _stage_whisper_caller(target: Path, template: str, artefacts: Path, settings: dict[str, str]) -> None:
+    """Stage a model that sends windows to the one with the graphs."""
+    config = copy_template(template, target)
+    for key, value in settings.items():
+        config.parameters[key].string_value = value
+    write_config(target, config)
+    for file in WHISPER_FILES:
+        shutil.copyfile(artefacts / file, target / "1" / file)
 
 
 def _stage_whisper_generate(target: Path, artefacts: Path, deployment: WhisperDeployment) -> None:

@@ -24,6 +24,8 @@ from asr_export.whisper.reference import PyTorch, Reference, WholePrompts
 
 # Whisper takes one window at a time, so memory does not depend on the length of a recording.
 DEFAULT_SECONDS = 600.0
+# Each stream hears its segment again and again: on two cores, a tiny model does not keep up with more.
+DEFAULT_STREAMS = 16
 _NOT_FOR_WHISPER = ("language", "platform", "precision", "exporter", "check_manifest")
 
 
@@ -58,7 +60,6 @@ def export_whisper(
         _NOT_FOR_WHISPER,
     )
     options.refuse("Whisper, whose decoder is a language model", ("lm", "lexicon"))
-    options.refuse("Whisper, which takes no live streams", ("max_streams",))
     source = graphs.source if graphs else source
     loaded = load(source, weights=graphs is None or has_weights(source), word_times=graphs is None)
     if loaded.left_aside:
@@ -75,6 +76,7 @@ def export_whisper(
             sampling_rate=loaded.settings.sampling_rate,
             window=(loaded.config.num_mel_bins, loaded.settings.window_frames),
             gpu=options.gpu,
+            max_streams=options.streams(DEFAULT_STREAMS),
         )
         report = {
             "source": source.name,

@@ -1,52 +1,47 @@
-"""The service for live streams: it takes their pieces and returns the text so far.
+"""The service for live streams: it takes their pieces and returns the text so far."""
 
-The caller passes the functions that run the models.
-"""
+from collections.abc import Mapping
+from typing import Protocol
 
-import functools
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
-
-import numpy as np
 from asr_contract import parameters as contract
-from asr_contract import tensors
 from asr_contract.errors import ParameterError
-from asr_contract.labels import Labels
-from numpy.typing import NDArray
 
-from asr_serving.audio.container import PCM_DTYPES
-from asr_serving.audio.request import pcm_format, wants_vad
-from asr_serving.audio.speech import Detector
-from asr_serving.ctc.heard import Heard, silence
-from asr_serving.live.listening import Pace
-from asr_serving.live.streams import NOTHING, Models, Stream, Streams, Update
+from asr_serving.audio.container import PCM_DTYPES, PcmFormat
+from asr_serving.audio.request import pcm_format
+from asr_serving.live.streams import Stream, Streams
+from asr_serving.live.updates import NOTHING, Update
 from asr_serving.overload import stopping
 from asr_serving.sequences import Piece
 
-PACE = ("before", "chunk", "after", "endpoint", "longest")  # seconds; see `Pace`
-SETTINGS = {"acoustic", "ctc_decode", "min_samples", "max_streams", *(f"{name}_seconds" for name in PACE)}
+SETTINGS = {"max_streams"}
 
-Acoustic = Callable[[NDArray[np.float32]], Awaitable[NDArray[np.float32]]]  # `[samples]` -> `[frames, vocab]`
-Decode = Callable[[NDArray[np.float32], Mapping[str, object]], Awaitable[Heard]]
+
+class Opener(Protocol):
+    """Begins the streams of one model; `live.ctc` and `live.whisper` have one."""
+
+    async def open(self, pcm: PcmFormat, parameters: Mapping[str, object]) -> Stream:
+        """Return a new stream.
+
+        Args:
+            pcm: the layout of its samples.
+            parameters: of the request.
+
+        Raises:
+            ServiceError: a parameter is malformed.
+        """
 
 
 class LiveStreams:
     """The live streams under way.
 
     Args:
-        settings: of the model's configuration: SETTINGS.
-        labels: of the acoustic model.
-        acoustic: calls the acoustic model.
-        decode: calls the decode step.
+        settings: of the model's configuration: SETTINGS, and those of the opener.
+        opener: begins streams.
     """
 
-    def __init__(self, settings: Mapping[str, str], labels: Labels, acoustic: Acoustic, decode: Decode) -> None:
-        self._labels, self._acoustic, self._decode = labels, acoustic, decode
-        self._min_samples = int(settings["min_samples"])
-        self._pace = Pace(**{name: float(settings[f"{name}_seconds"]) for name in PACE})
+    def __init__(self, settings: Mapping[str, str], opener: Opener) -> None:
+        self._opener = opener
         self._streams = Streams(int(settings["max_streams"]))
-        self._models = Models(self._log_probs, self._heard)
 
     async def answer(self, piece: Piece) -> Update:
         """Return the state of a stream after its next piece of raw samples; forget a stream that fails.
@@ -60,7 +55,7 @@ class LiveStreams:
         try:
             if piece.is_first:
                 await self._begin(piece.key, piece.parameters)
-            update = await self._streams.get(piece.key).take(piece.data, piece.is_last, self._models)
+            update = await self._streams.get(piece.key).take(piece.data, piece.is_last)
         except BaseException:
             self._streams.end(piece.key)
             raise
@@ -78,28 +73,4 @@ class LiveStreams:
         if pcm is None:
             raise ParameterError(f"encoding is 'file'; a live stream needs one of {', '.join(PCM_DTYPES)}")
         contract.refuse_whole_only(parameters, "live streams")
-        # The decode step checks the options now, not after the first sentence.
-        await self._decode(silence(self._labels), parameters)
-        detector = self._detector if wants_vad(parameters) else None
-        self._streams.begin(key, Stream(pcm, self._labels, self._pace, parameters, detector))
-
-    @functools.cached_property
-    def _detector(self) -> Detector:
-        """Load the detector for the first stream that asks for it."""
-        return Detector.load()
-
-    async def _log_probs(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        return await self._acoustic(np.pad(samples, (0, max(0, self._min_samples - len(samples)))))
-
-    async def _heard(self, log_probs: NDArray[np.float32], parameters: Mapping[str, object]) -> Heard:
-        return await self._decode(log_probs, {**parameters, "word_timestamps": True})
-
-
-def outputs(update: Update) -> dict[str, str | float]:
-    """Return the output tensors for one piece."""
-    return {
-        tensors.PARTIAL: update.partial,
-        tensors.STABLE: update.stable,
-        tensors.FINALS: json.dumps([asdict(final) for final in update.finals], ensure_ascii=False),
-        tensors.DURATION: update.seconds,
-    }
+        self._streams.begin(key, await self._opener.open(pcm, parameters))

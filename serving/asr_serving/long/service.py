@@ -1,65 +1,60 @@
-"""The service for recordings of any length: it takes their pieces and returns segments of the transcript.
+"""The service for recordings of any length: it takes their pieces and returns segments of the transcript."""
 
-The caller passes the functions that run the models.
-"""
-
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-import numpy as np
 from asr_contract import parameters as contract
 from asr_contract.errors import QueueFull
-from asr_contract.labels import Labels
-from numpy.typing import NDArray
 
-from asr_serving.audio.request import pcm_format, wants_vad
-from asr_serving.audio.speech import Detector
-from asr_serving.audio.waveform import Limits
-from asr_serving.ctc.heard import Heard, silence
-from asr_serving.long.transcription import Models, Segment, transcribe
+from asr_serving.audio.request import pcm_format
+from asr_serving.long.segments import Segment
 from asr_serving.long.uploads import Uploads
 from asr_serving.overload import stopping
 from asr_serving.sequences import Piece
 
 SETTINGS = {
-    "acoustic",  # the models that it calls
-    "ctc_decode",
-    "sampling_rate",
-    "min_samples",
-    "max_seconds",  # of a recording
-    "max_bytes",
-    "window_seconds",
+    "max_bytes",  # of a recording
     "recordings",  # transcribed at the same time; others wait
     "max_queue",  # recordings that may wait
-    "windows",  # in the acoustic model at the same time, of all recordings; the rest of its queue is for others
 }
 
-Acoustic = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # `[samples]` -> log-probs `[frames, vocab]`
-Decode = Callable[[NDArray[np.float32], Mapping[str, object]], Heard]
+
+class Transcriber(Protocol):
+    """Turns recordings into segments; `long.ctc` and `long.whisper` have one."""
+
+    def segments(
+        self, file: BinaryIO, parameters: Mapping[str, object], is_given_up: Callable[[], bool]
+    ) -> Iterator[Segment]:
+        """Yield the segments of a recording in order, as soon as they are ready.
+
+        Args:
+            file: an audio file or raw samples.
+            parameters: of the request; they say which.
+            is_given_up: called before each run of a model; True ends the segments, because nobody waits for them.
+
+        Raises:
+            ServiceError: a parameter is malformed, the recording cannot be used, or a model failed.
+        """
+
+    def close(self) -> None:
+        """Free what all recordings share."""
 
 
 class LongRecordings:
     """The recordings that are being uploaded, wait, or are being transcribed.
 
     Args:
-        settings: of the model's configuration: SETTINGS.
-        labels: of the acoustic model.
-        acoustic: calls the acoustic model.
-        decode: calls the decode step.
+        settings: of the model's configuration: SETTINGS, and those of the transcriber.
+        transcriber: of the recordings.
     """
 
-    def __init__(self, settings: Mapping[str, str], labels: Labels, acoustic: Acoustic, decode: Decode) -> None:
-        self._labels, self._acoustic, self._decode = labels, acoustic, decode
-        rate, shortest = int(settings["sampling_rate"]), int(settings["min_samples"])
-        self._limits = Limits(rate, shortest, float(settings["max_seconds"]))
-        self._window_seconds = float(settings["window_seconds"])
-        recordings, self._windows_each = int(settings["recordings"]), int(settings["windows"])
+    def __init__(self, settings: Mapping[str, str], transcriber: Transcriber) -> None:
+        self._transcriber = transcriber
+        recordings = int(settings["recordings"])
         self._most = recordings + int(settings["max_queue"])
         self._uploads = Uploads(int(settings["max_bytes"]))
         self._recordings = ThreadPoolExecutor(recordings, thread_name_prefix="recording")
-        self._windows = ThreadPoolExecutor(self._windows_each, thread_name_prefix="window")
         self._under_way: set[object] = set()
         self._is_closing = False
 
@@ -106,13 +101,8 @@ class LongRecordings:
         """Give up all recordings."""
         self._is_closing = True
         self._recordings.shutdown(cancel_futures=True)
-        self._windows.shutdown(cancel_futures=True)
+        self._transcriber.close()
         self._uploads.close()
-
-    @functools.cached_property
-    def _detector(self) -> Detector:
-        """Load the detector for the first recording that asks for it."""
-        return Detector.load()
 
     def _transcribe(
         self,
@@ -130,20 +120,7 @@ class LongRecordings:
             with file:
                 if is_given_up():  # while it waited for its turn
                     return
-                pcm = pcm_format(parameters)
-                contract.refuse_whole_only(parameters, "long recordings")
-                # The decode step checks the options now, not after an hour of work.
-                self._decode(silence(self._labels), parameters)
-                models = Models(
-                    acoustic=self._acoustic,
-                    decode=lambda log_probs: self._decode(log_probs, parameters),
-                    executor=self._windows,
-                    windows=self._windows_each,
-                )
-                detector = self._detector if wants_vad(parameters) else None
-                for segment in transcribe(
-                    file, pcm, self._limits, self._window_seconds, self._labels, models, is_given_up, detector
-                ):
+                for segment in self._transcriber.segments(file, parameters, is_given_up):
                     tell(segment)
         except Exception as error:  # noqa: BLE001 - the thread would lose it, and the caller would wait for ever
             failed = error

@@ -3,7 +3,6 @@
 The caller passes the functions that run the models.
 """
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -12,7 +11,6 @@ from typing import BinaryIO
 
 import numpy as np
 import soxr
-from asr_contract import tensors
 from asr_contract.errors import AudioError, AudioTooLong
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
@@ -23,30 +21,11 @@ from asr_serving.audio.speech import RECOGNITION, Detector, Voices
 from asr_serving.audio.waveform import Limits, check_length, check_samples
 from asr_serving.ctc.heard import Heard, silence
 from asr_serving.ctc.hushing import hush
+from asr_serving.long.segments import Segment
 from asr_serving.long.stitching import Stitcher
 from asr_serving.long.windows import Cutter, Window
 
 PARAGRAPH_SECONDS = 120.0
-
-
-@dataclass(frozen=True)
-class Segment:
-    """The transcript since the previous segment; times are from the start of the recording."""
-
-    heard: Heard
-    seconds_done: float
-
-    def outputs(self) -> dict[str, str | float]:
-        """Return the output tensors."""
-        return {
-            tensors.TRANSCRIPT: self.heard.text,
-            tensors.CONFIDENCE: self.heard.confidence,
-            tensors.DURATION: self.seconds_done,
-            tensors.WORDS: json.dumps(self.heard.words, ensure_ascii=False),
-        }
-
-
-NOTHING = Segment(Heard("", 0.0, []), 0.0)
 
 
 @dataclass(frozen=True)
@@ -88,7 +67,7 @@ def transcribe(
     """
     space = "" if labels.delimiter is None and labels.word_start is None else " "
     has_spoken = False
-    windows = _windows(_resampled(blocks(file, pcm), limits), limits, window_seconds, labels, detector)
+    windows = _windows(resampled(blocks(file, pcm), limits), limits, window_seconds, labels, detector)
     for segment in _all_segments(windows, limits, labels, models, is_given_up):
         if has_spoken and segment.heard.text:
             segment = replace(segment, heard=replace(segment.heard, text=space + segment.heard.text))
@@ -150,7 +129,7 @@ def _windows(
     yield from cutter.finish()
 
 
-def _resampled(pieces: Iterator[Block], limits: Limits) -> Iterator[NDArray[np.float32]]:
+def resampled(pieces: Iterator[Block], limits: Limits) -> Iterator[NDArray[np.float32]]:
     """Yield the samples at the model's sampling rate."""
     stream, samples = None, 0
     for piece, rate in pieces:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asr_serving.ctc.heard import Heard
 from asr_serving.whisper import wire
-from asr_serving.whisper.tasks import Task, Written
+from asr_serving.whisper.tasks import Prepared, Task, Written
 
 _HEARD = [tensors.TRANSCRIPT, tensors.CONFIDENCE, tensors.WORDS]
 
@@ -67,16 +67,18 @@ class Preprocess:
     def __init__(self, model: str) -> None:
         self._model = model
 
-    def ask(self, audio: bytes, parameters: Mapping[str, object]) -> tuple[NDArray[np.float32], float]:
-        """Return the samples, float32 `[samples]`, and the seconds of a recording.
+    def ask(self, audio: bytes, parameters: Mapping[str, object]) -> Prepared:
+        """Return what the step makes of a recording.
 
         Raises:
             ServiceError: the recording cannot be used, or the step refuses it.
         """
         data = np.array([[audio]], dtype=object)
-        response = _request(self._model, {tensors.AUDIO: data}, ["audio", "duration"], parameters).exec()
-        samples, duration = _read(response, ["audio", "duration"])
-        return samples[0], float(duration[0, 0])
+        names = ["audio", "duration", "speech"]
+        response = _request(self._model, {tensors.AUDIO: data}, names, parameters).exec()
+        samples, duration, speech = _read(response, names)
+        spans = [(int(start), int(end)) for start, end in speech.reshape(-1, 2)]
+        return Prepared(samples[0], float(duration[0, 0]), spans)
 
 
 class Whisper:
@@ -91,9 +93,14 @@ class Whisper:
         Raises:
             ServiceError: the model failed or refused.
         """
-        names = [wire.WRITTEN, wire.ALIGNMENT]
-        response = _request(self._model, wire.task_inputs(task), names, {}).exec()
-        return wire.read_written(dict(zip(names, _read(response, names), strict=True)))
+        return _written(self._request(task).exec())
+
+    async def ask_async(self, task: Task) -> Written:
+        """See `ask`."""
+        return _written(await self._request(task).async_exec())
+
+    def _request(self, task: Task) -> Any:
+        return _request(self._model, wire.task_inputs(task), [wire.WRITTEN, wire.ALIGNMENT], {})
 
 
 def _request(
@@ -106,6 +113,11 @@ def _request(
         # Triton carries no float from one model to another; the decode step also reads numbers as text.
         parameters={key: str(value) if isinstance(value, float) else value for key, value in parameters.items()},
     )
+
+
+def _written(response: Any) -> Written:
+    names = [wire.WRITTEN, wire.ALIGNMENT]
+    return wire.read_written(dict(zip(names, _read(response, names), strict=True)))
 
 
 def _log_probs(response: Any) -> NDArray[np.float32]:

@@ -58,7 +58,8 @@ class Row:
 
     def prompt(self, settings: Settings) -> list[int]:
         """Return the tokens before the first written one."""
-        return [*self.task.options.prompt, *self.task.options.init_tokens(settings, self.language)]
+        options = self.task.options
+        return [*options.prompt, *options.init_tokens(settings, self.language), *options.prefix]
 
     def begin(self) -> None:
         """Forget what was written."""
@@ -110,7 +111,10 @@ class Batch:
         for row, probability in zip(rows, probabilities, strict=True):
             row.begin()
             row.no_speech = float(probability)
-        self._history = rules.History.empty(np.array([row.task.options.timestamps for row in rows]))
+        self._history = rules.History.empty(
+            np.array([row.task.options.timestamps for row in rows]),
+            np.array([len(row.task.options.prefix) for row in rows]),
+        )
         self._limits = [row.limit(settings) for row in rows]
         self._next = self._write(logits[:, -1])
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from asr_serving.whisper import options as whisper_options
 from asr_serving.whisper.log_mel import log_mel
 from asr_serving.whisper.options import Options
-from asr_serving.whisper.recording import Segment, Transcript
+from asr_serving.whisper.recording import Recording, Segment, Transcript
 from asr_serving.whisper.settings import Settings
 
 SETTINGS, TOKENIZER, MEL_FILTERS = "whisper.json", "tokenizer.json", "mel_filters.npy"  # files
@@ -80,17 +80,40 @@ class Codec:
         """Return the log-mel features, float32 `[mels, frames]`, of a waveform, float32 `[samples]`."""
         return log_mel(waveform, self.settings, self._mel_filters)
 
+    def recording(
+        self,
+        waveform: NDArray[np.float32],
+        options: Options,
+        deadline: float = float("inf"),
+        whole_windows: bool = True,
+    ) -> Recording:
+        """Return a recording, float32 `[samples]`, that is to be transcribed; see `Recording`."""
+        audio_frames = -(-len(waveform) // self.settings.hop_length)
+        features = self.features(waveform)
+        return Recording(features, audio_frames, options, self.settings, self.decode, deadline, whole_windows)
+
     def answer(self, transcript: Transcript, options: Options) -> Answer:
         """Return the answer that a transcript makes for a request."""
-        words = [self._word(segment) for segment in transcript.segments] if options.timestamps else []
-        return Answer(
-            self.decode(transcript.tokens).strip(),
-            transcript.confidence,
-            transcript.language or "",
-            [word for word in words if word["word"]],
-        )
+        text = self.decode(transcript.tokens).strip()
+        words = [
+            {**word, "start": round(word["start"], 2), "end": round(word["end"], 2)}
+            for word in self._words(transcript, options)
+        ]
+        return Answer(text, transcript.confidence, transcript.language or "", words)
 
-    def _word(self, segment: Segment) -> dict[str, Any]:
+    def _words(self, transcript: Transcript, options: Options) -> list[dict[str, Any]]:
+        """Return words, or segments if only their times were requested."""
+        if options.word_timestamps:
+            return [
+                {**asdict(word), "word": word.word.strip(), "confidence": round(word.confidence, 4)}
+                for segment in transcript.segments
+                for word in segment.words
+            ]
+        if not options.timestamps:
+            return []
+        return [word for word in map(self._segment, transcript.segments) if word["word"]]
+
+    def _segment(self, segment: Segment) -> dict[str, Any]:
         posteriors = [
             posterior
             for token, posterior in zip(segment.tokens, segment.posteriors, strict=True)
@@ -98,7 +121,7 @@ class Codec:
         ]
         return {
             "word": self.decode(segment.tokens).strip(),
-            "start": round(segment.start, 2),
-            "end": round(segment.end, 2),
+            "start": segment.start,
+            "end": segment.end,
             "confidence": round(float(np.mean(posteriors)), 4) if posteriors else 0.0,
         }

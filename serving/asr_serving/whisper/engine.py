@@ -206,6 +206,6 @@ class Engine:
         text = segments.text_tokens(tokens, row.task.frames, self._settings)
         if row.kept is not None and row.task.options.word_timestamps and text:
             asked = row.task.options.alignment_tokens(self._settings, row.language, text)
-            positions = row.task.frames // FRAMES_PER_TIMESTAMP
+            positions = max(1, row.task.audio_frames // FRAMES_PER_TIMESTAMP)
             alignment = self._backend.align(np.array(asked), row.kept)[:, :, :positions]
         return Written(tokens, log_probs, end, row.language, alignment=alignment)

@@ -6,16 +6,16 @@ The caller passes the functions that run the models.
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 from asr_contract import tensors
 from asr_contract.errors import Cancelled, QueueFull
-from numpy.typing import NDArray
 
 from asr_serving.whisper.codec import Codec
-from asr_serving.whisper.recording import Recording
-from asr_serving.whisper.tasks import Task, Written
+from asr_serving.whisper.options import Options
+from asr_serving.whisper.parts import group
+from asr_serving.whisper.recording import Recording, Transcript, join
+from asr_serving.whisper.tasks import Prepared, Task, Written
 
 SETTINGS = {
     "preprocess",  # the models that it calls
@@ -29,8 +29,7 @@ SETTINGS = {
 class Models:
     """The models to call; both raise a ServiceError for a request that gets no answer."""
 
-    # AUDIO and the parameters of a request -> samples, float32 `[samples]`, and seconds
-    prepare: Callable[[bytes, Mapping[str, object]], tuple[NDArray[np.float32], float]]
+    prepare: Callable[[bytes, Mapping[str, object]], Prepared]  # AUDIO and the parameters of a request
     write: Callable[[Task], Written]
 
 
@@ -90,12 +89,30 @@ class Recordings:
     def _transcribe(self, call: Call, deadline: float) -> dict[str, str | float]:
         _require_wanted(call, deadline)  # it may have waited for its turn
         options = self._codec.options(call.parameters)
-        samples, seconds = self._models.prepare(call.audio, call.parameters)
-        recording = Recording(self._codec.features(samples), options, self._codec.settings, deadline)
+        prepared = self._models.prepare(call.audio, call.parameters)
+        if options.vad:
+            transcript = self._speech(call, prepared, options, deadline)
+        else:
+            transcript = self._written(call, self._codec.recording(prepared.samples, options, deadline))
+        return {**self._codec.answer(transcript, options).outputs(), tensors.DURATION: prepared.seconds}
+
+    def _speech(self, call: Call, prepared: Prepared, options: Options, deadline: float) -> Transcript:
+        """Return the transcript of the parts with speech."""
+        settings = self._codec.settings
+        rate = settings.sampling_rate
+        spans = [span for span in prepared.speech if span[1] > span[0]]
+        transcripts: list[Transcript] = []
+        for start, end in group(spans, rate, settings.window_samples / rate):
+            part = self._codec.recording(prepared.samples[start:end], options, deadline, whole_windows=False)
+            transcripts.append(self._written(call, part).shifted(start / rate))
+            options = replace(options, language=transcripts[-1].language)  # of the whole recording
+        return join(transcripts, options.language)
+
+    def _written(self, call: Call, recording: Recording) -> Transcript:
         while not recording.is_done:
-            _require_wanted(call, deadline)
+            _require_wanted(call, recording.deadline)
             recording.take(self._models.write(recording.task()))
-        return {**self._codec.answer(recording.transcript(), options).outputs(), tensors.DURATION: seconds}
+        return recording.transcript()
 
 
 def _require_wanted(call: Call, deadline: float) -> None:

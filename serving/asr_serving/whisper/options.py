@@ -9,7 +9,7 @@ from asr_contract.errors import ParameterError
 
 from asr_serving.whisper.settings import Settings
 
-TRANSCRIBE = "transcribe"
+TRANSCRIBE, TRANSLATE = "transcribe", "translate"
 AUTO = "auto"
 
 
@@ -24,6 +24,8 @@ class Options:
     max_new_tokens: int | None = None  # of one window; None: the limit of the checkpoint
     temperature_fallback: bool = False  # try again if the text repeats itself or is unlikely
     word_timestamps: bool = False  # fill WORDS with words and their times
+    prefix: tuple[int, ...] = ()  # tokens with which the text begins
+    vad: bool = False  # leave out what a voice detector takes for silence
 
     def init_tokens(self, settings: Settings, language: str | None) -> list[int]:
         """Return the tokens from <|startoftranscript|> up to the first written token."""
@@ -51,10 +53,10 @@ def parse(parameters: Mapping[str, object], settings: Settings, encode: Callable
         ParameterError: a parameter that no step of the ensemble knows, or a malformed value.
     """
     asked = contract.read(parameters, "whisper")
-    if asked.word_timestamps:
+    if asked.word_timestamps and not settings.word_times:
         raise ParameterError(
-            "word_timestamps is not for this model, which has no times of words; timestamps=true fills WORDS with "
-            "segments and their times"
+            "word_timestamps is not for this model: its graphs came with the checkpoint, and give no times of words "
+            "(an export of its weights does); timestamps=true fills WORDS with segments and their times"
         )
     options = Options(
         language=_language(asked.language, settings),
@@ -62,6 +64,8 @@ def parse(parameters: Mapping[str, object], settings: Settings, encode: Callable
         timestamps=asked.timestamps,
         prompt=_prompt(asked.prompt, settings, encode),
         temperature_fallback=asked.temperature_fallback,
+        word_timestamps=asked.word_timestamps,
+        vad=asked.vad,
     )
     if asked.max_new_tokens is None:
         return options

@@ -1,14 +1,16 @@
 """The progress of one recording through its windows."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asr_serving.whisper import segments as windows
-from asr_serving.whisper.options import Options
+from asr_serving.whisper.options import TRANSLATE, Options
 from asr_serving.whisper.settings import FRAMES_PER_TIMESTAMP, SECONDS_PER_TIMESTAMP, Settings
 from asr_serving.whisper.tasks import Task, Written
+from asr_serving.whisper.word_times import TextSegment, WordTime, word_times
 
 
 @dataclass(frozen=True)
@@ -19,81 +21,100 @@ class Segment:
     end: float  # seconds
     tokens: list[int]  # timestamps among them
     posteriors: list[float]  # of each token, 0 to 1
+    words: tuple[WordTime, ...] = ()  # if they were requested
 
-
-@dataclass(frozen=True)
-class Aligned:
-    """The attention of one window's text to its audio, for times of words."""
-
-    weights: NDArray[np.float32]  # `[heads, tokens, positions]`, of `Options.alignment_tokens`
-    offset: float  # seconds from the start of the recording to that of the window
-    segments: list[Segment]  # of the window
+    def shifted(self, seconds: float) -> "Segment":
+        """Return the same segment, `seconds` later."""
+        words = tuple(replace(word, start=word.start + seconds, end=word.end + seconds) for word in self.words)
+        return replace(self, start=self.start + seconds, end=self.end + seconds, words=words)
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """The transcript of one recording."""
+    """The transcript of a recording, or of a part of one."""
 
     tokens: list[int]  # of all segments, as `generate()` gives them
     language: str | None  # code; None if the checkpoint names none
     segments: list[Segment]
     confidence: float  # 0 to 1, mean posterior of the text tokens, or of all tokens if there is no text
-    aligned: list[Aligned]  # of the windows with text, if times of words were requested
+
+    def shifted(self, seconds: float) -> "Transcript":
+        """Return the same transcript, `seconds` later."""
+        return replace(self, segments=[segment.shifted(seconds) for segment in self.segments])
 
 
-@dataclass
+def join(transcripts: list[Transcript], language: str | None) -> Transcript:
+    """Return the transcript of a recording from those of its parts; without any, nobody speaks in this language."""
+    tokens = [token for part in transcripts for token in part.tokens]
+    weights = [len(part.tokens) for part in transcripts]
+    sure = np.average([part.confidence for part in transcripts], weights=weights) if sum(weights) else 1.0
+    segments = [segment for part in transcripts for segment in part.segments]
+    return Transcript(tokens, transcripts[0].language if transcripts else language, segments, float(sure))
+
+
 class Recording:
-    """One recording: its windows are transcribed one after the other.
+    """One recording, or a part of one: its windows are transcribed one after the other.
 
     Each window begins where the timestamps of the previous one say. A recording longer than a window is written with
     timestamps for that reason, whatever was asked for.
 
     Args:
         features: log-mel, float32 `[mels, frames]`.
+        audio_frames: how many of them hold audio; silence fills up the rest.
         options: how to transcribe it.
         settings: of the checkpoint.
+        decode: returns the text of tokens.
         deadline: on the clock of `time.monotonic`, after which nobody wants the answer.
+        whole_windows: as `generate()` does it, the silence that fills up a short recording is transcribed, too.
     """
 
-    features: NDArray[np.float32]
-    options: Options
-    settings: Settings
-    deadline: float = float("inf")
-    _seek: int = 0  # frames that are done
-    _language: str | None = None
-    _segments: list[Segment] = field(default_factory=list)
-    _ends: list[float] = field(default_factory=list)  # posteriors of the end tokens
-    _aligned: list[Aligned] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._language = self.options.language
-        self._timestamps = self.options.timestamps or self.features.shape[1] > self.settings.window_frames
+    def __init__(
+        self,
+        features: NDArray[np.float32],
+        audio_frames: int,
+        options: Options,
+        settings: Settings,
+        decode: Callable[[list[int]], str],
+        deadline: float = float("inf"),
+        whole_windows: bool = True,
+    ) -> None:
+        self._features, self._audio_frames = features, audio_frames
+        self._frames = features.shape[1] if whole_windows else min(audio_frames, features.shape[1])
+        timestamps = options.timestamps or self._frames > settings.window_frames
+        self._options = replace(options, timestamps=timestamps)
+        self._settings, self._decode = settings, decode
+        self.deadline = deadline
+        self._seek = 0  # frames that are done
+        self._spoken_until = 0.0  # seconds: end of the last word
+        self._segments: list[Segment] = []
+        self._ends: list[float] = []  # posteriors of the end tokens
 
     @property
     def is_done(self) -> bool:
         """Return whether all windows are written."""
-        return self._seek >= self.features.shape[1]
+        return self._seek >= self._frames
 
     def task(self) -> Task:
         """Return the next window."""
-        size = self.settings.window_frames
-        window = self.features[:, self._seek : self._seek + size]
+        size = self._settings.window_frames
+        window = self._features[:, self._seek : self._seek + size]
         padded = np.pad(window, ((0, 0), (0, size - window.shape[1])))
-        options = replace(self.options, language=self._language, timestamps=self._timestamps)
-        return Task(padded, window.shape[1], options, self._seek, self.deadline)
+        frames = min(size, self._frames - self._seek)
+        audio_frames = max(1, min(frames, self._audio_frames - self._seek))
+        return Task(padded, frames, audio_frames, self._options, self._seek, self.deadline)
 
     def take(self, written: Written) -> list[Segment]:
         """Take what was written for the window; return its segments."""
-        self._language = written.language
-        frames = min(self.settings.window_frames, self.features.shape[1] - self._seek)
+        self._options = replace(self._options, language=written.language)
+        task = self.task()
         if written.is_silence:
-            self._seek += frames
+            self._seek += task.frames
             return []
         posteriors = np.exp(written.log_probs).tolist()
         if written.end_log_prob is not None:
             self._ends.append(float(np.exp(written.end_log_prob)))
         offset = self._seek / FRAMES_PER_TIMESTAMP * SECONDS_PER_TIMESTAMP
-        found, moved = windows.split(written.tokens, frames, self.settings)
+        found, moved = windows.split(written.tokens, task.frames, self._settings)
         taken = [
             Segment(
                 offset + segment.start_s,
@@ -104,16 +125,39 @@ class Recording:
             for segment in found
         ]
         if written.alignment is not None:
-            self._aligned.append(Aligned(written.alignment, offset, taken))
+            taken = self._with_words(taken, written.alignment, task, offset)
         self._segments += taken
         self._seek += moved
         return taken
+
+    def _with_words(
+        self, segments: list[Segment], weights: NDArray[np.float32], task: Task, offset: float
+    ) -> list[Segment]:
+        options = self._options
+        words = word_times(
+            weights,
+            [self._text(segment) for segment in segments],
+            prompt_tokens=len(options.alignment_tokens(self._settings, options.language, [])) - 2,
+            frames=min(task.audio_frames, FRAMES_PER_TIMESTAMP * weights.shape[2]),
+            decode=self._decode,
+            language="en" if options.task == TRANSLATE else options.language,
+            window_start_s=offset,
+            spoken_until_s=self._spoken_until,
+        )
+        self._spoken_until = max([self._spoken_until, *(word.end for found in words for word in found)])
+        return [replace(segment, words=tuple(found)) for segment, found in zip(segments, words, strict=True)]
+
+    def _text(self, segment: Segment) -> TextSegment:
+        pairs = zip(segment.tokens, segment.posteriors, strict=True)
+        kept = [(token, posterior) for token, posterior in pairs if token < self._settings.end]
+        tokens, posteriors = [token for token, _ in kept], [posterior for _, posterior in kept]
+        return TextSegment(tokens, posteriors, segment.start, segment.end)
 
     def transcript(self) -> Transcript:
         """Return the transcript of the windows so far."""
         tokens = [token for segment in self._segments for token in segment.tokens]
         posteriors = [posterior for segment in self._segments for posterior in segment.posteriors]
-        text = [posterior for token, posterior in zip(tokens, posteriors, strict=True) if token < self.settings.end]
+        text = [posterior for token, posterior in zip(tokens, posteriors, strict=True) if token < self._settings.end]
         # If all windows were skipped as silence, no token tells how sure the model is.
         heard = text or [*posteriors, *self._ends] or [1.0]
-        return Transcript(tokens, self._language, self._segments, float(np.mean(heard)), self._aligned)
+        return Transcript(tokens, self._options.language, self._segments, float(np.mean(heard)))

@@ -13,7 +13,7 @@ from asr_serving.whisper.engine import Engine
 from asr_serving.whisper.fallback import STANDARD, Fallback
 from asr_serving.whisper.graphs.backend import Backend
 from asr_serving.whisper.options import Options
-from asr_serving.whisper.recording import Recording, Transcript
+from asr_serving.whisper.recording import Transcript
 from asr_serving.whisper.tasks import BrokenOutput, Written
 
 Request = tuple[NDArray[np.float32], Options]
@@ -59,9 +59,7 @@ class Service:
         Raises:
             Exception: the graphs cannot run.
         """
-        recordings = [
-            Recording(self.codec.features(waveform), options, self.codec.settings) for waveform, options in requests
-        ]
+        recordings = [self.codec.recording(waveform, options) for waveform, options in requests]
         answers: list[Transcript | BrokenOutput] = [recording.transcript() for recording in recordings]
         under_way: dict[Future[Written], int] = {
             self._engine.submit(recording.task()): index for index, recording in enumerate(recordings)

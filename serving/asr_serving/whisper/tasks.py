@@ -1,4 +1,4 @@
-"""A window that the engine transcribes, and what it writes."""
+"""What goes from one model to another: a prepared recording, a window to be transcribed, and what is written for it."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,17 @@ import numpy as np
 from asr_contract.errors import ModelFailed
 from numpy.typing import NDArray
 
+from asr_serving.audio.speech import Span
 from asr_serving.whisper.options import Options
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the preprocess step makes of a recording."""
+
+    samples: NDArray[np.float32]  # float32 `[samples]`
+    seconds: float
+    speech: list[Span]  # where somebody speaks, in samples; without a voice detector, everywhere
 
 
 @dataclass(frozen=True)
@@ -15,7 +25,8 @@ class Task:
 
     Attributes:
         features: log-mel, float32 `[mels, frames]`, of a whole window.
-        frames: how many of them are of the recording; silence fills up the rest.
+        frames: how many of them count; the timestamps of the others are nothing.
+        audio_frames: how many of them hold audio, at least 1; silence fills up the rest.
         options: how to transcribe it. A language of None is detected.
         seed: of the draws at temperatures above 0: its place in the recording.
         deadline: on the clock of `time.monotonic`, after which nobody wants the answer.
@@ -23,6 +34,7 @@ class Task:
 
     features: NDArray[np.float32]
     frames: int
+    audio_frames: int
     options: Options
     seed: int = 0
     deadline: float = float("inf")
@@ -39,7 +51,7 @@ class Written:
         language: code, as it was requested or detected; None if the checkpoint names none.
         is_silence: the window was judged to hold no speech; there are no tokens.
         alignment: if times of words were requested and there is text: weights of attention to the audio, float32
-            `[heads, tokens, positions]`, for the tokens of `alignment_tokens`.
+            `[heads, tokens, positions]`, for the tokens of `Options.alignment_tokens`.
     """
 
     tokens: list[int]

@@ -24,10 +24,10 @@ class History:
     last_timestamp: NDArray[np.int64]  # [n], the latest timestamp token; -1 for none
 
     @staticmethod
-    def empty(timestamps: NDArray[np.bool_]) -> "History":
-        """Return the history of rows that have written nothing."""
+    def empty(timestamps: NDArray[np.bool_], length: NDArray[np.int64] | int = 0) -> "History":
+        """Return the history of rows that have written nothing, after so many tokens of text that they were given."""
         nothing = np.full(len(timestamps), -1)
-        return History(timestamps, np.zeros(len(timestamps), np.int64), nothing, nothing, nothing)
+        return History(timestamps, np.broadcast_to(length, len(timestamps)), nothing, nothing, nothing)
 
     def append(self, tokens: NDArray[np.int64], settings: Settings) -> "History":
         """Return the history with one more token `[n]` of every row."""

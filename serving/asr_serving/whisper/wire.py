@@ -19,7 +19,8 @@ _NOTHING = np.zeros((0, 0, 0), np.float32)
 
 def task_inputs(task: Task) -> dict[str, NDArray[Any]]:
     """Return the input tensors for a window."""
-    facts = {"frames": task.frames, "seed": task.seed, "deadline": task.deadline, "options": asdict(task.options)}
+    facts = {name: value for name, value in vars(task).items() if name != FEATURES}
+    facts["options"] = asdict(task.options)
     return {FEATURES: task.features, WINDOW: np.array([json.dumps(facts).encode()], dtype=object)}
 
 
@@ -31,8 +32,9 @@ def read_task(features: NDArray[np.float32], window: bytes) -> Task:
     """
     try:
         facts = json.loads(window)
-        options = Options(**{**facts["options"], "prompt": tuple(facts["options"]["prompt"])})
-        return Task(features, int(facts["frames"]), options, int(facts["seed"]), float(facts["deadline"]))
+        asked = facts.pop("options")
+        options = Options(**{**asked, **{name: tuple(asked[name]) for name in ("prompt", "prefix")}})
+        return Task(features=features, options=options, **facts)
     except (ValueError, TypeError, KeyError) as error:
         raise RequestError(
             f"{WINDOW} is not a window of Whisper ({error!r}); this model is called by others"

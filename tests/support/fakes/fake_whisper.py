@@ -47,7 +47,7 @@ def task(*tokens: int, prompt: tuple[int, ...] = (), deadline: float = float("in
     features = np.full((1, 200), END, np.float32)
     features[0, : len(tokens)] = tokens
     asked = Options(language="en", task="transcribe", prompt=prompt, **options)  # type: ignore[arg-type]
-    return Task(features, 200, asked, deadline=deadline)
+    return Task(features, 200, 200, asked, deadline=deadline)
 
 
 @dataclass

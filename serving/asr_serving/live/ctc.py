@@ -1,0 +1,121 @@
+"""Live streams through a CTC model: the acoustic model hears windows, and each segment once more as a whole."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from asr_contract.labels import Labels
+from numpy.typing import NDArray
+
+from asr_serving.audio.container import PcmFormat
+from asr_serving.audio.request import wants_vad
+from asr_serving.audio.speech import RECOGNITION, Detector, Voices
+from asr_serving.ctc.heard import Heard, silence
+from asr_serving.ctc.hushing import hush
+from asr_serving.live.listening import AT_ONCE, Listener, Pace, Segment
+from asr_serving.live.pieces import PieceReader
+from asr_serving.live.service import SETTINGS as SHARED
+from asr_serving.live.updates import Final, Update
+
+PACE = ("before", "chunk", "after", "endpoint", "longest")  # seconds; see `Pace`
+SETTINGS = SHARED | {"acoustic", "ctc_decode", "min_samples", *(f"{name}_seconds" for name in PACE)}
+
+Acoustic = Callable[[NDArray[np.float32]], Awaitable[NDArray[np.float32]]]  # `[samples]` -> `[frames, vocab]`
+Decode = Callable[[NDArray[np.float32], Mapping[str, object]], Awaitable[Heard]]
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models to call."""
+
+    acoustic: Acoustic
+    decode: Decode
+
+
+@dataclass
+class CtcStream:
+    """One live stream.
+
+    Args:
+        pcm: the layout of its samples.
+        labels: of the acoustic model.
+        pace: of its windows and segments.
+        options: request parameters for the decode step.
+        models: turn windows into log-probs, and log-probs into text.
+        detector: decides what is speech; None: the level does.
+    """
+
+    pcm: PcmFormat
+    labels: Labels
+    pace: Pace
+    options: Mapping[str, object]
+    models: Models
+    detector: Detector | None = None
+    touched: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        voices = Voices(self.detector, self.labels.sampling_rate, AT_ONCE) if self.detector else None
+        self._listener = Listener(self.labels, self.pace, voices)
+        self._reader = PieceReader(self.pcm, self.labels.sampling_rate)
+
+    async def take(self, data: bytes, is_last: bool) -> Update:
+        """Return the state of the stream after its next piece; see `streams.Stream`."""
+        async with self.lock:
+            windows = list(self._listener.push(self._reader.read(data, is_last)))
+            if is_last:
+                windows += self._listener.finish()
+            log_probs = await asyncio.gather(*(self.models.acoustic(window.samples) for window in windows))
+            segments = [self._listener.hear(*pair) for pair in zip(windows, log_probs, strict=True)]
+            if is_last:
+                segments.append(self._listener.finish_segment())
+            finals = await asyncio.gather(*(self._final(segment) for segment in segments if segment))
+            partial, stable = ("", 0) if is_last else self._listener.text()
+            return Update(partial, stable, [final for final in finals if final.text], self._listener.seconds)
+
+    async def _final(self, segment: Segment) -> Final:
+        start = segment.start / self.labels.sampling_rate
+        end = start + len(segment.samples) / self.labels.sampling_rate
+        log_probs = await self.models.acoustic(segment.samples)
+        if self.detector:
+            speech = self.detector.spans(segment.samples, self.labels.sampling_rate, RECOGNITION)
+            log_probs = hush(log_probs, speech, self.labels)
+        heard = (await self.models.decode(log_probs, self.options)).shifted(start)
+        return Final(heard.text, round(start, 3), round(end, 3), heard.confidence, heard.words)
+
+
+class CtcOpener:
+    """Begins streams; see `service.Opener`.
+
+    Args:
+        settings: of the model's configuration: SETTINGS.
+        labels: of the acoustic model.
+        acoustic: calls the acoustic model.
+        decode: calls the decode step.
+    """
+
+    def __init__(self, settings: Mapping[str, str], labels: Labels, acoustic: Acoustic, decode: Decode) -> None:
+        self._labels, self._acoustic, self._decode = labels, acoustic, decode
+        self._min_samples = int(settings["min_samples"])
+        self._pace = Pace(**{name: float(settings[f"{name}_seconds"]) for name in PACE})
+        self._models = Models(self._log_probs, self._heard)
+
+    async def open(self, pcm: PcmFormat, parameters: Mapping[str, object]) -> CtcStream:
+        """Return a new stream; see `service.Opener`."""
+        # The decode step checks the options now, not after the first sentence.
+        await self._decode(silence(self._labels), parameters)
+        detector = self._detector if wants_vad(parameters) else None
+        return CtcStream(pcm, self._labels, self._pace, parameters, self._models, detector)
+
+    @functools.cached_property
+    def _detector(self) -> Detector:
+        """Load the detector for the first stream that asks for it."""
+        return Detector.load()
+
+    async def _log_probs(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return await self._acoustic(np.pad(samples, (0, max(0, self._min_samples - len(samples)))))
+
+    async def _heard(self, log_probs: NDArray[np.float32], parameters: Mapping[str, object]) -> Heard:
+        return await self._decode(log_probs, {**parameters, "word_timestamps": True})
