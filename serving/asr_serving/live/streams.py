@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from asr_serving.audio.container import PCM_DTYPES, PcmFormat
 from asr_serving.audio.samples import downmix
-from asr_serving.audio.speech import RECOGNITION, Detector, Voices
+from asr_serving.audio.speech import RECOGNITION, Detector, Voices, silenced
 from asr_serving.audio.waveform import check_samples
 from asr_serving.ctc.heard import Heard
 from asr_serving.ctc.hushing import hush
@@ -137,10 +137,11 @@ class Stream:
     async def _final(self, segment: Segment, models: Models) -> Final:
         start = segment.start / self.labels.sampling_rate
         end = start + len(segment.samples) / self.labels.sampling_rate
-        log_probs = await models.acoustic(segment.samples)
-        if self.detector:
+        if self.detector is None:
+            log_probs = await models.acoustic(segment.samples)
+        else:
             speech = self.detector.spans(segment.samples, self.labels.sampling_rate, RECOGNITION)
-            log_probs = hush(log_probs, speech, self.labels)
+            log_probs = hush(await models.acoustic(silenced(segment.samples, speech)), speech, self.labels)
         heard = (await models.decode(log_probs, self.options)).shifted(start)
         return Final(heard.text, round(start, 3), round(end, 3), heard.confidence, heard.words)
 
