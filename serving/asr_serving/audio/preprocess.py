@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from asr_serving.audio import buckets, waveform
 from asr_serving.audio.request import pcm_format, wants_vad
-from asr_serving.audio.speech import RECOGNITION, Detector, Span
+from asr_serving.audio.speech import RECOGNITION, Detector, silenced
 from asr_serving.overload import backlog, stopping
 from asr_serving.overload.heap import Heap
 
@@ -67,19 +67,24 @@ class Preprocess:
         Args:
             data: an audio file, or raw samples.
             parameters: of the request.
-            outputs: names of the tensors that the next steps want; `speech` is made only for them.
+            outputs: names of the tensors that the next steps want. Those that do not want `speech` do not have the
+                parameter `vad`, or see to it themselves.
 
         Returns:
             `audio` float32 `[1, samples]` and `duration` float32 `[1, 1]` in seconds. With buckets, `audio` is padded,
             and `lengths` int32 `[1, 1]` is the number of its real samples. `speech` int32 `[1, 2 * spans]` has the
             first sample of each span with speech, and the one after its last: one span of 0 samples if nobody speaks,
-            one with all samples without `vad`.
+            one with all samples without `vad`. With `vad`, `audio` is silent elsewhere.
 
         Raises:
             AudioError: the recording cannot be used.
             ParameterError: a parameter about the recording is malformed, or the package of the detector is missing.
         """
         samples, seconds = waveform.load(data, self._limits, pcm_format(parameters))
+        speech = [(0, len(samples))]
+        if SPEECH in outputs and wants_vad(parameters):
+            speech = self._detector.spans(samples, self._limits.sampling_rate, RECOGNITION)
+            samples = silenced(samples, speech)
         tensors: dict[str, NDArray[Any]] = {
             "audio": buckets.pad(samples, self._buckets)[None],
             "duration": np.array([[seconds]], dtype=np.float32),
@@ -87,14 +92,9 @@ class Preprocess:
         if self._buckets:
             tensors["lengths"] = np.array([[len(samples)]], dtype=np.int32)
         if SPEECH in outputs:
-            tensors[SPEECH] = np.array(self._speech(samples, parameters), dtype=np.int32).reshape(1, -1)
+            # The next step could not tell an empty tensor from a broken request.
+            tensors[SPEECH] = np.array(speech or [(0, 0)], dtype=np.int32).reshape(1, -1)
         return tensors
-
-    def _speech(self, samples: NDArray[np.float32], parameters: Mapping[str, object]) -> list[Span]:
-        if not wants_vad(parameters):
-            return [(0, len(samples))]
-        # The next step could not tell an empty tensor from a broken request.
-        return self._detector.spans(samples, self._limits.sampling_rate, RECOGNITION) or [(0, 0)]
 
     @functools.cached_property
     def _detector(self) -> Detector:

@@ -4,7 +4,7 @@ The rules that make spans of probabilities are those of `get_speech_timestamps` 
 its limit on the length of a span.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,17 @@ class Rules:
 # For recognition, nothing of a word may be lost: a pause within a sentence is kept, the first and last sounds of words
 # are quieter than the detector hears, and a word may be as short as a letter (decision 64 has the figures).
 RECOGNITION = Rules(min_speech_ms=100.0, min_silence_ms=500.0, pad_ms=200.0)
+
+
+def silenced(samples: NDArray[np.float32], speech: Sequence[Span]) -> NDArray[np.float32]:
+    """Return samples, float32 `[samples]`, with digital silence outside the speech; times stay what they were.
+
+    A model that hears music or noise beside speech normalises by both, and mishears the speech (decision 64).
+    """
+    silent = np.zeros_like(samples)
+    for start, end in speech:
+        silent[start:end] = samples[start:end]
+    return silent
 
 
 class Detector:

@@ -1,7 +1,6 @@
-"""Silence in the place of frames in which nobody speaks: what the acoustic model hears there is not written.
+"""Silence in the place of frames in which nobody speaks: what an acoustic model hears there is not written.
 
-The model still gets the recording as it is. Zeros in the place of noise would change the mean and the deviation by
-which models normalise, and with them how they hear the speech (decision 64).
+The audio there is silent, too, but a model may write something in silence.
 """
 
 import itertools

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asr_serving.audio.container import PcmFormat
 from asr_serving.audio.request import wants_vad
-from asr_serving.audio.speech import RECOGNITION, Detector, Voices
+from asr_serving.audio.speech import RECOGNITION, Detector, Voices, silenced
 from asr_serving.ctc.heard import Heard, silence
 from asr_serving.ctc.hushing import hush
 from asr_serving.live.listening import AT_ONCE, Listener, Pace, Segment
@@ -78,10 +78,11 @@ class CtcStream:
     async def _final(self, segment: Segment) -> Final:
         start = segment.start / self.labels.sampling_rate
         end = start + len(segment.samples) / self.labels.sampling_rate
-        log_probs = await self.models.acoustic(segment.samples)
-        if self.detector:
+        if self.detector is None:
+            log_probs = await self.models.acoustic(segment.samples)
+        else:
             speech = self.detector.spans(segment.samples, self.labels.sampling_rate, RECOGNITION)
-            log_probs = hush(log_probs, speech, self.labels)
+            log_probs = hush(await self.models.acoustic(silenced(segment.samples, speech)), speech, self.labels)
         heard = (await self.models.decode(log_probs, self.options)).shifted(start)
         return Final(heard.text, round(start, 3), round(end, 3), heard.confidence, heard.words)
 

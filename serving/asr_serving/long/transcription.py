@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from asr_serving.audio.container import PcmFormat, blocks
 from asr_serving.audio.samples import Block
-from asr_serving.audio.speech import RECOGNITION, Detector, Voices
+from asr_serving.audio.speech import RECOGNITION, Detector, Voices, silenced
 from asr_serving.audio.waveform import Limits, check_length, check_samples
 from asr_serving.ctc.heard import Heard, silence
 from asr_serving.ctc.hushing import hush
@@ -96,7 +96,8 @@ def _all_segments(
 
 def _log_probs(window: Window, limits: Limits, labels: Labels, models: Models) -> NDArray[np.float32]:
     """Return the log-probs of a window, with silence where nobody speaks."""
-    padded = np.pad(window.samples, (0, max(0, limits.min_samples - len(window.samples))))
+    samples = window.samples if window.speech is None else silenced(window.samples, window.speech)
+    padded = np.pad(samples, (0, max(0, limits.min_samples - len(samples))))
     if window.speech is None:
         return models.acoustic(padded)
     if not window.speech:

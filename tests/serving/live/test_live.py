@@ -8,15 +8,10 @@ import pytest
 from asr_contract.errors import AudioError, QueueFull, SequenceError
 from asr_serving.audio.container import PcmFormat
 from asr_serving.ctc.heard import Heard
+from asr_serving.live.ctc import CtcStream, Models
 from asr_serving.live.listening import Pace
-from asr_serving.live.streams import (
-    IDLE_S,
-    IDLE_WHEN_FULL_S,
-    Models,
-    Stream,
-    Streams,
-    Update,
-)
+from asr_serving.live.streams import IDLE_S, IDLE_WHEN_FULL_S, Streams
+from asr_serving.live.updates import Update
 
 from tests.serving.ctc.test_greedy import LABELS
 
@@ -52,9 +47,9 @@ def speech() -> np.ndarray:
 
 def updates(data: bytes, piece_bytes: int, pcm: PcmFormat = FLOAT, **options: object) -> list[Update]:
     async def play() -> list[Update]:
-        stream = Stream(pcm, LABELS, PACE, options)
+        stream = CtcStream(pcm, LABELS, PACE, options, MODELS)
         pieces = [data[start : start + piece_bytes] for start in range(0, len(data), piece_bytes)]
-        return [await stream.take(piece, index == len(pieces) - 1, MODELS) for index, piece in enumerate(pieces)]
+        return [await stream.take(piece, index == len(pieces) - 1) for index, piece in enumerate(pieces)]
 
     return asyncio.run(play())
 
@@ -99,8 +94,8 @@ def test_streams_that_nobody_goes_on_with_make_room() -> None:
     now = [0.0]
     streams = Streams(2, clock=lambda: now[0])
 
-    def new() -> Stream:
-        return Stream(FLOAT, LABELS, PACE, {})
+    def new() -> CtcStream:
+        return CtcStream(FLOAT, LABELS, PACE, {}, MODELS)
 
     streams.begin(1, new())
     now[0] = IDLE_WHEN_FULL_S - 1

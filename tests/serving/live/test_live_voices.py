@@ -8,8 +8,9 @@ import pytest
 from asr_serving.audio.container import PcmFormat
 from asr_serving.audio.speech import Detector
 from asr_serving.ctc.heard import Heard
+from asr_serving.live.ctc import CtcStream, Models
 from asr_serving.live.listening import Pace
-from asr_serving.live.streams import Models, Stream, Update
+from asr_serving.live.updates import Update
 from recordings import speech
 from sounds import RATE, SOUNDS, music, rattle
 
@@ -40,11 +41,10 @@ def detector() -> Detector:
 
 def updates(samples: np.ndarray, detector: Detector | None, piece_s: float = 0.1) -> list[Update]:
     async def play() -> list[Update]:
-        stream = Stream(PcmFormat("pcm_f32le", RATE, 1), LABELS, PACE, {}, detector)
+        stream = CtcStream(PcmFormat("pcm_f32le", RATE, 1), LABELS, PACE, {}, Models(acoustic, decode), detector)
         pieces = np.split(samples, range(int(piece_s * RATE), len(samples), int(piece_s * RATE)))
-        models = Models(acoustic, decode)
         return [
-            await stream.take(piece.tobytes(), index == len(pieces) - 1, models) for index, piece in enumerate(pieces)
+            await stream.take(piece.tobytes(), index == len(pieces) - 1) for index, piece in enumerate(pieces)
         ]
 
     return asyncio.run(play())

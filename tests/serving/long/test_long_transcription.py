@@ -14,7 +14,8 @@ from asr_contract.labels import Labels
 from asr_serving.audio.container import PcmFormat
 from asr_serving.audio.waveform import Limits
 from asr_serving.ctc.heard import Heard
-from asr_serving.long.transcription import Models, Segment, transcribe
+from asr_serving.long.segments import Segment
+from asr_serving.long.transcription import Models, transcribe
 
 from tests.serving.ctc.test_greedy import LABELS
 from tests.serving.long.test_long_windows import RATE, STRIDE, speech

@@ -58,14 +58,17 @@ def test_preprocess_says_where_speech_is_if_a_next_step_wants_it(tmp_path: Path)
     assert plain.outputs["speech"].tolist() == [[0, len(speech())]]
     assert spoken.outputs["speech"].tolist() == [[896, len(speech())]]  # it ends before a pause would end it
     assert spoken.outputs["speech"].dtype == np.int32
-    np.testing.assert_array_equal(spoken.outputs["audio"], plain.outputs["audio"])
+    np.testing.assert_array_equal(spoken.outputs["audio"][0, 896:], plain.outputs["audio"][0, 896:])
+    assert not spoken.outputs["audio"][0, :896].any()
     assert silent.outputs["speech"].tolist() == [[0, 0]]
+    assert not silent.outputs["audio"].any()
     assert (str(wrong.error), wrong.error.code) == (
         "INVALID_PARAMETER: vad is 'loud'; needs true or false",
         TritonError.INVALID_ARG,
     )
     (unwanted,) = answers(model, [audio_request(sentence, **PCM, vad=True)])
     assert unwanted.outputs.keys() == {"audio", "duration"}
+    np.testing.assert_array_equal(unwanted.outputs["audio"], plain.outputs["audio"])
 
 
 def test_what_nobody_foresaw_is_the_failure_of_one_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
