@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import IO
 
 from asr_contract.names import LONG_SUFFIX
+from asr_contract.tensors import LANGUAGE
 
 from asr_client._audio import Pieces
 from asr_client._calls.protocol import Piece, Tensors, new_sequence, outputs, transcription
@@ -40,7 +41,7 @@ class LongRecording(Dialogue[list[Transcription]]):
         on_segment: OnSegment | None,
     ) -> None:
         self.model = model + LONG_SUFFIX
-        self.outputs = outputs(options)
+        self.outputs = (*outputs(options), LANGUAGE)
         self.silence_s = silence_s if math.isfinite(silence_s) else None
         self._pieces = pieces
         self._parameters = {**pieces.parameters, **options.parameters()}

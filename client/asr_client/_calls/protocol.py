@@ -168,6 +168,7 @@ def joined(segments: Sequence[Transcription]) -> Transcription:
         confidence=sum(map(mul, confidences, weights)) / sum(weights),
         duration=segments[-1].duration,
         words=tuple(word for segment in segments for word in segment.words),
+        language=next((segment.language for segment in segments if segment.language), None),
     )
 
 

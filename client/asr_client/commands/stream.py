@@ -38,6 +38,7 @@ def stream(
     ] = "txt",
     server: Annotated[connection.Connection, groups.Without("protocol")] = connection.DEFAULT,
     decode: decoding.Decoding = decoding.DEFAULT,
+    generate: decoding.Generation = decoding.DEFAULT_GENERATION,
 ) -> None:
     """Transcribe live: from the microphone, from a pipe, or from a file as if it were live.
 
@@ -49,7 +50,7 @@ def stream(
         raise typer.BadParameter(
             "raw samples on stdin (-) need it; nothing else takes it", param_hint="--sampling-rate"
         )
-    options = decode.options()
+    options = generate.added_to(decode.options())
     if mic:
         chunks, rate = microphone.listen(CHUNK_S), microphone.SAMPLING_RATE
     elif file == STDIN:

@@ -169,7 +169,7 @@ class PartCutter:
 
     def _drop(self) -> None:
         """Drop the samples that no part needs."""
-        needed = [self._stream.settled]
+        needed = [max(self._stream.settled, self._cut)]
         needed += [held[0] for held in (self._grouper.held, self._ongoing()) if held is not None]
         offset = max(self._offset, min(needed))
         self._samples = self._samples[offset - self._offset :]

@@ -69,7 +69,7 @@ def test_transcripts_of_mixed_requests_are_those_of_generate(
     for clip, outcome in zip(clips, outcomes, strict=True):
         expected = reference.generate(clip, task="transcribe", language=None, max_new_tokens=40)
         answer = outcome.unwrap()
-        assert answer.text == reference.text(expected["tokens"])
+        assert answer.text == reference.text(expected["tokens"]).strip()
         assert answer.language
         assert 0 < answer.confidence <= 1
         assert answer.duration == pytest.approx(len(clip) / RATE, abs=1e-4)
@@ -88,7 +88,8 @@ def test_the_client_chooses_among_the_models_of_one_server(
         said[name] = done.stdout.strip()
     assert said["en"] == transformers_says(exports.DEMO, speech)
     assert said["pt"] == transformers_says(portuguese, speech)
-    assert said["whisper"] == reference.text(reference.generate(speech, task="transcribe", language=None)["tokens"])
+    text = reference.text(reference.generate(speech, task="transcribe", language=None)["tokens"])
+    assert said["whisper"] == text.strip()
 
 
 def test_options_reach_the_decoder(client: Client, reference: Reference, speech: np.ndarray) -> None:
@@ -96,7 +97,7 @@ def test_options_reach_the_decoder(client: Client, reference: Reference, speech:
     options = DecodeOptions(timestamps=True, prompt="Mister Quilter", **asked)
     answer = client.transcribe(speech[: 3 * RATE], sampling_rate=RATE, options=options)
     expected = reference.generate(speech[: 3 * RATE], prompt="Mister Quilter", return_timestamps=True, **asked)
-    assert (answer.text, answer.language) == (reference.text(expected["tokens"]), "de")
+    assert (answer.text, answer.language) == (reference.text(expected["tokens"]).strip(), "de")
     spoken = [(segment, reference.text(segment["tokens"].tolist()).strip()) for segment in expected["segments"]]
     assert [word.word for word in answer.words] == [text for _, text in spoken if text]
     assert answer.words[0].start == pytest.approx(float(spoken[0][0]["start"]), abs=1e-3)
@@ -105,8 +106,6 @@ def test_options_reach_the_decoder(client: Client, reference: Reference, speech:
 def test_a_refusal_names_what_is_valid(client: Client, speech: np.ndarray) -> None:
     with pytest.raises(InvalidRequest, match="language is 'xx'; needs auto or one of af \\(afrikaans\\), am"):
         client.transcribe(speech, sampling_rate=RATE, options=DecodeOptions(language="xx"))
-    with pytest.raises(InvalidRequest, match="timestamps=true fills WORDS"):
-        client.transcribe(speech, sampling_rate=RATE, word_timestamps=True)
 
 
 def test_a_ctc_model_beside_it_answers_as_ever(server: TritonServer, speech: np.ndarray) -> None:

@@ -43,9 +43,7 @@ def updates(samples: np.ndarray, detector: Detector | None, piece_s: float = 0.1
     async def play() -> list[Update]:
         stream = CtcStream(PcmFormat("pcm_f32le", RATE, 1), LABELS, PACE, {}, Models(acoustic, decode), detector)
         pieces = np.split(samples, range(int(piece_s * RATE), len(samples), int(piece_s * RATE)))
-        return [
-            await stream.take(piece.tobytes(), index == len(pieces) - 1) for index, piece in enumerate(pieces)
-        ]
+        return [await stream.take(piece.tobytes(), index == len(pieces) - 1) for index, piece in enumerate(pieces)]
 
     return asyncio.run(play())
 

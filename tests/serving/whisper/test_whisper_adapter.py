@@ -45,12 +45,19 @@ def front(folder: Path, generate: Any, monkeypatch: pytest.MonkeyPatch) -> Itera
         outputs: dict[str, np.ndarray] = answer.outputs
         return outputs
 
-    def prepare(inputs: dict[str, np.ndarray], _: dict[str, object]) -> dict[str, np.ndarray]:
+    def prepare(inputs: dict[str, np.ndarray], parameters: dict[str, object]) -> dict[str, np.ndarray]:
+        """Speech is where the samples are loud, if somebody asks."""
         data = inputs["AUDIO"][0, 0]
         if data == b"noise":
             raise TritonError("INVALID_AUDIO: this is no audio", TritonError.INVALID_ARG)
         samples = np.frombuffer(data, np.float32)[None]
-        return {"audio": samples, "duration": np.array([[samples.size / 16_000]], np.float32)}
+        loud = np.flatnonzero(np.abs(samples[0]) > 0)
+        speech = [loud[0], loud[-1] + 1] if parameters.get("vad") and len(loud) else [0, 0]
+        return {
+            "audio": samples,
+            "duration": np.array([[samples.size / 16_000]], np.float32),
+            "speech": np.array([speech], np.int32),
+        }
 
     monkeypatch.setattr(fake_triton, "MODELS", {"whisper_generate": write, "preprocess": prepare})
     model = fake_triton.load("asr_whisper", folder, FRONT)
@@ -101,6 +108,28 @@ def test_each_recording_has_its_own_answer(front: Any, folder: Path) -> None:
     with Service.load(folder / "1") as alone:  # window by window it is what it is in one process
         (expected,) = alone.answer([(noise(80_000).astype(np.float32), alone.codec.options(limit))])
     assert last["TRANSCRIPT"][0, 0].decode() == expected.text
+
+
+def test_only_the_parts_with_speech_are_written_where_a_voice_detector_is_asked_for(
+    front: Any, folder: Path, generate: Any
+) -> None:
+    windows: list[int] = []
+    encode = generate.engine._backend.encode
+    generate.engine._backend.encode = lambda features: windows.append(len(features)) or encode(features)
+    spoken = noise(20_000)
+    padded = np.concatenate((np.zeros(48_000), spoken, np.zeros(100_000)))
+    asked = {"vad": True, "timestamps": True, "language": "de", "max_new_tokens": 20}
+    silent, heard = fake_triton.eventually(front, [request(np.zeros(90_000), **asked), request(padded, **asked)])
+    assert silent.outputs["TRANSCRIPT"].tolist() == [[b""]]
+    assert silent.outputs["WORDS"].tolist() == [[b"[]"]]
+    assert windows == [1]
+    with Service.load(folder / "1") as alone:
+        recording = alone.codec.recording(spoken.astype(np.float32), alone.codec.options(asked), whole_windows=False)
+        recording.take(alone._engine.submit(recording.task()).result(60))
+        expected = alone.codec.answer(recording.transcript().shifted(3.0), alone.codec.options(asked))
+    assert heard.outputs["TRANSCRIPT"][0, 0].decode() == expected.text
+    assert json.loads(heard.outputs["WORDS"][0, 0]) == expected.words
+    assert all(3 <= word["start"] <= word["end"] for word in expected.words)
 
 
 def test_more_recordings_than_may_wait_are_refused(front: Any, generate: Any) -> None:

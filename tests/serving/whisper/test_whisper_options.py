@@ -72,7 +72,6 @@ def test_auto_detects_whatever_the_checkpoint_says() -> None:
     ("parameters", "message"),
     [
         ({"beam": 3}, "unknown parameter 'beam'; needs some of encoding, sample_rate, channels, language"),
-        ({"word_timestamps": True}, "word_timestamps is not for this model.*timestamps=true fills WORDS"),
         ({"language": "xx"}, r"language is 'xx'; needs auto or one of de \(german\), en \(english\)"),
         ({"language": "Deutsch"}, "language is 'Deutsch'; needs auto or one of"),
         ({"language": "french"}, "language is 'french'; needs auto or one of de"),  # not of this checkpoint
@@ -129,3 +128,10 @@ def test_a_settings_file_of_another_version_is_refused(change: dict[str, Any], t
     (tmp_path / "whisper.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ValueError, match="needs .*'begin_suppress'"):
         Settings.load(tmp_path / "whisper.json")
+
+
+def test_graphs_without_attention_have_no_times_of_words() -> None:
+    assert options(word_timestamps=True).word_timestamps
+    without = replace(SETTINGS, word_times=False)
+    with pytest.raises(ParameterError, match="graphs came with the checkpoint.*timestamps=true fills WORDS"):
+        parse({"word_timestamps": True}, without, encode)
