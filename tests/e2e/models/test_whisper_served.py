@@ -1,9 +1,12 @@
 """A Whisper, served by the real Triton beside two CTC models: its text is what transformers' `generate()` writes."""
 
 import io
+import re
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,10 +14,11 @@ import exports
 import numpy as np
 import pytest
 import soundfile
-from asr_client import Client, DecodeOptions, InvalidRequest
+from asr_client import Client, DeadlineExceeded, DecodeOptions, InvalidRequest
 from asr_export import ExportOptions
 from asr_server import TritonServer
 from reference import transformers_says
+from sounds import music, noise
 from vocabularies import PORTUGUESE, with_vocabulary
 from whisper_reference import Reference
 
@@ -35,7 +39,7 @@ def server(
     whisper_checkpoint: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TritonServer]:
-    made = exports.exported(whisper_checkpoint("multilingual"), ExportOptions(name="whisper"))
+    made = exports.exported(whisper_checkpoint("multilingual"), ExportOptions(name="whisper", max_audio_seconds=60))
     repository = Path(shutil.copytree(made, tmp_path_factory.mktemp("whisper") / "models"))
     exports.add(repository, "en", exports.DEMO)
     exports.add(repository, "pt", portuguese)
@@ -119,3 +123,69 @@ def wav(samples: np.ndarray) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
     return file.getvalue()
+
+
+def test_a_long_recording_comes_in_segments(server: TritonServer, speech: np.ndarray) -> None:
+    pause = np.zeros(3 * RATE, np.float32)
+    sentences = np.concatenate([part for _ in range(10) for part in (speech, pause)])
+    told = []
+    with Client(server.grpc_url, model="whisper") as client:
+        whole = client.transcribe(
+            sentences,
+            sampling_rate=RATE,
+            on_segment=told.append,
+            options=DecodeOptions(max_new_tokens=5, word_timestamps=True, language="german"),
+        )
+    assert len(sentences) > 60 * RATE  # the limit for one request
+    assert len(told) >= 10
+    assert whole.text == "".join(segment.text for segment in told).strip()
+    assert whole.language == "de"
+    assert whole.duration == pytest.approx(len(sentences) / RATE, abs=4)
+    starts = [word.start for word in whole.words]
+    assert starts == sorted(starts)
+    assert starts
+    assert told[-1].duration > 60
+
+
+def test_a_live_stream_ends_in_a_final_text(server: TritonServer, speech: np.ndarray) -> None:
+    samples = np.concatenate((speech, np.zeros(2 * RATE, np.float32), speech))
+    pieces = np.array_split((samples * 32767).astype("<i2"), 60)
+    with Client(server.grpc_url, model="whisper") as client:
+        results = list(
+            client.stream(
+                (piece.tobytes() for piece in pieces),
+                sampling_rate=RATE,
+                encoding="pcm_s16le",
+                options=DecodeOptions(language="de", max_new_tokens=20),
+            )
+        )
+    finals = [result for result in results if result.is_final]
+    assert len(finals) == 2
+    assert all(final.text and final.words for final in finals)
+    assert finals[1].start is not None
+    assert finals[1].start > len(speech) / RATE
+
+
+def test_no_speech_is_no_text_with_a_voice_detector(client: Client) -> None:
+    for samples in (np.zeros(3 * RATE, np.float32), music(5), noise(5)):
+        answer = client.transcribe(samples, sampling_rate=RATE, vad=True, word_timestamps=True)
+        assert (answer.text, answer.words) == ("", ())
+
+
+def test_who_goes_leaves_the_server_idle_and_others_do_not_wait(server: TritonServer, speech: np.ndarray) -> None:
+    long = np.resize(speech, 60 * RATE)
+    with Client(server.grpc_url, model="whisper") as client:
+        with pytest.raises(DeadlineExceeded):
+            client.transcribe(long, sampling_rate=RATE, timeout_s=0.3)
+        client.transcribe(speech, sampling_rate=RATE, options=DecodeOptions(max_new_tokens=5))
+        before = windows(server)
+        time.sleep(2)
+        assert windows(server) == before
+
+
+def windows(server: TritonServer) -> int:
+    """Windows that the model with the graphs has answered so far."""
+    metrics = urllib.request.urlopen(f"http://{server.metrics_url}/metrics", timeout=30).read().decode()
+    found = re.search(r'^nv_inference_request_success\{model="whisper_whisper_generate"[^}]*\} (\d+)', metrics, re.M)
+    assert found is not None
+    return int(found[1])
