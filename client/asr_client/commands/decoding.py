@@ -1,4 +1,4 @@
-"""The options of a command that say how a CTC model's log-probs become text."""
+"""The options of a command that say what is heard, and how a CTC model's log-probs become text."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,10 @@ File = Annotated[
     Path | None,
     typer.Option("--hotwords-file", metavar="FILE", help="Read them from a file, one a line; # begins a comment."),
 ]
+Vad = Annotated[
+    bool,
+    typer.Option("--vad", help="Write nothing where a voice detector finds no speech: silence, music, noise."),
+]
 
 
 def join_hotwords(words: str, file: Path | None) -> str:
@@ -48,8 +52,9 @@ def join_hotwords(words: str, file: Path | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """The decoding of a CTC model: each field is an option of the command line (see `groups`)."""
+    """The voice detector, and the decoding of a CTC model: each field is an option of the command (see `groups`)."""
 
+    vad: Vad = False
     decoder: Decoder = "greedy"
     beam_width: BeamWidth = DecodeOptions.beam_width
     lm_weight: LmWeight = None
@@ -64,6 +69,7 @@ class Decoding:
             typer.BadParameter: the file of hotwords cannot be read, or a line of it holds a comma.
         """
         return DecodeOptions(
+            vad=self.vad,
             decoder=self.decoder,
             beam_width=self.beam_width,
             lm_weight=self.lm_weight,
