@@ -94,6 +94,13 @@ def test_a_file_of_hotwords_that_cannot_be_used(
     assert message in " ".join(ran.err.split())
 
 
+def test_the_voice_detector_is_asked_for_by_name(run: Run, server: list[str], triton: FakeTriton, folder: Path) -> None:
+    assert run("transcribe", *server, "--vad", "a.wav").code == 0
+    assert triton.seen[-1].parameters["vad"] is True
+    assert run("transcribe", *server, "a.wav").code == 0
+    assert "vad" not in triton.seen[-1].parameters
+
+
 def test_timed_formats_ask_for_words(run: Run, server: list[str], folder: Path) -> None:
     assert run("transcribe", *server, "-f", "ctm", "a.wav").out == (
         "a 1 0.000 0.500 hello 0.500\na 1 1.000 0.500 world 0.500\n"
