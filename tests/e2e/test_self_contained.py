@@ -70,3 +70,4 @@ def test_it_serves_without_this_project(
         wait_for(copy)
         expected = original.transcribe(recording, word_timestamps=True)
         assert copy.transcribe(recording, word_timestamps=True) == expected
+        assert copy.transcribe(recording, vad=True).text == expected.text

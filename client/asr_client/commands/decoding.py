@@ -1,4 +1,4 @@
-"""The options of a command that say how text is made: from a CTC model's log-probs, and by Whisper."""
+"""The options of a command that say what is heard, and how text is made: from a CTC model's log-probs, and by Whisper."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,6 +37,10 @@ Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Whisper: mo
 Fallback = Annotated[
     bool, typer.Option("--temperature-fallback", help="Whisper: decode again where the text repeats itself.")
 ]
+Vad = Annotated[
+    bool,
+    typer.Option("--vad", help="Write nothing where a voice detector finds no speech: silence, music, noise."),
+]
 
 
 def join_hotwords(words: str, file: Path | None) -> str:
@@ -58,8 +62,9 @@ def join_hotwords(words: str, file: Path | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """The decoding of a CTC model: each field is an option of the command line (see `groups`)."""
+    """The voice detector, and the decoding of a CTC model: each field is an option of the command (see `groups`)."""
 
+    vad: Vad = False
     decoder: Decoder = "greedy"
     beam_width: BeamWidth = DecodeOptions.beam_width
     lm_weight: LmWeight = None
@@ -74,6 +79,7 @@ class Decoding:
             typer.BadParameter: the file of hotwords cannot be read, or a line of it holds a comma.
         """
         return DecodeOptions(
+            vad=self.vad,
             decoder=self.decoder,
             beam_width=self.beam_width,
             lm_weight=self.lm_weight,

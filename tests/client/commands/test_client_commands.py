@@ -148,6 +148,13 @@ def test_subtitles_of_segments_and_of_words(run: Run, server: list[str], triton:
     assert run("transcribe", *server, "-f", "ctm", "a.wav").out.startswith("a 1 20.000 0.400 They 0.900\na 1 20.500 ")
 
 
+def test_the_voice_detector_is_asked_for_by_name(run: Run, server: list[str], triton: FakeTriton, folder: Path) -> None:
+    assert run("transcribe", *server, "--vad", "a.wav").code == 0
+    assert triton.seen[-1].parameters["vad"] is True
+    assert run("transcribe", *server, "a.wav").code == 0
+    assert "vad" not in triton.seen[-1].parameters
+
+
 def test_timed_formats_ask_for_words(run: Run, server: list[str], folder: Path) -> None:
     assert run("transcribe", *server, "-f", "ctm", "a.wav").out == (
         "a 1 0.000 0.500 hello 0.500\na 1 1.000 0.500 world 0.500\n"

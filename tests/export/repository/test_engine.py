@@ -75,7 +75,7 @@ def test_preprocess_pads_and_the_ensemble_hands_the_lengths_on(dense: ExportResu
     preprocess, ensemble = read_config(dense.output / "preprocess"), read_config(dense.output / "asr")
     lengths = preprocess.parameters["bucket_samples"].string_value.split(",")
     assert lengths == [str(samples) for samples in bucket_samples(16_000, 400, 20)]
-    assert [tensor.name for tensor in preprocess.output] == ["audio", "duration", "lengths"]
+    assert [tensor.name for tensor in preprocess.output] == ["audio", "duration", "speech", "lengths"]
     first, second, _ = ensemble.ensemble_scheduling.step
     assert first.output_map["lengths"] == second.input_map["lengths"] == "lengths"
 

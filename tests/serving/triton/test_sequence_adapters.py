@@ -139,6 +139,16 @@ def test_a_recording_that_is_refused(
     assert code(responses) == triton_code
 
 
+def test_with_vad_a_tone_is_no_speech(long: Any, stream: Any) -> None:
+    *segments, _ = send(long, 3 * LOUD, START | END, vad=True)
+    assert {segment.outputs["TRANSCRIPT"][0, 0] for segment in segments} == {b""}
+    (only,) = send(stream, 3 * LOUD, START | END, vad="true")
+    assert json.loads(only.outputs["FINALS"][0, 0]) == []
+    for model in (long, stream):
+        refused = send(model, LOUD, START | END, 2, vad="loud")
+        assert str(refused[-1].error) == "INVALID_PARAMETER: vad is 'loud'; needs true or false"
+
+
 def test_a_model_behind_that_fails_is_no_fault_of_the_caller(long: Any) -> None:
     def broken(*_: Any) -> Any:
         raise TritonError("the graph failed", TritonError.INTERNAL)
