@@ -17,14 +17,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from asr_serving.whisper.word_times import TextSegment, WordTime, word_times
 from numpy.typing import NDArray
-from transformers import AutoProcessor, WhisperForConditionalGeneration
-from word_times import HELD_OUT_VOICES, SAMPLE_RATE, held_out_sentence, summary, synthesise
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from word_times import DEMO, summary
+
+sys.path.insert(0, str(DEMO))  # its modules are neighbours, not a package
+
+from grammar import held_out_sentence
+from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, synthesise
 
 RESULT = Path(__file__).parent / "results" / "whisper_word_times.json"
 FRAME_SAMPLES = 160  # 10 ms
@@ -65,35 +70,35 @@ def clip(rng: random.Random, sentences: int, around_s: float, between_s: float) 
 class Whisper:
     """A checkpoint in PyTorch, and the heads whose attention is asked for."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load a folder in the layout of HuggingFace."""
-        self.processor = AutoProcessor.from_pretrained(folder)
-        self.model = WhisperForConditionalGeneration.from_pretrained(folder, attn_implementation="eager").eval()
+    def __init__(self, folder: Path, lag_s: float) -> None:
+        """Load a folder in the layout of HuggingFace; `lag_s` seconds are taken from all times."""
+        self.lag_s = lag_s
+        self.processor = WhisperProcessor.from_pretrained(folder)
+        self.model = WhisperForConditionalGeneration.from_pretrained(folder, attn_implementation="eager")
+        self.model.train(False)
+        self.tokens = cast(Any, self.model.generation_config)  # with fields that transformers' class does not declare
         config = self.model.config
         layers, heads = config.decoder_layers, config.decoder_attention_heads
         self.heads = {
-            "alignment heads": self.model.generation_config.alignment_heads,
+            "alignment heads": self.tokens.alignment_heads,
             "upper half": [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)],
         }
-        many = self.model.generation_config.is_multilingual
-        self.language = {"language": "en", "task": "transcribe"} if many else {}
+        self.language = {"language": "en", "task": "transcribe"} if self.tokens.is_multilingual else {}
 
     @torch.no_grad()
     def words(self, samples: NDArray[np.float32]) -> dict[str, list[WordTime]]:
         """Transcribe up to 30 s, float32 at `SAMPLE_RATE`, and return the words by each set of heads."""
-        config = self.model.generation_config
-        tokenizer = self.processor.tokenizer
         features = self.processor(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
         answer = self.model.generate(features, return_timestamps=True, return_segments=True, **self.language)
         segments = []
         for segment in answer["segments"][0]:
-            tokens = [token for token in segment["tokens"].tolist() if token < config.eos_token_id]
+            tokens = [token for token in segment["tokens"].tolist() if token < self.tokens.eos_token_id]
             segments.append(TextSegment(tokens, [1.0] * len(tokens), float(segment["start"]), float(segment["end"])))
-        prompt = [config.decoder_start_token_id]
+        prompt = [self.tokens.decoder_start_token_id]
         if self.language:
-            prompt += [config.lang_to_id["<|en|>"], config.task_to_id["transcribe"]]
+            prompt += [self.tokens.lang_to_id["<|en|>"], self.tokens.task_to_id["transcribe"]]
         text = [token for segment in segments for token in segment.tokens]
-        ids = torch.tensor([[*prompt, config.no_timestamps_token_id, *text, config.eos_token_id]])
+        ids = torch.tensor([[*prompt, self.tokens.no_timestamps_token_id, *text, self.tokens.eos_token_id]])
         attention = self.model(features, decoder_input_ids=ids, output_attentions=True).cross_attentions
         return {
             name: [
@@ -103,8 +108,9 @@ class Whisper:
                     segments,
                     prompt_tokens=len(prompt),
                     frames=len(samples) // FRAME_SAMPLES,
-                    decode=tokenizer.decode,
+                    decode=self.processor.tokenizer.decode,
                     language="en",
+                    lag_s=self.lag_s,
                 )
                 for word in words
             ]
@@ -152,9 +158,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--clips", type=int, default=100, help="for each layout")
+    parser.add_argument("--lag-s", type=float, default=0.0, help="of the checkpoint's attention")
     parser.add_argument("--result", type=Path, default=RESULT)
     arguments = parser.parse_args()
-    figures = measure(Whisper(arguments.checkpoint), arguments.clips)
+    figures = measure(Whisper(arguments.checkpoint, arguments.lag_s), arguments.clips)
     arguments.result.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print("| clips | words | edge | place | bias (median) | median error | 95 % within |", "|---" * 7 + "|", sep="\n")
     for name, row in figures.items():
@@ -165,4 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""Words of a window with their times and confidence, as openai-whisper computes them (`timing.py`), but for the lag.
+"""Words of a window with their times and confidence, as openai-whisper computes them (`timing.py`).
 
 The alignment knows no pauses: the end of a word is the start of the next one. So a word beside a pause is too long, and
 is cut to twice the median length of the window's words where a sentence or a segment begins or ends.
@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr_serving.whisper.alignment import token_positions
-from asr_serving.whisper.settings import SECONDS_PER_TIMESTAMP
+from asr_serving.whisper.settings import FRAMES_PER_TIMESTAMP, SECONDS_PER_TIMESTAMP
 from asr_serving.whisper.words import attach_punctuation, divide
 
-# Attention finds a word after it has begun, and still looks at it when it has ended (decision 63).
-LAG_S = 0.08
 _SENTENCE_ENDS = ".。!！?？"  # noqa: RUF001
 _LONGEST_MEDIAN_S = 0.7  # a median above it is that of words that are too long themselves
 _TRUSTED_S = 0.5  # a word that goes further beyond its segment is wrong, and the segment is right
@@ -65,7 +63,7 @@ def word_times(
     language: str | None,
     window_start_s: float = 0.0,
     spoken_until_s: float = 0.0,
-    lag_s: float = LAG_S,
+    lag_s: float = 0.0,
 ) -> list[list[WordTime]]:
     """Return the words of each segment of a window, in order and without overlap, within the window's audio.
 
@@ -81,7 +79,7 @@ def word_times(
         language: code of the text's language, which for a translation is "en"; None for a checkpoint of one language.
         window_start_s: start of the window in the recording.
         spoken_until_s: end of the last word before this window, 0 for none.
-        lag_s: by which the alignment is late, seconds; with 0, the times are those of openai-whisper.
+        lag_s: by which this checkpoint's attention is late, or early if negative, in seconds (decision 63).
 
     Raises:
         ValueError: the weights are not finite, or do not fit the tokens or the frames, or a token has no posterior.
@@ -97,7 +95,9 @@ def word_times(
         got = list(weights.shape)
         raise ValueError(f"weights of attention have the shape {got}; needs [heads, {needed} tokens, positions]")
     aligned_s = SECONDS_PER_TIMESTAMP * token_positions(weights, prompt_tokens, frames)
-    times = window_start_s + np.maximum(aligned_s - lag_s, 0.0)
+    # The first word begins with the window, whatever the lag.
+    aligned_s[1:] = np.clip(aligned_s[1:] - lag_s, 0.0, frames // FRAMES_PER_TIMESTAMP * SECONDS_PER_TIMESTAMP)
+    times = window_start_s + aligned_s
 
     drafts = _drafts(segments, times.tolist(), decode, language)
     lengths = [draft.length for draft in drafts if draft.length > 0]

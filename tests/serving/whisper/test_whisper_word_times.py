@@ -83,6 +83,11 @@ def test_the_lag_of_attention_is_taken_back() -> None:
     ]
 
 
+def test_a_negative_lag_ends_with_the_audio() -> None:
+    spoken = Spoken(([(" I", 0.3), (" am", 0.56)], 0.0, 0.6), seconds=0.6)
+    assert told(spoken.words(lag_s=-0.06)[0]) == [(" I", 0.0, 0.36), (" am", 0.36, 0.6)]
+
+
 def test_confidence_is_that_of_the_spoken_tokens() -> None:
     spoken = Spoken(([(' "', 0.1), (" mor", 0.2), ("row", 0.3), (".", 0.4)], 0.0, 1.0))
     segment = TextSegment(spoken.segments[0].tokens, [0.1, 0.9, 0.7, 0.2], 0.0, 1.0)
