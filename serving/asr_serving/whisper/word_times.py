@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr_serving.whisper.alignment import token_positions
-from asr_serving.whisper.settings import SECONDS_PER_TIMESTAMP
+from asr_serving.whisper.settings import FRAMES_PER_TIMESTAMP, SECONDS_PER_TIMESTAMP
 from asr_serving.whisper.words import attach_punctuation, divide
 
 _SENTENCE_ENDS = ".。!！?？"  # noqa: RUF001
@@ -63,6 +63,7 @@ def word_times(
     language: str | None,
     window_start_s: float = 0.0,
     spoken_until_s: float = 0.0,
+    lag_s: float = 0.0,
 ) -> list[list[WordTime]]:
     """Return the words of each segment of a window, in order and without overlap, within the window's audio.
 
@@ -78,6 +79,7 @@ def word_times(
         language: code of the text's language, which for a translation is "en"; None for a checkpoint of one language.
         window_start_s: start of the window in the recording.
         spoken_until_s: end of the last word before this window, 0 for none.
+        lag_s: by which this checkpoint's attention is late, or early if negative, in seconds (decision 63).
 
     Raises:
         ValueError: the weights are not finite, or do not fit the tokens or the frames, or a token has no posterior.
@@ -92,7 +94,10 @@ def word_times(
     if weights.ndim != 3 or weights.shape[1] != needed:
         got = list(weights.shape)
         raise ValueError(f"weights of attention have the shape {got}; needs [heads, {needed} tokens, positions]")
-    times = window_start_s + SECONDS_PER_TIMESTAMP * token_positions(weights, prompt_tokens, frames)
+    aligned_s = SECONDS_PER_TIMESTAMP * token_positions(weights, prompt_tokens, frames)
+    # The first word begins with the window, whatever the lag.
+    aligned_s[1:] = np.clip(aligned_s[1:] - lag_s, 0.0, frames // FRAMES_PER_TIMESTAMP * SECONDS_PER_TIMESTAMP)
+    times = window_start_s + aligned_s
 
     drafts = _drafts(segments, times.tolist(), decode, language)
     lengths = [draft.length for draft in drafts if draft.length > 0]

@@ -36,7 +36,9 @@ class Spoken:
     def decode(self, tokens: list[int]) -> str:
         return "".join(self.vocabulary[token] for token in tokens)
 
-    def words(self, window_start_s: float = 0.0, spoken_until_s: float = 0.0) -> list[list[WordTime]]:
+    def words(
+        self, window_start_s: float = 0.0, spoken_until_s: float = 0.0, lag_s: float = 0.0
+    ) -> list[list[WordTime]]:
         return word_times(
             self.weights,
             self.segments,
@@ -46,6 +48,7 @@ class Spoken:
             language="en",
             window_start_s=window_start_s,
             spoken_until_s=spoken_until_s,
+            lag_s=lag_s,
         )
 
 
@@ -69,6 +72,20 @@ def test_the_last_word_ends_before_the_audio() -> None:
 def test_times_are_of_the_recording() -> None:
     spoken = Spoken(([(" a", 0.3), (" b", 0.6)], 60.0, 61.0))
     assert told(spoken.words(window_start_s=60.0, spoken_until_s=59.9)[0]) == [(" a", 60.0, 60.3), (" b", 60.3, 60.6)]
+
+
+def test_the_lag_of_attention_is_taken_back() -> None:
+    spoken = Spoken(([(" I", 0.06), (" am", 0.3), (" here", 0.6)], 60.0, 61.0))
+    assert told(spoken.words(60.0, spoken_until_s=59.9, lag_s=0.08)[0]) == [
+        (" I", 60.0, 60.0),  # no word begins before its window
+        (" am", 60.0, 60.22),
+        (" here", 60.22, 60.52),
+    ]
+
+
+def test_a_negative_lag_ends_with_the_audio() -> None:
+    spoken = Spoken(([(" I", 0.3), (" am", 0.56)], 0.0, 0.6), seconds=0.6)
+    assert told(spoken.words(lag_s=-0.06)[0]) == [(" I", 0.0, 0.36), (" am", 0.36, 0.6)]
 
 
 def test_confidence_is_that_of_the_spoken_tokens() -> None:
@@ -174,16 +191,22 @@ def random_weights(seed: int, tokens: int) -> NDArray[np.float32]:
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True), np.float32)
 
 
-@given(random_segments, st.integers(0, 2**32 - 1), st.integers(1, 3000), st.sampled_from([0.0, 17.3]))
+@given(
+    random_segments,
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 3000),
+    st.sampled_from([0.0, 17.3]),
+    st.sampled_from([0.0, 0.08]),
+)
 def test_words_are_in_order_within_the_audio(
-    segments: list[tuple[list[str], float, float]], seed: int, frames: int, window_start_s: float
+    segments: list[tuple[list[str], float, float]], seed: int, frames: int, window_start_s: float, lag_s: float
 ) -> None:
     """Whatever the timestamps say: also segments that end before they begin."""
     pieces = [([(text, 0.0) for text in texts], start, end) for texts, start, end in segments]
     spoken = Spoken(*pieces)
     spoken.frames = frames
     spoken.weights = random_weights(seed, spoken.weights.shape[1])
-    found = spoken.words(window_start_s, spoken_until_s=window_start_s)
+    found = spoken.words(window_start_s, spoken_until_s=window_start_s, lag_s=lag_s)
     assert ["".join(word.word for word in words).strip() for words in found] == [
         "".join(texts).strip() for texts, _, _ in segments
     ]
