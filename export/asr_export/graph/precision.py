@@ -24,6 +24,7 @@ from asr_export.graph.int8 import INT8_OPERATORS, to_int8
 from asr_export.graph.rewriting import before_a_logarithm, float_constants, rebuild
 from asr_export.graph.tensorrt import TENSORRT_OPERATORS
 from asr_export.graph.trace import save_graph
+from asr_export.networks.acoustic import ProductsCtc, RaggedCtc
 
 LARGEST_HALF = 65504.0
 # The export reports the differences and does not limit them: which difference is harmless depends on how sure a
@@ -75,6 +76,11 @@ class Converted:
 
     parity: Parity  # of the converted graph
     fp16_peak: Peak | None  # of an fp16 graph; the largest float16 is 65504
+
+
+def ragged_graph(precision: Precision) -> type[RaggedCtc]:
+    """Return the kind of ragged graph that is best to convert to a precision."""
+    return ProductsCtc if precision == "int8" else RaggedCtc
 
 
 def convert(path: Path, precision: Precision, probe: Probe, feed: Feed = ragged_feed) -> Converted:

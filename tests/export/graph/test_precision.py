@@ -18,9 +18,10 @@ from asr_contract.word_errors import compare
 from asr_export import ExportError, ExportOptions, GateError, export_checkpoint
 from asr_export.checkpoint.loading import Checkpoint, load, locate
 from asr_export.choices import Precision
-from asr_export.graph import precision
+from asr_export.graph import int8
 from asr_export.graph.gate import open_session
-from asr_export.graph.precision import plan_half, to_half, to_int8
+from asr_export.graph.int8 import to_int8
+from asr_export.graph.precision import plan_half, to_half
 from asr_export.graph.word_errors import check_word_errors, hear
 from asr_export.repository.model_folder import read_config
 from onnx import TensorProto, helper, numpy_helper
@@ -134,7 +135,7 @@ def test_fp16_that_overflows_is_refused(
 def test_int8_that_turns_over_labels_is_refused(
     tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_WEIGHT_STEPS", 1)  # weights of -1, 0 and 1
+    monkeypatch.setattr(int8, "_WEIGHT_STEPS", 1)  # weights of -1, 0 and 1
     with pytest.raises(
         GateError, match=r"in int8 the graph's best label agrees with PyTorch in \d+\.\d+% of .*needs 90\.00%"
     ):
