@@ -178,27 +178,6 @@ def test_what_leads_to_a_logarithm_stays_float32(convert: str) -> None:
         assert [node.output[0] for node in model.graph.node if node.op_type == "MatMul"] == ["power"]
 
 
-@pytest.mark.parametrize("opset", [17, 20])
-def test_an_int8_row_does_not_depend_on_its_neighbours(opset: int, tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    weight = random.normal(size=(4, 6))
-    model = small_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], w=weight)
-    model.opset_import[0].version = opset
-    assert to_int8(model) == 1
-    quiet, loud = random.normal(size=(1, 4)), 1e4 * random.normal(size=(1, 4))
-    rows = np.concatenate([quiet, loud, np.zeros((1, 4))])
-    together = run(model, rows, tmp_path / "g.onnx")
-    np.testing.assert_array_equal(together[:1], run(model, quiet, tmp_path / "solo.onnx"))
-    np.testing.assert_array_equal(together[2], np.zeros(6))
-    assert np.abs(together[0] - quiet @ weight).max() < 0.05
-    assert np.abs(together[1] - loud @ weight).max() < 0.05 * 1e4
-
-
-def test_int8_without_anything_to_quantise() -> None:
-    with pytest.raises(GateError, match="nothing to quantise"):
-        to_int8(small_graph([helper.make_node("Relu", ["x"], ["y"])]))
-
-
 def test_a_loss_of_words_is_refused(demo: Callable[[Precision], Path]) -> None:
     checkpoint: Checkpoint = load(locate(str(DEMO / "checkpoint")))
     spoken = hear(MANIFEST, checkpoint, 40)
