@@ -31,7 +31,7 @@ class Tolerance:
 
     absolute: float  # of log-probs
     # Added to it: a share of the recording's largest log-prob. Nothing scales logits, and the rounding of all of them
-    # grows with their spread. Figures: docs/decisions/0061-log-probs-are-measured-by-their-reach.md.
+    # grows with their spread. Figures: docs/decisions/0059-encoder-outputs-are-measured-by-their-size.md.
     relative: float
     agreement: float  # least share of frames with the same best label
     decided_agreement: float  # least share of the decided frames with the same best label
