@@ -8,7 +8,6 @@ precision. Each graph goes through the gate of an export: one that fails is an e
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,9 +18,8 @@ from asr_export import export_checkpoint
 from asr_export.checkpoint.loading import load, locate
 from asr_export.choices import EXPORTERS, PRECISIONS
 from asr_export.graph.gate import Parity, check_graph, check_parity, make_probe
-from asr_export.graph.precision import convert
+from asr_export.graph.precision import convert, ragged_graph
 from asr_export.graph.trace import write_graph
-from asr_export.networks.acoustic import RaggedCtc
 from asr_export.repository.inspection import inspect_graph
 from parity_page import PAGE, PARITY, save
 from tqdm import tqdm
@@ -75,23 +73,16 @@ def rows_of(kind: str, work: Path) -> Iterator[list[str]]:
     """Yield the table's rows for one kind of checkpoint."""
     source = ROOT / "demo" / "checkpoint" if kind == DEMO else tiny_checkpoints.write(kind, work / "checkpoint")
     for exporter in EXPORTERS:
-        loaded = load(locate(str(source)))
-        probe = make_probe(loaded)
-        traced = work / exporter / "fp32"
-        traced.mkdir(parents=True)
-        write_graph(
-            RaggedCtc(loaded.family.network(loaded.model, loaded.feature_extractor)),
-            loaded.geometry,
-            traced / "model.onnx",
-            exporter,
-        )
-        check_graph(traced / "model.onnx")
         for precision in PRECISIONS:
-            graph = traced / "model.onnx"
-            if precision == "fp32":
-                parity = check_parity(graph, probe)
-            else:
-                graph = Path(shutil.copytree(traced, work / exporter / precision)) / "model.onnx"
+            loaded = load(locate(str(source)))
+            probe = make_probe(loaded)
+            network = loaded.family.network(loaded.model, loaded.feature_extractor)
+            graph = work / exporter / precision / "model.onnx"
+            graph.parent.mkdir(parents=True)
+            write_graph(ragged_graph(precision)(network), loaded.geometry, graph, exporter)
+            check_graph(graph)
+            parity = check_parity(graph, probe)
+            if precision != "fp32":
                 parity = convert(graph, precision, probe).parity
             yield row(kind, loaded.family.architecture, exporter, precision, parity, graph)
 

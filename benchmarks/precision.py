@@ -28,9 +28,10 @@ from asr_export import ExportOptions, export_checkpoint
 from asr_export.checkpoint.families import FAMILIES
 from asr_export.choices import PRECISIONS, Precision
 from asr_export.graph.feeds import ragged_feed
-from asr_export.graph.precision import plan_half, to_half, to_int8
+from asr_export.graph.int8 import to_int8
+from asr_export.graph.precision import plan_half, to_half
 from asr_export.graph.trace import save_graph, write_graph
-from asr_export.networks.acoustic import RaggedCtc
+from asr_export.networks.acoustic import ProductsCtc, RaggedCtc
 from machine import machine
 from numpy.typing import NDArray
 from speech import RATE, samples_of
@@ -91,8 +92,10 @@ def base_size(work: Path) -> dict[Precision, Path]:
     graphs: dict[Precision, Path] = {precision: work / precision / "model.onnx" for precision in PRECISIONS}
     for path in graphs.values():
         path.parent.mkdir(parents=True)
-    write_graph(RaggedCtc(family.network(model, extractor)), family.geometry(model.config, extractor), graphs["fp32"])
-    half, int8 = onnx.load(graphs["fp32"]), onnx.load(graphs["fp32"])
+    geometry = family.geometry(model.config, extractor)
+    write_graph(RaggedCtc(family.network(model, extractor)), geometry, graphs["fp32"])
+    write_graph(ProductsCtc(family.network(model, extractor)), geometry, graphs["int8"])
+    half, int8 = onnx.load(graphs["fp32"]), onnx.load(graphs["int8"])
     to_half(half, plan_half(half))
     save_graph(half, graphs["fp16"])
     to_int8(int8)

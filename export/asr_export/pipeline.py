@@ -17,11 +17,11 @@ from asr_export.errors import LanguageModelError
 from asr_export.graph.feeds import Feed, dense_feed, ragged_feed, sized_feed
 from asr_export.graph.folding import fold_constants
 from asr_export.graph.gate import Parity, check_graph, check_parity, make_probe
-from asr_export.graph.precision import Converted, convert
+from asr_export.graph.precision import Converted, convert, ragged_graph
 from asr_export.graph.tensorrt import check_tensorrt
 from asr_export.graph.trace import OPSETS, write_graph
 from asr_export.graph.word_errors import check_word_errors, hear
-from asr_export.networks.acoustic import CtcGraph, DenseCtc, RaggedCtc, SizedRaggedCtc
+from asr_export.networks.acoustic import CtcGraph, DenseCtc, SizedRaggedCtc
 from asr_export.options import (
     DEFAULT_SECONDS,
     DEFAULT_STREAMS,
@@ -94,8 +94,8 @@ def _export_ctc(
     manifest = options.check_manifest
     spoken = hear(Path(manifest), loaded, seconds) if manifest else None
     for_engine = options.platform == "tensorrt"
-    graph_class, feed = _graph(options)
     precision = options.precision or ("fp16" if options.gpu else "fp32")
+    graph_class, feed = _graph(options, precision)
     with tempfile.TemporaryDirectory(prefix="asr-export-") as work:
         graph = Path(work) / "graph"
         graph.mkdir()
@@ -147,10 +147,10 @@ def _export_ctc(
     return ExportResult(output, names, labels, parity, word_errors=word_errors, language_model=language_model)
 
 
-def _graph(options: ExportOptions) -> tuple[type[CtcGraph], Feed]:
+def _graph(options: ExportOptions, precision: Precision) -> tuple[type[CtcGraph], Feed]:
     """Return the kind of graph that the options ask for, and what makes its inputs."""
     if options.platform != "tensorrt":
-        return RaggedCtc, ragged_feed
+        return ragged_graph(precision), ragged_feed
     return (SizedRaggedCtc, sized_feed) if options.ragged else (DenseCtc, dense_feed)
 
 

@@ -1,4 +1,4 @@
-"""The options of a command that say what is heard, and how text is made: from a CTC model's log-probs, and by Whisper."""
+"""The options of a command that say what is heard, and how a CTC model or Whisper makes text of it."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

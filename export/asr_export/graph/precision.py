@@ -20,8 +20,11 @@ from asr_export.choices import Precision
 from asr_export.errors import GateError
 from asr_export.graph.feeds import Feed, ragged_feed
 from asr_export.graph.gate import Parity, Probe, Tolerance, check_graph, check_parity, open_session
+from asr_export.graph.int8 import INT8_OPERATORS, to_int8
+from asr_export.graph.rewriting import before_a_logarithm, float_constants, rebuild
 from asr_export.graph.tensorrt import TENSORRT_OPERATORS
 from asr_export.graph.trace import save_graph
+from asr_export.networks.acoustic import ProductsCtc, RaggedCtc
 
 LARGEST_HALF = 65504.0
 # The export reports the differences and does not limit them: which difference is harmless depends on how sure a
@@ -34,7 +37,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
 # TensorRT has no product of integers: int8 is for CPUs.
 OPERATORS: dict[Precision, frozenset[str]] = {
     "fp16": TENSORRT_OPERATORS,
-    "int8": TENSORRT_OPERATORS | {"MatMulInteger"},
+    "int8": TENSORRT_OPERATORS | INT8_OPERATORS,
 }
 # These do most of the work, and run in float16.
 _HEAVY = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
@@ -49,13 +52,6 @@ _LIGHT = {
     **dict.fromkeys(("Squeeze", "Transpose", "Unsqueeze"), _FIRST),
     "Where": slice(1, 3),
 }
-_ACTIVATION_STEPS = 127
-_ZERO = 128  # of activations, which are uint8
-# Weights have 7 bits: without VNNI, ONNX Runtime adds two products in 16 bits, which weights of 8 bits would overflow
-# silently.
-_WEIGHT_STEPS = 63
-# Smaller than any activation that carries information: only padding and silence are all zero.
-_SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -80,6 +76,11 @@ class Converted:
 
     parity: Parity  # of the converted graph
     fp16_peak: Peak | None  # of an fp16 graph; the largest float16 is 65504
+
+
+def ragged_graph(precision: Precision) -> type[RaggedCtc]:
+    """Return the kind of ragged graph that is best to convert to a precision."""
+    return ProductsCtc if precision == "int8" else RaggedCtc
 
 
 def convert(path: Path, precision: Precision, probe: Probe, feed: Feed = ragged_feed) -> Converted:
@@ -120,8 +121,8 @@ def plan_half(model: onnx.ModelProto) -> HalfPlan:
     Raises:
         GateError: float16 cannot hold a weight.
     """
-    constants = _constants(model)
-    spectral = _before_a_logarithm(model)
+    constants = float_constants(model)
+    spectral = before_a_logarithm(model)
     ends = {value.name for value in model.graph.output}
     nodes: set[int] = set()
     produced: set[str] = set()
@@ -142,7 +143,7 @@ def plan_half(model: onnx.ModelProto) -> HalfPlan:
 
 def to_half(model: onnx.ModelProto, plan: HalfPlan) -> None:
     """Convert the nodes of a plan to float16, with casts around them; inputs and outputs of the graph stay float32."""
-    constants = _constants(model)
+    constants = float_constants(model)
     produced = {name for index in plan.nodes for name in model.graph.node[index].output}
     nodes: list[NodeProto] = []
     made: set[str] = set()
@@ -166,7 +167,7 @@ def to_half(model: onnx.ModelProto, plan: HalfPlan) -> None:
             for name in set(node.input) & produced:
                 _replace_input(node, name, cast(name, TensorProto.FLOAT, "single"))
         nodes.append(node)
-    _rebuild(model, nodes)
+    rebuild(model, nodes)
 
 
 def find_peak(
@@ -204,91 +205,6 @@ def require_half_range(peak: Peak) -> None:
         )
 
 
-def to_int8(model: onnx.ModelProto) -> int:
-    """Quantise every product with a constant matrix, and return their number.
-
-    Weights have one scale for each column. Activations have one for each row (a frame of an item), which the graph
-    computes as it runs. So no item depends on the scale of another, as it would with one scale for the whole batch
-    (`DynamicQuantizeLinear`). Products of two activations and convolutions stay float32: quantised convolutions are
-    slower than float32 ones.
-
-    Raises:
-        GateError: the graph has nothing to quantise.
-    """
-    constants = _constants(model)
-    spectral = _before_a_logarithm(model)
-    version = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    nodes: list[NodeProto] = []
-    quantised: set[str] = set()
-    products = 0
-    for index, node in enumerate(model.graph.node):
-        matrix = constants.get(node.input[1]) if node.op_type == "MatMul" and index not in spectral else None
-        if matrix is None or matrix.ndim != 2:
-            nodes.append(node)
-            continue
-        products += 1
-        source, weight = node.input
-        if source not in quantised:
-            nodes += _quantise_rows(source, version)
-        if f"{weight}.int8" not in quantised:
-            model.graph.initializer.extend(_quantise_columns(weight, matrix))
-        quantised |= {source, f"{weight}.int8"}
-        nodes += _multiply(source, weight, node.output[0])
-    if not products:
-        raise GateError("int8 finds nothing to quantise: the graph has no product with a constant matrix")
-    model.graph.initializer.extend(_INT8_CONSTANTS)
-    _rebuild(model, nodes)
-    return products
-
-
-_INT8_CONSTANTS = tuple(
-    numpy_helper.from_array(np.array(value, dtype), f"int8.{name}")
-    for name, value, dtype in (
-        ("axis", [-1], np.int64),
-        ("smallest", _SMALLEST, np.float32),
-        ("steps", _ACTIVATION_STEPS, np.float32),
-        ("zero", _ZERO, np.uint8),
-        # A cast to uint8 drops the fraction, so adding 0.5 makes it round.
-        ("rounding", _ZERO + 0.5, np.float32),
-    )
-)
-
-
-def _quantise_rows(name: str, opset: int) -> list[NodeProto]:
-    """Return nodes that make uint8 `name.rows` `[…, k]` and a step size, float32 `name.step` `[…, 1]`, from `name`."""
-    axis: tuple[list[str], dict[str, Any]] = (["int8.axis"], {}) if opset >= 18 else ([], {"axes": [-1]})
-    steps = [
-        ("Abs", [name], "abs", {}),
-        ("ReduceMax", [f"{name}.abs", *axis[0]], "largest", {**axis[1], "keepdims": 1}),
-        ("Max", [f"{name}.largest", "int8.smallest"], "bound", {}),
-        ("Div", [f"{name}.bound", "int8.steps"], "step", {}),
-        ("Div", ["int8.steps", f"{name}.bound"], "per_step", {}),
-        ("Mul", [name, f"{name}.per_step"], "scaled", {}),
-        ("Add", [f"{name}.scaled", "int8.rounding"], "shifted", {}),
-        ("Cast", [f"{name}.shifted"], "rows", {"to": TensorProto.UINT8}),
-    ]
-    return [helper.make_node(kind, inputs, [f"{name}.{output}"], **more) for kind, inputs, output, more in steps]
-
-
-def _quantise_columns(name: str, matrix: NDArray[Any]) -> list[TensorProto]:
-    """Turn float32 `[k, m]` into int8 `name.int8` `[k, m]` and the size of a step, float32 `name.steps` `[m]`."""
-    step = np.maximum(np.abs(matrix).max(axis=0), np.float32(_SMALLEST)) / _WEIGHT_STEPS
-    return [
-        numpy_helper.from_array(np.rint(matrix / step).astype(np.int8), f"{name}.int8"),
-        numpy_helper.from_array(step.astype(np.float32), f"{name}.steps"),
-    ]
-
-
-def _multiply(source: str, weight: str, output: str) -> list[NodeProto]:
-    return [
-        helper.make_node("MatMulInteger", [f"{source}.rows", f"{weight}.int8", "int8.zero"], [f"{output}.int32"]),
-        helper.make_node("Cast", [f"{output}.int32"], [f"{output}.count"], to=TensorProto.FLOAT),
-        # The columns come first: ONNX Runtime would fuse the other order into one scale for everything.
-        helper.make_node("Mul", [f"{output}.count", f"{weight}.steps"], [f"{output}.columns"]),
-        helper.make_node("Mul", [f"{output}.columns", f"{source}.step"], [output]),
-    ]
-
-
 def _passes_on(node: NodeProto, inputs: list[str], produced: set[str], constants: dict[str, NDArray[Any]]) -> bool:
     if node.op_type not in _LIGHT or produced.isdisjoint(inputs):
         return False
@@ -312,51 +228,7 @@ def _require_half_weights(names: list[str], constants: dict[str, NDArray[Any]]) 
             )
 
 
-def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """Return float32 weights and constants by name, also under the names that an Identity gives them."""
-    found = {
-        weight.name: numpy_helper.to_array(weight)
-        for weight in model.graph.initializer
-        if weight.data_type == TensorProto.FLOAT
-    }
-    for node in model.graph.node:
-        if node.op_type == "Constant":
-            value = next((entry.t for entry in node.attribute if entry.name == "value"), None)
-            if value is not None and value.data_type == TensorProto.FLOAT:
-                found[node.output[0]] = numpy_helper.to_array(value)
-        elif node.op_type == "Identity" and node.input[0] in found:
-            found[node.output[0]] = found[node.input[0]]
-    return found
-
-
-def _before_a_logarithm(model: onnx.ModelProto) -> set[int]:
-    """Return the indices of the nodes whose values go into a logarithm."""
-    makers = {name: index for index, node in enumerate(model.graph.node) for name in node.output}
-    reached: set[int] = set()
-    waiting = [index for index, node in enumerate(model.graph.node) if node.op_type == "Log"]
-    while waiting:
-        index = waiting.pop()
-        if index in reached:
-            continue
-        reached.add(index)
-        node = model.graph.node[index]
-        if node.op_type != "Shape":  # a Shape passes on no values
-            waiting += [makers[name] for name in node.input if name in makers]
-    return reached
-
-
 def _replace_input(node: NodeProto, old: str, new: str) -> None:
     for position, name in enumerate(node.input):
         if name == old:
             node.input[position] = new
-
-
-def _rebuild(model: onnx.ModelProto, nodes: list[NodeProto]) -> None:
-    """Replace the nodes of a graph, and drop the weights and the shapes of the old ones."""
-    used = {name for node in nodes for name in node.input}
-    nodes = [node for node in nodes if node.op_type not in ("Constant", "Identity") or not used.isdisjoint(node.output)]
-    used = {name for node in nodes for name in node.input}
-    weights = [weight for weight in model.graph.initializer if weight.name in used]
-    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(weights)

@@ -25,10 +25,14 @@ class CtcGraph(nn.Module):
 
     # Name -> its dynamic dimensions.
     inputs: ClassVar[dict[str, dict[int, str]]]
+    # Networks that can be written as products of frames, rather than as convolutions and norms over time, are.
+    as_products: ClassVar[bool] = False
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Any) -> None:
+        """Wrap a `Network`."""
         super().__init__()
         self.network = network
+        network.as_products = self.as_products
         for module in self.modules():
             if parametrize.is_parametrized(module):  # weight norm: a constant is cheaper than computing it in each run
                 parametrize.remove_parametrizations(module, "weight")
@@ -54,6 +58,12 @@ class RaggedCtc(CtcGraph):
     def example(self, geometry: Geometry) -> tuple[Tensor, Tensor]:
         lengths = _example_lengths(geometry)
         return _noise(sum(lengths)), torch.tensor(lengths, dtype=torch.int32)[:, None]
+
+
+class ProductsCtc(RaggedCtc):
+    """A RaggedCtc for int8, which is quick in products alone. It calculates in float64 too, which TensorRT has not."""
+
+    as_products: ClassVar = True
 
 
 class SizedRaggedCtc(CtcGraph):

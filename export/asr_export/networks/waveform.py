@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from asr_export.networks import encoder
 from asr_export.networks.parts.batch import conv_length, first, sum_samples
+from asr_export.networks.parts.channel_norm import as_product, masked
 from asr_export.networks.parts.geometry import Geometry
 
 # (base, features, valid) -> hidden, as in `asr_export.networks.encoder.encode`.
@@ -23,6 +24,8 @@ _VARIANCE_FLOOR = 1e-7
 
 class WaveformNetwork(nn.Module):
     """A checkpoint whose features are learnt convolutions; an `asr_export.networks.acoustic.Network`.
+
+    `as_products` is that of `asr_export.networks.acoustic.CtcGraph`, which sets it.
 
     Args:
         model: transformers' …ForCTC.
@@ -38,6 +41,7 @@ class WaveformNetwork(nn.Module):
         self.config = model.config
         self.encode = encode
         self.normalize = feature_extractor.do_normalize
+        self.as_products = False
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and valid frames, as `asr_export.networks.acoustic.Network` says."""
@@ -57,7 +61,8 @@ class WaveformNetwork(nn.Module):
             lengths = conv_length(lengths, layer.conv.kernel_size[0], layer.conv.stride[0])
             norm = getattr(layer, "layer_norm", None)
             if isinstance(norm, nn.GroupNorm):
-                hidden = layer.activation(_masked_channel_norm(layer.conv(hidden), lengths, norm))
+                normed = as_product if self.as_products else masked
+                hidden = layer.activation(normed(layer.conv, norm, hidden, lengths))
             else:
                 hidden = layer(hidden)
         return hidden.transpose(1, 2), lengths
@@ -91,20 +96,6 @@ def normalize(waveforms: Tensor, lengths: Tensor, floor: float = _VARIANCE_FLOOR
     centred = torch.where(valid, waveforms - sum_samples(waveforms) / count, 0.0)
     variance = sum_samples(centred * centred) / count
     return centred / torch.sqrt(variance + floor)
-
-
-def _masked_channel_norm(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
-    """Apply a GroupNorm of one channel a group to `[n, channels, frames]`, with the statistics of the valid frames."""
-    if norm.num_groups != norm.num_channels:
-        raise ValueError(
-            f"GroupNorm with {norm.num_groups} groups of {norm.num_channels} channels; needs one channel each"
-        )
-    valid = (torch.arange(hidden.shape[2])[None, :] < lengths[:, None])[:, None, :]
-    count = lengths[:, None, None].to(hidden.dtype)
-    mean = torch.where(valid, hidden, 0.0).sum(dim=2, keepdim=True) / count
-    centred = torch.where(valid, hidden - mean, 0.0)
-    variance = (centred * centred).sum(dim=2, keepdim=True) / count
-    return centred * (torch.rsqrt(variance + norm.eps) * norm.weight[:, None]) + norm.bias[:, None]
 
 
 def _adapt(adapter: Any, hidden: Tensor, lengths: Tensor, stride: int) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """The gate refuses a graph that is not what the checkpoint means, and then nothing is written."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,61 @@ def test_a_slightly_wrong_weight_is_found(graph: Path, probe: Probe) -> None:
     change(graph, scale_weights(1.001))
     with pytest.raises(GateError, match="log-probs differ by .* from PyTorch"):
         check_parity(graph, probe)
+
+
+def farther(probe: Probe, factor: float) -> Probe:
+    """What a checkpoint would say whose head is larger: the same frames, spread over more nats."""
+
+    def spread(log_probs: np.ndarray) -> np.ndarray:
+        logits = factor * log_probs.astype(np.float64)
+        return np.asarray(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), np.float32)
+
+    return replace(probe, references=[[spread(row) for row in batch] for batch in probe.references])
+
+
+def larger_head(factor: float) -> Callable[[onnx.ModelProto], None]:
+    """A Mul of the logits, in front of the LogSoftmax."""
+
+    def edit(model: onnx.ModelProto) -> None:
+        model.graph.initializer.append(numpy_helper.from_array(np.float32(factor).reshape(()), "larger"))
+        end = next(node for node in model.graph.node if node.op_type == "LogSoftmax")
+        index = list(model.graph.node).index(end)
+        model.graph.node.insert(index, onnx.helper.make_node("Mul", [end.input[0], "larger"], ["larger logits"]))
+        model.graph.node[index + 1].input[0] = "larger logits"
+
+    return edit
+
+
+def test_rounding_may_grow_with_the_logits(graph: Path, probe: Probe) -> None:
+    change(graph, larger_head(25))
+    parity = check_parity(graph, farther(probe, 25))
+    assert 1e-4 < parity.max_abs_difference < 1e-3  # an absolute bound would refuse it
+    assert parity.argmax_agreement == 1
+
+
+def test_a_slightly_wrong_weight_is_found_in_larger_logits_too(graph: Path, probe: Probe) -> None:
+    change(graph, larger_head(25))
+    change(graph, scale_weights(1.001))
+    with pytest.raises(GateError, match="log-probs differ by .* from PyTorch"):
+        check_parity(graph, farther(probe, 25))
+
+
+def test_a_masked_label_gives_the_others_no_more_room(graph: Path, probe: Probe) -> None:
+    masked = np.zeros(32, np.float32)
+    masked[5] = -1e9
+
+    def mask(model: onnx.ModelProto) -> None:
+        model.graph.initializer.append(numpy_helper.from_array(masked, "mask"))
+        end = next(node for node in model.graph.node if node.output[0] == "log_probs")
+        end.output[0] = "unmasked"
+        model.graph.node.append(onnx.helper.make_node("Add", ["unmasked", "mask"], ["log_probs"]))
+
+    change(graph, mask)
+    references = [[row + masked for row in batch] for batch in probe.references]
+    check_parity(graph, replace(probe, references=references))
+    change(graph, scale_weights(1.1))
+    with pytest.raises(GateError, match=r"log-probs differ by .* from PyTorch.*needs 1.1e-03 or less"):
+        check_parity(graph, replace(probe, references=references))
 
 
 def test_nan_at_run_time_is_found(graph: Path, probe: Probe) -> None:

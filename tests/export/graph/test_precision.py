@@ -18,9 +18,10 @@ from asr_contract.word_errors import compare
 from asr_export import ExportError, ExportOptions, GateError, export_checkpoint
 from asr_export.checkpoint.loading import Checkpoint, load, locate
 from asr_export.choices import Precision
-from asr_export.graph import precision
+from asr_export.graph import int8
 from asr_export.graph.gate import open_session
-from asr_export.graph.precision import plan_half, to_half, to_int8
+from asr_export.graph.int8 import to_int8
+from asr_export.graph.precision import plan_half, to_half
 from asr_export.graph.word_errors import check_word_errors, hear
 from asr_export.repository.model_folder import read_config
 from onnx import TensorProto, helper, numpy_helper
@@ -134,7 +135,7 @@ def test_fp16_that_overflows_is_refused(
 def test_int8_that_turns_over_labels_is_refused(
     tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_WEIGHT_STEPS", 1)  # weights of -1, 0 and 1
+    monkeypatch.setattr(int8, "_WEIGHT_STEPS", 1)  # weights of -1, 0 and 1
     with pytest.raises(
         GateError, match=r"in int8 the graph's best label agrees with PyTorch in \d+\.\d+% of .*needs 90\.00%"
     ):
@@ -175,27 +176,6 @@ def test_what_leads_to_a_logarithm_stays_float32(convert: str) -> None:
     else:
         assert to_int8(model) == 1
         assert [node.output[0] for node in model.graph.node if node.op_type == "MatMul"] == ["power"]
-
-
-@pytest.mark.parametrize("opset", [17, 20])
-def test_an_int8_row_does_not_depend_on_its_neighbours(opset: int, tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    weight = random.normal(size=(4, 6))
-    model = small_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], w=weight)
-    model.opset_import[0].version = opset
-    assert to_int8(model) == 1
-    quiet, loud = random.normal(size=(1, 4)), 1e4 * random.normal(size=(1, 4))
-    rows = np.concatenate([quiet, loud, np.zeros((1, 4))])
-    together = run(model, rows, tmp_path / "g.onnx")
-    np.testing.assert_array_equal(together[:1], run(model, quiet, tmp_path / "solo.onnx"))
-    np.testing.assert_array_equal(together[2], np.zeros(6))
-    assert np.abs(together[0] - quiet @ weight).max() < 0.05
-    assert np.abs(together[1] - loud @ weight).max() < 0.05 * 1e4
-
-
-def test_int8_without_anything_to_quantise() -> None:
-    with pytest.raises(GateError, match="nothing to quantise"):
-        to_int8(small_graph([helper.make_node("Relu", ["x"], ["y"])]))
 
 
 def test_a_loss_of_words_is_refused(demo: Callable[[Precision], Path]) -> None:
