@@ -105,6 +105,12 @@ def export(
         float,
         typer.Option(min=0, help="Percentage points of word error rate that the graph may lose on that manifest."),
     ] = 0.5,
+    word_lag_ms: Annotated[
+        float,
+        typer.Option(
+            help="Whisper: by how much its attention is late (docs/whisper-word-times.md); times of words become earlier."
+        ),
+    ] = 0.0,
 ) -> None:
     """Turn a HuggingFace checkpoint (CTC or Whisper) or a ready CTC graph into a Triton repository, and check it."""
     is_graph = checkpoint.lower().endswith(".onnx")
@@ -135,6 +141,7 @@ def export(
             max_streams,
             ragged,
             variant,
+            word_lag_ms,
         )
         if labels is not None and sample_rate is not None:
             given = GraphOptions(labels, sample_rate, blank, delimiter)

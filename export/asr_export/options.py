@@ -21,6 +21,7 @@ _VERSIONS_OF = ("triton-asr-kit", "torch", "transformers", "onnx", "numpy")
 
 # A CTC model takes a recording in one piece, so the limit on its length limits memory.
 DEFAULT_STREAMS = 64
+MAX_WORD_LAG_MS = 500.0  # more is no lag, but another word
 DEFAULT_SECONDS = 40.0
 
 
@@ -47,6 +48,7 @@ class ExportOptions:
     max_streams: int | None = None  # live streams at a time; None: 64, or 16 for a Whisper
     ragged: bool = False  # a TensorRT engine takes recordings of any length in one batch, as ONNX Runtime does
     variant: str | None = None  # of the ONNX graphs in the folder; None: the weights if there are any, else fp32
+    word_lag_ms: float = 0.0  # by which a Whisper's attention is late; its word times become earlier by that
 
     def seconds(self, default: float) -> float:
         """Return the longest recording in seconds: the option, or `default` if it is not set."""
@@ -109,6 +111,10 @@ def check_options(options: ExportOptions) -> None:
         raise ExportError(f"max batch size is {options.max_batch_size}; needs 1 or more")
     if options.max_queue is not None and options.max_queue < 1:
         raise ExportError(f"max queue is {options.max_queue}; needs 1 or more")
+    if not -MAX_WORD_LAG_MS <= options.word_lag_ms <= MAX_WORD_LAG_MS:
+        raise ExportError(
+            f"word lag is {options.word_lag_ms} ms; needs from -{MAX_WORD_LAG_MS:g} to {MAX_WORD_LAG_MS:g}"
+        )
     if options.max_streams is not None and options.max_streams < 1:
         raise ExportError(f"max streams is {options.max_streams}; needs 1 or more")
     if options.max_audio_seconds is not None and not 0 < options.max_audio_seconds < float("inf"):

@@ -69,6 +69,7 @@ def export_checkpoint(
     config = checkpoints.read_config(source)
     is_whisper = config.model_type == WHISPER
     if not is_whisper:
+        options.refuse("a CTC model, whose frames say where they are", ("word_lag_ms",))
         checkpoints.check_family(config, source.name)
     kind = graph_files.WHISPER if is_whisper else graph_files.CTC
     graphs = graph_files.choose(source, kind, options.variant)

@@ -16,7 +16,16 @@ from asr_export.ready_graph.wrapped import Known, export_wrapped
 from asr_export.repository.models import check_output
 
 ARCHITECTURE = "ONNX graph"
-_NOT_FOR_GRAPHS = ("revision", "language", "variant", "platform", "precision", "exporter", "check_manifest")
+_NOT_FOR_GRAPHS = (
+    "word_lag_ms",
+    "revision",
+    "language",
+    "variant",
+    "platform",
+    "precision",
+    "exporter",
+    "check_manifest",
+)
 _RATES = (4_000, 384_000)
 _DEFAULTS = ExportOptions()
 

@@ -39,13 +39,16 @@ class WhisperCheckpoint:
     alignment_heads: list[tuple[int, int]]  # (layer, head) of the decoder's cross-attention that follow the audio
 
 
-def load(source: checkpoints.Source, weights: bool = True, word_times: bool = True) -> WhisperCheckpoint:
+def load(
+    source: checkpoints.Source, weights: bool = True, word_times: bool = True, word_lag_s: float = 0.0
+) -> WhisperCheckpoint:
     """Load the model, feature extractor, tokenizer and generation settings of a Whisper checkpoint.
 
     Args:
         source: the files.
         weights: False: `model` stays None.
         word_times: whether the graphs give what times of words need, as those that the kit traces do.
+        word_lag_s: by which the attention of this checkpoint is late (`asr_serving.whisper.word_times`).
 
     Raises:
         CheckpointError: a file is missing or broken.
@@ -64,7 +67,9 @@ def load(source: checkpoints.Source, weights: bool = True, word_times: bool = Tr
         raise UnsupportedCheckpoint(f"{name} has a {type(tokenizer).__name__}; needs a WhisperTokenizer")
     generation = generation_config.read(folder, name)
     defaults = generation_config.defaults(name, generation.config, config)
-    settings = _settings(name, config, generation.config, defaults, feature_extractor, tokenizer, word_times)
+    settings = _settings(
+        name, config, generation.config, defaults, feature_extractor, tokenizer, word_times, word_lag_s
+    )
     model = None
     if weights:
         model = checkpoints.load_model(
@@ -84,7 +89,14 @@ def load(source: checkpoints.Source, weights: bool = True, word_times: bool = Tr
 
 
 def _settings(
-    name: str, config: Any, generation: Any, defaults: Defaults, extractor: Any, tokenizer: Any, word_times: bool
+    name: str,
+    config: Any,
+    generation: Any,
+    defaults: Defaults,
+    extractor: Any,
+    tokenizer: Any,
+    word_times: bool,
+    word_lag_s: float,
 ) -> Settings:
     _check_features(name, config, extractor)
     languages = generation_config.languages(name, generation)
@@ -112,6 +124,7 @@ def _settings(
         language=defaults.language,
         task=defaults.task,
         word_times=word_times,
+        word_lag_s=word_lag_s,
     )
 
 

@@ -61,7 +61,12 @@ def export_whisper(
     )
     options.refuse("Whisper, whose decoder is a language model", ("lm", "lexicon"))
     source = graphs.source if graphs else source
-    loaded = load(source, weights=graphs is None or has_weights(source), word_times=graphs is None)
+    loaded = load(
+        source,
+        weights=graphs is None or has_weights(source),
+        word_times=graphs is None,
+        word_lag_s=options.word_lag_ms / 1000,
+    )
     if loaded.left_aside:
         settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in loaded.left_aside.items())
         on_step(f"ignoring {settings} of generation_config.json, because the service decodes greedily")

@@ -143,6 +143,7 @@ class Recording:
             language="en" if options.task == TRANSLATE else options.language,
             window_start_s=offset,
             spoken_until_s=self._spoken_until,
+            lag_s=self._settings.word_lag_s,
         )
         self._spoken_until = max([self._spoken_until, *(word.end for found in words for word in found)])
         return [replace(segment, words=tuple(found)) for segment, found in zip(segments, words, strict=True)]

@@ -34,6 +34,7 @@ class Settings:
     language: str | None  # for requests that name none; None: detect it
     task: str | None  # for requests that name none; None: no token of a task
     word_times: bool  # the decoder gives the weights of attention that times of words need
+    word_lag_s: float  # by which this attention is late, or early if negative
 
     @property
     def timestamp_begin(self) -> int:

@@ -62,6 +62,8 @@ def test_the_models_of_a_repository(exported: ExportResult) -> None:
     assert sorted(path.name for path in exported.output.iterdir()) == [
         "preprocess",
         "whisper",
+        "whisper_long",
+        "whisper_stream",
         "whisper_whisper_generate",
     ]
     front = read_config(exported.output / "whisper")
@@ -361,6 +363,15 @@ def test_the_gate_sees_wrong_settings(
         whisper_gate.check_artefacts(folder, checkpoint.load(locate(str(copy))))
 
 
+def test_a_lag_of_attention_is_the_checkpoints(copy: Path, tmp_path: Path) -> None:
+    export_checkpoint(str(copy), tmp_path / "models", ExportOptions(word_lag_ms=80))
+    for model in ("asr", "asr_long", "asr_stream", "whisper_generate"):
+        settings = json.loads((tmp_path / "models" / model / "1" / "whisper.json").read_text(encoding="utf-8"))
+        assert (settings["word_times"], settings["word_lag_s"]) == (True, 0.08)
+    with pytest.raises(ExportError, match="word lag is 900 ms; needs from -500 to 500"):
+        export_checkpoint(str(copy), tmp_path / "models", ExportOptions(word_lag_ms=900))
+
+
 def test_an_export_that_fails_leaves_nothing(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise GateError("no")
@@ -378,7 +389,7 @@ def test_the_command_prints_the_result_alone(whisper_checkpoint: Callable[[str],
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     first, *rest = done.stdout.splitlines()
-    assert first == f"{output}: asr, preprocess, whisper_generate"
+    assert first == f"{output}: asr, preprocess, whisper_generate, asr_long, asr_stream"
     assert rest[0] == "a batch holds mixed lengths"
     assert [line.split()[0] for line in rest[1:]] == ["parity"]
 
@@ -390,7 +401,7 @@ def test_a_whisper_for_a_gpu_alone(whisper_checkpoint: Callable[[str], Path], tm
 
 
 def test_what_a_whisper_has_no_option_for(whisper_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    useless = ({"precision": "fp16"}, {"platform": "tensorrt"}, {"language": "de"}, {"max_streams": 40})
+    useless = ({"precision": "fp16"}, {"platform": "tensorrt"}, {"language": "de"})
     for options in (ExportOptions(**option) for option in useless):
         with pytest.raises(ExportError, match="is not for Whisper"):
             export_checkpoint(str(whisper_checkpoint("english")), tmp_path / "models", options)

@@ -41,6 +41,7 @@ def settings(max_initial: int | None) -> Settings:
         language="en",
         task="transcribe",
         word_times=True,
+        word_lag_s=0.0,
     )
 
 

@@ -38,6 +38,7 @@ def settings(**changes: object) -> Settings:
         "language": "en",
         "task": "transcribe",
         "word_times": True,
+        "word_lag_s": 0.0,
     }
     return Settings(**{**facts, **changes})  # type: ignore[arg-type]
 
