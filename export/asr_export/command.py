@@ -108,7 +108,7 @@ def export(
     word_lag_ms: Annotated[
         float,
         typer.Option(
-            help="Whisper: by how much its attention is late (docs/whisper-word-times.md); times of words become earlier."
+            help="Whisper: by how much its attention is late; word times become earlier (docs/whisper-word-times.md)."
         ),
     ] = 0.0,
 ) -> None:

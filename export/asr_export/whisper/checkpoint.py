@@ -47,8 +47,6 @@ def load(
     Args:
         source: the files.
         weights: False: `model` stays None.
-        word_times: whether the graphs give what times of words need, as those that the kit traces do.
-        word_lag_s: by which the attention of this checkpoint is late (`asr_serving.whisper.word_times`).
 
     Raises:
         CheckpointError: a file is missing or broken.
@@ -123,8 +121,8 @@ def _settings(
         tasks={task: generation.task_to_id[task] for task in generation_config.TASKS} if languages else {},
         language=defaults.language,
         task=defaults.task,
-        word_times=word_times,
-        word_lag_s=word_lag_s,
+        word_times=True,
+        word_lag_s=0.0,
     )
 
 
