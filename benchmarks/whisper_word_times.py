@@ -144,8 +144,8 @@ def measure(whisper: Whisper, clips: int) -> dict[str, Any]:
                 "words": len(table),
                 "edges": {
                     edge: {
-                        "all": summary(1000 * table[:, column]),
-                        "at a pause": summary(1000 * table[table[:, 0] == 1, column]),
+                        "within a sentence": summary(1000 * table[table[:, 0] == 0, column]),
+                        "first and last": summary(1000 * table[table[:, 0] == 1, column]),
                     }
                     for column, edge in ((1, "start"), (2, "end"))
                 },

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr_serving.whisper.alignment import token_positions
-from asr_serving.whisper.settings import FRAMES_PER_TIMESTAMP, SECONDS_PER_TIMESTAMP
+from asr_serving.whisper.settings import SECONDS_PER_TIMESTAMP
 from asr_serving.whisper.words import attach_punctuation, divide
 
 _SENTENCE_ENDS = ".。!！?？"  # noqa: RUF001
@@ -95,8 +95,8 @@ def word_times(
         got = list(weights.shape)
         raise ValueError(f"weights of attention have the shape {got}; needs [heads, {needed} tokens, positions]")
     aligned_s = SECONDS_PER_TIMESTAMP * token_positions(weights, prompt_tokens, frames)
-    # The first word begins with the window, whatever the lag.
-    aligned_s[1:] = np.clip(aligned_s[1:] - lag_s, 0.0, frames // FRAMES_PER_TIMESTAMP * SECONDS_PER_TIMESTAMP)
+    # Between two words alone: the first begins with the window, and attention is not late for the end of the last.
+    aligned_s[1:-1] = np.clip(aligned_s[1:-1] - lag_s, 0.0, aligned_s[-1])
     times = window_start_s + aligned_s
 
     drafts = _drafts(segments, times.tolist(), decode, language)

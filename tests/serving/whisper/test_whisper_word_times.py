@@ -79,13 +79,13 @@ def test_the_lag_of_attention_is_taken_back() -> None:
     assert told(spoken.words(60.0, spoken_until_s=59.9, lag_s=0.08)[0]) == [
         (" I", 60.0, 60.0),  # no word begins before its window
         (" am", 60.0, 60.22),
-        (" here", 60.22, 60.52),
+        (" here", 60.22, 60.6),  # nor is attention late for the end
     ]
 
 
-def test_a_negative_lag_ends_with_the_audio() -> None:
-    spoken = Spoken(([(" I", 0.3), (" am", 0.56)], 0.0, 0.6), seconds=0.6)
-    assert told(spoken.words(lag_s=-0.06)[0]) == [(" I", 0.0, 0.36), (" am", 0.36, 0.6)]
+def test_a_negative_lag_goes_no_further_than_the_last_word() -> None:
+    spoken = Spoken(([(" I", 0.3), (" am", 0.5), (".", 0.6)], 0.0, 0.6), seconds=0.8)
+    assert told(spoken.words(lag_s=-0.15)[0]) == [(" I", 0.0, 0.45), (" am.", 0.45, 0.6)]
 
 
 def test_confidence_is_that_of_the_spoken_tokens() -> None:
