@@ -39,12 +39,13 @@ def test_together_they_have_all_outputs() -> None:
     assert types(read("asr").output) | types(read("asr_whisper").output) == ALL
 
 
-@pytest.mark.parametrize("model", ["ctc_decode", "whisper_generate", "asr_long"])
+@pytest.mark.parametrize("model", ["ctc_decode", "asr_whisper", "asr_long", "asr_whisper_long"])
 def test_steps_that_write_text(model: str) -> None:
     assert types(read(model).output).items() <= ALL.items()
 
 
-def test_live_streams() -> None:
-    config = read("asr_stream")
+@pytest.mark.parametrize("model", ["asr_stream", "asr_whisper_stream"])
+def test_live_streams(model: str) -> None:
+    config = read(model)
     assert types(config.input) == tensors.INPUTS
     assert types(config.output) == {output.name: output.datatype for output in tensors.STREAM_OUTPUTS}

@@ -39,9 +39,7 @@ class WhisperCheckpoint:
     alignment_heads: list[tuple[int, int]]  # (layer, head) of the decoder's cross-attention that follow the audio
 
 
-def load(
-    source: checkpoints.Source, weights: bool = True, word_times: bool = True, word_lag_s: float = 0.0
-) -> WhisperCheckpoint:
+def load(source: checkpoints.Source, weights: bool = True) -> WhisperCheckpoint:
     """Load the model, feature extractor, tokenizer and generation settings of a Whisper checkpoint.
 
     Args:
@@ -65,9 +63,7 @@ def load(
         raise UnsupportedCheckpoint(f"{name} has a {type(tokenizer).__name__}; needs a WhisperTokenizer")
     generation = generation_config.read(folder, name)
     defaults = generation_config.defaults(name, generation.config, config)
-    settings = _settings(
-        name, config, generation.config, defaults, feature_extractor, tokenizer, word_times, word_lag_s
-    )
+    settings = _settings(name, config, generation.config, defaults, feature_extractor, tokenizer)
     model = None
     if weights:
         model = checkpoints.load_model(
@@ -86,16 +82,7 @@ def load(
     )
 
 
-def _settings(
-    name: str,
-    config: Any,
-    generation: Any,
-    defaults: Defaults,
-    extractor: Any,
-    tokenizer: Any,
-    word_times: bool,
-    word_lag_s: float,
-) -> Settings:
+def _settings(name: str, config: Any, generation: Any, defaults: Defaults, extractor: Any, tokenizer: Any) -> Settings:
     _check_features(name, config, extractor)
     languages = generation_config.languages(name, generation)
     size = config.vocab_size

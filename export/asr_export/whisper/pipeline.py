@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from asr_serving.whisper.graphs.apart import Graphs
@@ -61,12 +61,10 @@ def export_whisper(
     )
     options.refuse("Whisper, whose decoder is a language model", ("lm", "lexicon"))
     source = graphs.source if graphs else source
-    loaded = load(
-        source,
-        weights=graphs is None or has_weights(source),
-        word_times=graphs is None,
-        word_lag_s=options.word_lag_ms / 1000,
-    )
+    loaded = load(source, weights=graphs is None or has_weights(source))
+    # Only the graphs that the kit traces give the weights of attention.
+    times = replace(loaded.settings, word_times=graphs is None, word_lag_s=options.word_lag_ms / 1000)
+    loaded = replace(loaded, settings=times)
     if loaded.left_aside:
         settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in loaded.left_aside.items())
         on_step(f"ignoring {settings} of generation_config.json, because the service decodes greedily")

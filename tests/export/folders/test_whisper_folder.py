@@ -12,20 +12,24 @@ import onnx
 import onnxruntime
 import pytest
 from asr_export import CheckpointError, ExportError, ExportOptions, GateError, GraphError, export_checkpoint
-from asr_export.whisper.artefacts import GRAPHS
 from asr_export.whisper.branches import count_positions
 from asr_serving.whisper.service import Service
 from graph_folders import MERGED, PAST, TWO
 from onnx import TensorProto, helper
 from run_export import run_export
 
+GRAPHS = ("encoder_model", TWO, PAST)
+
+
+@pytest.fixture(scope="module")
+def three_graphs(whisper_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return graph_folders.write_whisper(whisper_checkpoint("multilingual"), tmp_path_factory.mktemp("three") / "folder")
+
 
 @pytest.fixture
-def folder(whisper_checkpoint: Callable[[str], Path], whisper_artefacts: Callable[[str], Path], tmp_path: Path) -> Path:
+def folder(three_graphs: Path, tmp_path: Path) -> Path:
     """Three graphs without weights."""
-    return graph_folders.write_whisper(
-        whisper_checkpoint("multilingual"), whisper_artefacts("multilingual"), tmp_path / "folder"
-    )
+    return Path(shutil.copytree(three_graphs, tmp_path / "folder"))
 
 
 def export(folder: Path, **options: object) -> Path:
@@ -43,11 +47,11 @@ def refuse(folder: Path, error: type[ExportError], message: str, **options: obje
 
 def says(step: Path) -> list[list[int]]:
     """Return the tokens of two recordings in one batch."""
-    service = Service.load(step)
     random = np.random.default_rng(8)
-    options = service.options({"max_new_tokens": 20})
     waves = [random.normal(scale=0.1, size=size).astype(np.float32) for size in (9_000, 50_000)]
-    return [answer.tokens for answer in service.generator.transcribe([(wave, options) for wave in waves])]  # type: ignore[union-attr]
+    with Service.load(step) as service:
+        options = service.codec.options({"max_new_tokens": 20})
+        return [answer.tokens for answer in service.transcribe([(wave, options) for wave in waves])]  # type: ignore[union-attr]
 
 
 def test_three_graphs(folder: Path, whisper_artefacts: Callable[[str], Path]) -> None:

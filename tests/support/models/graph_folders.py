@@ -5,6 +5,7 @@ from pathlib import Path
 
 import onnx
 import torch
+import whisper_as_optimum
 from asr_export.graph.trace import Quiet
 from onnx import TensorProto, helper
 from transformers import AutoModelForCTC
@@ -41,11 +42,10 @@ def write_ctc(checkpoint: Path, folder: Path, head: bool = True) -> Path:
     return folder
 
 
-def write_whisper(checkpoint: Path, artefacts: Path, folder: Path) -> Path:
-    """Write encoder, decoder and decoder with past, from an export of the same checkpoint: it has optimum's names."""
+def write_whisper(checkpoint: Path, folder: Path) -> Path:
+    """Write encoder, decoder and decoder with past of a checkpoint."""
     _copy_settings(checkpoint, folder)
-    for file in artefacts.glob("*.onnx"):
-        shutil.copy(file, folder)
+    whisper_as_optimum.write(checkpoint, folder)
     return folder
 
 
