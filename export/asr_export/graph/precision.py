@@ -5,7 +5,7 @@ the masks and the sums of our masked norms. Its dynamic quantisation takes one s
 decides the resolution of an item. Figures: docs/decisions/0009-int8-scale-per-row.md.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +18,10 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from asr_export.choices import Precision
 from asr_export.errors import GateError
+from asr_export.graph.eight_bits import ACTIVATION_STEPS, SMALLEST, ZERO, quantise_weights
 from asr_export.graph.feeds import Feed, ragged_feed
 from asr_export.graph.gate import Parity, Probe, Tolerance, check_graph, check_parity, open_session
+from asr_export.graph.rewriting import before_a_logarithm, float_constants, rebuild
 from asr_export.graph.tensorrt import TENSORRT_OPERATORS
 from asr_export.graph.trace import save_graph
 
@@ -34,7 +36,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
 # TensorRT has no product of integers: int8 is for CPUs.
 OPERATORS: dict[Precision, frozenset[str]] = {
     "fp16": TENSORRT_OPERATORS,
-    "int8": TENSORRT_OPERATORS | {"MatMulInteger"},
+    "int8": TENSORRT_OPERATORS | {"MatMulInteger", "MatMulIntegerToFloat", "QuantizeLinear"},
 }
 # These do most of the work, and run in float16.
 _HEAVY = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
@@ -49,13 +51,6 @@ _LIGHT = {
     **dict.fromkeys(("Squeeze", "Transpose", "Unsqueeze"), _FIRST),
     "Where": slice(1, 3),
 }
-_ACTIVATION_STEPS = 127
-_ZERO = 128  # of activations, which are uint8
-# Weights have 7 bits: without VNNI, ONNX Runtime adds two products in 16 bits, which weights of 8 bits would overflow
-# silently.
-_WEIGHT_STEPS = 63
-# Smaller than any activation that carries information: only padding and silence are all zero.
-_SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,9 @@ class HalfPlan:
 
     nodes: frozenset[int]  # indices into `graph.node`
     values: tuple[str, ...]  # tensors that become float16, without the constants
+    ends: frozenset[str] = (
+        frozenset()
+    )  # inputs and outputs of the graph that become float16; the others keep their type
 
 
 @dataclass(frozen=True)
@@ -111,20 +109,24 @@ def loud(probe: Probe) -> list[list[NDArray[np.float32]]]:
     return [[np.clip(30 * wave, -1, 1) for wave in batch]]
 
 
-def plan_half(model: onnx.ModelProto) -> HalfPlan:
+def plan_half(model: onnx.ModelProto, half_ends: Collection[str] = ()) -> HalfPlan:
     """Choose the nodes for float16: products and convolutions, and light operators on their results.
 
     The rest stays float32: normalisation and its sums, softmax, masks (their minimum would become minus infinity),
     residuals, positions, the normalisation of the waveform, and the nodes before a logarithm (mel spectra).
 
+    Args:
+        model: the graph.
+        half_ends: names of its inputs and outputs that become float16, if they are between chosen nodes.
+
     Raises:
         GateError: float16 cannot hold a weight.
     """
-    constants = _constants(model)
-    spectral = _before_a_logarithm(model)
-    ends = {value.name for value in model.graph.output}
+    constants = float_constants(model)
+    spectral = before_a_logarithm(model)
+    ends = {value.name for value in model.graph.output}.difference(half_ends)
     nodes: set[int] = set()
-    produced: set[str] = set()
+    produced = {value.name for value in model.graph.input}.intersection(half_ends)
     values: dict[str, None] = {}  # an ordered set
     for index, node in enumerate(model.graph.node):
         if index in spectral or not ends.isdisjoint(node.output):
@@ -137,13 +139,13 @@ def plan_half(model: onnx.ModelProto) -> HalfPlan:
         nodes.add(index)
         produced.update(node.output)
         values.update(dict.fromkeys(name for name in (*inputs, *node.output) if name not in constants))
-    return HalfPlan(frozenset(nodes), tuple(values))
+    return HalfPlan(frozenset(nodes), tuple(values), frozenset(half_ends))
 
 
 def to_half(model: onnx.ModelProto, plan: HalfPlan) -> None:
-    """Convert the nodes of a plan to float16, with casts around them; inputs and outputs of the graph stay float32."""
-    constants = _constants(model)
-    produced = {name for index in plan.nodes for name in model.graph.node[index].output}
+    """Convert the nodes of a plan to float16, with casts around them, and the ends that it names."""
+    constants = float_constants(model)
+    produced = {name for index in plan.nodes for name in model.graph.node[index].output} | plan.ends
     nodes: list[NodeProto] = []
     made: set[str] = set()
 
@@ -162,11 +164,14 @@ def to_half(model: onnx.ModelProto, plan: HalfPlan) -> None:
             for name in _values(node):
                 if name not in produced:
                     _replace_input(node, name, cast(name, TensorProto.FLOAT16, "half"))
-        else:
+        elif node.op_type != "Shape":
             for name in set(node.input) & produced:
                 _replace_input(node, name, cast(name, TensorProto.FLOAT, "single"))
         nodes.append(node)
-    _rebuild(model, nodes)
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name in plan.ends:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    rebuild(model, nodes)
 
 
 def find_peak(
@@ -215,8 +220,8 @@ def to_int8(model: onnx.ModelProto) -> int:
     Raises:
         GateError: the graph has nothing to quantise.
     """
-    constants = _constants(model)
-    spectral = _before_a_logarithm(model)
+    constants = float_constants(model)
+    spectral = before_a_logarithm(model)
     version = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     nodes: list[NodeProto] = []
     quantised: set[str] = set()
@@ -237,7 +242,7 @@ def to_int8(model: onnx.ModelProto) -> int:
     if not products:
         raise GateError("int8 finds nothing to quantise: the graph has no product with a constant matrix")
     model.graph.initializer.extend(_INT8_CONSTANTS)
-    _rebuild(model, nodes)
+    rebuild(model, nodes)
     return products
 
 
@@ -245,11 +250,11 @@ _INT8_CONSTANTS = tuple(
     numpy_helper.from_array(np.array(value, dtype), f"int8.{name}")
     for name, value, dtype in (
         ("axis", [-1], np.int64),
-        ("smallest", _SMALLEST, np.float32),
-        ("steps", _ACTIVATION_STEPS, np.float32),
-        ("zero", _ZERO, np.uint8),
+        ("smallest", SMALLEST, np.float32),
+        ("steps", ACTIVATION_STEPS, np.float32),
+        ("zero", ZERO, np.uint8),
         # A cast to uint8 drops the fraction, so adding 0.5 makes it round.
-        ("rounding", _ZERO + 0.5, np.float32),
+        ("rounding", ZERO + 0.5, np.float32),
     )
 )
 
@@ -272,11 +277,8 @@ def _quantise_rows(name: str, opset: int) -> list[NodeProto]:
 
 def _quantise_columns(name: str, matrix: NDArray[Any]) -> list[TensorProto]:
     """Turn float32 `[k, m]` into int8 `name.int8` `[k, m]` and the size of a step, float32 `name.steps` `[m]`."""
-    step = np.maximum(np.abs(matrix).max(axis=0), np.float32(_SMALLEST)) / _WEIGHT_STEPS
-    return [
-        numpy_helper.from_array(np.rint(matrix / step).astype(np.int8), f"{name}.int8"),
-        numpy_helper.from_array(step.astype(np.float32), f"{name}.steps"),
-    ]
+    values, steps = quantise_weights(matrix, axis=0)
+    return [numpy_helper.from_array(values, f"{name}.int8"), numpy_helper.from_array(steps, f"{name}.steps")]
 
 
 def _multiply(source: str, weight: str, output: str) -> list[NodeProto]:
@@ -312,51 +314,7 @@ def _require_half_weights(names: list[str], constants: dict[str, NDArray[Any]]) 
             )
 
 
-def _constants(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """Return float32 weights and constants by name, also under the names that an Identity gives them."""
-    found = {
-        weight.name: numpy_helper.to_array(weight)
-        for weight in model.graph.initializer
-        if weight.data_type == TensorProto.FLOAT
-    }
-    for node in model.graph.node:
-        if node.op_type == "Constant":
-            value = next((entry.t for entry in node.attribute if entry.name == "value"), None)
-            if value is not None and value.data_type == TensorProto.FLOAT:
-                found[node.output[0]] = numpy_helper.to_array(value)
-        elif node.op_type == "Identity" and node.input[0] in found:
-            found[node.output[0]] = found[node.input[0]]
-    return found
-
-
-def _before_a_logarithm(model: onnx.ModelProto) -> set[int]:
-    """Return the indices of the nodes whose values go into a logarithm."""
-    makers = {name: index for index, node in enumerate(model.graph.node) for name in node.output}
-    reached: set[int] = set()
-    waiting = [index for index, node in enumerate(model.graph.node) if node.op_type == "Log"]
-    while waiting:
-        index = waiting.pop()
-        if index in reached:
-            continue
-        reached.add(index)
-        node = model.graph.node[index]
-        if node.op_type != "Shape":  # a Shape passes on no values
-            waiting += [makers[name] for name in node.input if name in makers]
-    return reached
-
-
 def _replace_input(node: NodeProto, old: str, new: str) -> None:
     for position, name in enumerate(node.input):
         if name == old:
             node.input[position] = new
-
-
-def _rebuild(model: onnx.ModelProto, nodes: list[NodeProto]) -> None:
-    """Replace the nodes of a graph, and drop the weights and the shapes of the old ones."""
-    used = {name for node in nodes for name in node.input}
-    nodes = [node for node in nodes if node.op_type not in ("Constant", "Identity") or not used.isdisjoint(node.output)]
-    used = {name for node in nodes for name in node.input}
-    weights = [weight for weight in model.graph.initializer if weight.name in used]
-    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(weights)
