@@ -65,9 +65,8 @@ class HalfPlan:
 
     nodes: frozenset[int]  # indices into `graph.node`
     values: tuple[str, ...]  # tensors that become float16, without the constants
-    ends: frozenset[str] = (
-        frozenset()
-    )  # inputs and outputs of the graph that become float16; the others keep their type
+    # Inputs and outputs of the graph that become float16; the others keep their type.
+    ends: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
