@@ -151,7 +151,7 @@ def table(figures: dict[str, Any]) -> str:
     lines += ["", "| demo | words | WER, % | PyTorch's WER, % | transcripts changed |", "|---|---|---|---|---|"]
     for precision, row in figures["word_errors"].items():
         lines.append(
-            f"| {precision} | {row['words']} | {row['graph_wer']:.2f} | {row['pytorch_wer']:.2f} | "
+            f"| {precision} | {row['words']} | {row['graph_wer']:.2f} | {row['reference_wer']:.2f} | "
             f"{row['transcripts_changed']} of {row['recordings']} |"
         )
     return "\n".join(lines)

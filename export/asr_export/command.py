@@ -160,7 +160,7 @@ def export(
         typer.echo(_about_language_model(found))
     if errors := result.word_errors:
         typer.echo(
-            f"word error rate over {errors.words} words: PyTorch {errors.pytorch_wer:.2f} %, this graph "
+            f"word error rate over {errors.words} words: {errors.reference} {errors.reference_wer:.2f} %, this graph "
             f"{errors.graph_wer:.2f} %; {errors.transcripts_changed} of {errors.recordings} transcripts changed"
         )
     if platform == "tensorrt":

@@ -5,7 +5,7 @@ the masks and the sums of our masked norms. Its dynamic quantisation takes one s
 decides the resolution of an item. Figures: docs/decisions/0009-int8-scale-per-row.md.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +60,8 @@ class HalfPlan:
 
     nodes: frozenset[int]  # indices into `graph.node`
     values: tuple[str, ...]  # tensors that become float16, without the constants
+    # Inputs and outputs of the graph that become float16; the others keep their type.
+    ends: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -112,20 +114,24 @@ def loud(probe: Probe) -> list[list[NDArray[np.float32]]]:
     return [[np.clip(30 * wave, -1, 1) for wave in batch]]
 
 
-def plan_half(model: onnx.ModelProto) -> HalfPlan:
+def plan_half(model: onnx.ModelProto, half_ends: Collection[str] = ()) -> HalfPlan:
     """Choose the nodes for float16: products and convolutions, and light operators on their results.
 
     The rest stays float32: normalisation and its sums, softmax, masks (their minimum would become minus infinity),
     residuals, positions, the normalisation of the waveform, and the nodes before a logarithm (mel spectra).
+
+    Args:
+        model: the graph.
+        half_ends: names of its inputs and outputs that become float16, if they are between chosen nodes.
 
     Raises:
         GateError: float16 cannot hold a weight.
     """
     constants = float_constants(model)
     spectral = before_a_logarithm(model)
-    ends = {value.name for value in model.graph.output}
+    ends = {value.name for value in model.graph.output}.difference(half_ends)
     nodes: set[int] = set()
-    produced: set[str] = set()
+    produced = {value.name for value in model.graph.input}.intersection(half_ends)
     values: dict[str, None] = {}  # an ordered set
     for index, node in enumerate(model.graph.node):
         if index in spectral or not ends.isdisjoint(node.output):
@@ -138,13 +144,13 @@ def plan_half(model: onnx.ModelProto) -> HalfPlan:
         nodes.add(index)
         produced.update(node.output)
         values.update(dict.fromkeys(name for name in (*inputs, *node.output) if name not in constants))
-    return HalfPlan(frozenset(nodes), tuple(values))
+    return HalfPlan(frozenset(nodes), tuple(values), frozenset(half_ends))
 
 
 def to_half(model: onnx.ModelProto, plan: HalfPlan) -> None:
-    """Convert the nodes of a plan to float16, with casts around them; inputs and outputs of the graph stay float32."""
+    """Convert the nodes of a plan to float16, with casts around them, and the ends that it names."""
     constants = float_constants(model)
-    produced = {name for index in plan.nodes for name in model.graph.node[index].output}
+    produced = {name for index in plan.nodes for name in model.graph.node[index].output} | plan.ends
     nodes: list[NodeProto] = []
     made: set[str] = set()
 
@@ -163,10 +169,13 @@ def to_half(model: onnx.ModelProto, plan: HalfPlan) -> None:
             for name in _values(node):
                 if name not in produced:
                     _replace_input(node, name, cast(name, TensorProto.FLOAT16, "half"))
-        else:
+        elif node.op_type != "Shape":
             for name in set(node.input) & produced:
                 _replace_input(node, name, cast(name, TensorProto.FLOAT, "single"))
         nodes.append(node)
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name in plan.ends:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
     rebuild(model, nodes)
 
 

@@ -12,6 +12,7 @@ from asr_serving.whisper.service import Service
 from asr_serving.whisper.settings import Settings
 from numpy.typing import NDArray
 
+from asr_export.choices import Precision
 from asr_export.errors import GateError
 from asr_export.graph.gate import (
     DECIDED,
@@ -25,6 +26,7 @@ from asr_export.graph.gate import (
     require_finite,
     synthetic_speech,
 )
+from asr_export.graph.precision import OPERATORS, TOLERANCES
 from asr_export.whisper.artefacts import quiet
 from asr_export.whisper.checkpoint import WhisperCheckpoint
 from asr_export.whisper.reference import PyTorch, Reference
@@ -111,6 +113,17 @@ def check_artefacts(folder: Path, checkpoint: WhisperCheckpoint) -> Parity:
     return _check(folder, checkpoint, Standard(PyTorch(checkpoint.model)))
 
 
+def check_converted(folder: Path, checkpoint: WhisperCheckpoint, precision: Precision) -> Parity:
+    """Check graphs that the kit converted from float32, as `check_artefacts` does, but after a text.
+
+    Raises:
+        GateError: a check fails; the message says which and by how much.
+    """
+    for graph in folder.glob("*.onnx"):
+        check_graph(graph, OPERATORS[precision])
+    return _check(folder, checkpoint, Standard(PyTorch(checkpoint.model), TOLERANCES[precision]))
+
+
 def check_ready_graphs(folder: Path, checkpoint: WhisperCheckpoint, standard: Standard) -> Parity:
     """Check graphs that came with a checkpoint, as `check_artefacts` does, but with the operators that they have.
 
@@ -132,7 +145,7 @@ def check_ready_graphs(folder: Path, checkpoint: WhisperCheckpoint, standard: St
 
 
 def _check(folder: Path, checkpoint: WhisperCheckpoint, standard: Standard) -> Parity:
-    waveforms = _waveforms(checkpoint)
+    waveforms = example_waveforms(checkpoint)
     differences = _Differences(standard)
     with Service.load(folder, max_rows=standard.rows) as service:
         features = [_check_features(service, checkpoint, waveform) for waveform in waveforms]
@@ -154,7 +167,7 @@ def _check(folder: Path, checkpoint: WhisperCheckpoint, standard: Standard) -> P
     return parity
 
 
-def _waveforms(checkpoint: WhisperCheckpoint) -> list[NDArray[np.float32]]:
+def example_waveforms(checkpoint: WhisperCheckpoint) -> list[NDArray[np.float32]]:
     """Return recordings from one sample to a whole window, with silence among them."""
     window, rate = checkpoint.settings.window_samples, checkpoint.settings.sampling_rate
     random = np.random.default_rng(0)
@@ -212,19 +225,28 @@ def _contexts(settings: Settings, standard: Standard, encoded: list[Any]) -> lis
         for _, tokens in found:
             tokens[:, 0] = settings.start
         return found
-    named = [*list(settings.languages.values())[:1], *list(settings.tasks.values())[:1]]
-    prompt = [settings.start, *named, settings.no_timestamps]
-    length = min(len(prompt) + _TOKENS, settings.max_positions)
-    texts = [_written(standard.reference, hidden, prompt, length, settings.end) for hidden in encoded]
-    return [(len(prompt), np.array(texts))]
+    texts = [example_text(settings, standard.reference, hidden) for hidden in encoded]
+    return [(len(_prompt(settings)), np.array(texts))]
 
 
-def _written(reference: Reference, hidden: Any, prompt: list[int], length: int, end: int) -> list[int]:
-    """Return the prompt and the best text that follows it, without an end."""
-    ids = list(prompt)
+def example_text(settings: Settings, reference: Reference, hidden: Any) -> list[int]:
+    """Return the ids of a prompt, and of the best text that follows it without an end.
+
+    Args:
+        settings: of the checkpoint.
+        reference: writes it.
+        hidden: what its encoder says of a window.
+    """
+    ids = _prompt(settings)
+    length = min(len(ids) + _TOKENS, settings.max_positions)
     while len(ids) < length:
-        ids.append(int(reference.logits(np.array([ids]), hidden)[-1, :end].argmax()))
+        ids.append(int(reference.logits(np.array([ids]), hidden)[-1, : settings.end].argmax()))
     return ids
+
+
+def _prompt(settings: Settings) -> list[int]:
+    named = [*list(settings.languages.values())[:1], *list(settings.tasks.values())[:1]]
+    return [settings.start, *named, settings.no_timestamps]
 
 
 def _teacher_forced(

@@ -135,8 +135,9 @@ class Decoder(Network):
         # Scaled before the product, as by transformers: the order of rounding is the same.
         query = by_head(attention.q_proj(normed) * attention.scaling, self._heads)
         shares = torch.softmax(query @ key.transpose(2, 3) + mask, dim=-1)
-        mixed = (shares @ value).transpose(1, 2).reshape(normed.shape)
-        return attention.out_proj(mixed), shares
+        mixed = (shares @ value).transpose(1, 2)
+        # By its own shape: that of another tensor would be computed anew in each layer of each step.
+        return attention.out_proj(mixed.reshape(mixed.shape[0], mixed.shape[1], -1)), shares
 
     def _logits(self, hidden: Tensor, read: Tensor) -> Tensor:
         wanted = torch.gather(hidden, 1, read[:, :, None].expand(-1, -1, self._channels))

@@ -92,7 +92,7 @@ def test_a_manifest_is_heard_by_graph_and_weights(tmp_path: Path) -> None:
         shutil.copy(file, folder)
     result = export_checkpoint(str(folder), tmp_path / "models", options)
     assert result.word_errors is not None
-    assert result.word_errors.graph_wer == result.word_errors.pytorch_wer < 20
+    assert result.word_errors.graph_wer == result.word_errors.reference_wer < 20
 
 
 def test_float16_is_compared_with_float32(copy: Path, tmp_path: Path) -> None:

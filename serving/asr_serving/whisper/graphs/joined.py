@@ -24,9 +24,11 @@ class Graphs:
         """Load the graphs; see `graphs.load`."""
         self.moves_rows = gpu is None
         self._encoder, self._decoder = (Graph(folder / file, gpu, threads) for file in (names.ENCODER, names.DECODER))
-        inputs = {value.name: value.shape for value in self._decoder.session.get_inputs()}
+        inputs = {value.name: value for value in self._decoder.session.get_inputs()}
         self._layers = sum(name in inputs for name in names.heard(len(inputs))) // 2
-        _, self._heads, _, self._size = inputs[names.past(1)[0]]
+        past = inputs[names.past(1)[0]]
+        _, self._heads, _, self._size = past.shape
+        self._type = np.float16 if past.type == "tensor(float16)" else np.float32
 
     def encode(self, features: NDArray[np.float32]) -> Encoded:
         """Encode windows; see `backend.Backend`."""
@@ -48,8 +50,7 @@ class Graphs:
         self, tokens: NDArray[np.int64], padding: NDArray[np.int64], encoded: Encoded, read: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], "HostRows | DeviceRows"]:
         """Decode prompts; see `backend.Backend`."""
-        none = np.zeros((len(tokens), self._heads, 0, self._size), np.float32)
-        past = dict.fromkeys(names.past(self._layers), none)
+        past = self._no_past(len(tokens))
         logits, past = self.decode(tokens, padding, read, past, encoded.tensors)
         rows = HostRows if self.moves_rows else DeviceRows
         return logits, rows(self, encoded.tensors, past, padding)
@@ -70,13 +71,16 @@ class Graphs:
 
     def align(self, tokens: NDArray[np.int64], encoded: Encoded) -> NDArray[np.float32]:
         """Return the weights of the alignment heads; see `backend.Backend`."""
-        none = np.zeros((1, self._heads, 0, self._size), np.float32)
         nowhere = np.zeros((1, 1), np.int64)
         feeds = {names.TOKENS: tokens[None], names.PADDING: nowhere[0], names.READ: nowhere}
-        past = dict.fromkeys(names.past(self._layers), none)
-        (weights,), _ = self._decoder.run({**feeds, **past, **encoded.tensors}, [names.ALIGNMENT], [])
+        feeds |= {**self._no_past(1), **encoded.tensors}
+        (weights,), _ = self._decoder.run(feeds, [names.ALIGNMENT], [])
         found: NDArray[np.float32] = weights[0]
         return found
+
+    def _no_past(self, rows: int) -> dict[str, Any]:
+        none = np.zeros((rows, self._heads, 0, self._size), self._type)
+        return dict.fromkeys(names.past(self._layers), none)
 
 
 class DeviceRows:
