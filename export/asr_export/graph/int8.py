@@ -34,8 +34,8 @@ _SMALLEST = 1e-12
 _SMALLEST_WINDOW = 32
 
 
-def to_int8(model: onnx.ModelProto) -> int:
-    """Quantise every product with a constant matrix and every convolution in time; return their number.
+def to_int8(model: onnx.ModelProto, convolutions: bool = True) -> int:
+    """Quantise every product with a constant matrix and, if asked, every convolution in time; return their number.
 
     Weights have one scale for each column: for each channel that a product or convolution makes. Activations have one
     for each row: a frame of an item, or the frames that a kernel sees at once. So no item depends on the scale of
@@ -54,7 +54,7 @@ def to_int8(model: onnx.ModelProto) -> int:
             writer.keep(node)
         elif node.op_type == "MatMul" and weight.ndim == 2:
             _multiply(writer, node, weight)
-        elif node.op_type == "Conv" and (kernel := _kernel(node, weight)) is not None:
+        elif convolutions and node.op_type == "Conv" and (kernel := _kernel(node, weight)) is not None:
             _convolve(writer, node, weight, kernel)
         else:
             writer.keep(node)

@@ -1,16 +1,19 @@
 """What int8 makes of products and convolutions: no row depends on another, and no kind is left out."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from asr_export import GateError
+from asr_export import ExportOptions, GateError, export_checkpoint
 from asr_export.checkpoint.loading import load, locate
-from asr_export.graph.gate import check_graph, check_parity, make_probe, open_session
+from asr_export.graph import precision
+from asr_export.graph.gate import Parity, check_graph, check_parity, make_probe, open_session
 from asr_export.graph.int8 import PRODUCT, to_int8
 from asr_export.graph.precision import convert, ragged_graph
 from asr_export.graph.trace import write_graph
@@ -213,6 +216,24 @@ def test_every_convolution_in_time_of_a_kind_is_quantised(
     left = [node for node in model.graph.node if node.op_type == "Conv"]
     assert all(helper.get_node_attr_value(node, "group") > 1 for node in left)
     assert operators(model)[PRODUCT] > 10
+
+
+def test_convolutions_stay_in_float32_where_the_gate_refuses_them(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_products_of_windows(path: Path, *arguments: Any) -> Parity:
+        if operators(onnx.load(path))["Conv"] < 2:
+            raise GateError("the labels are others")
+        return check_parity(path, *arguments)
+
+    monkeypatch.setattr(precision, "check_parity", refuse_products_of_windows)
+    checkpoint = str(tiny_checkpoint("wav2vec2-group-norm"))
+    result = export_checkpoint(checkpoint, tmp_path / "models", ExportOptions(precision="int8"))
+    report = json.loads((result.output / "asr" / "export.json").read_text())
+    assert report["int8_convolutions"] is False
+    graph = operators(onnx.load(result.output / "acoustic" / "1" / "model.onnx"))
+    assert graph["Conv"] >= 6
+    assert graph[PRODUCT] > 10
 
 
 def float64_products_of_transposes(model: onnx.ModelProto) -> list[str]:
