@@ -12,7 +12,7 @@ import pytest
 import torch
 from asr_export import ExportOptions, GateError, export_checkpoint
 from asr_export.checkpoint.loading import load, locate
-from asr_export.graph import precision
+from asr_export.graph import int8, precision
 from asr_export.graph.gate import Parity, check_graph, check_parity, make_probe, open_session
 from asr_export.graph.int8 import PRODUCT, to_int8
 from asr_export.graph.precision import convert, ragged_graph
@@ -33,6 +33,12 @@ GELU = [
     helper.make_node("Mul", ["g", "half"], ["bent"]),
 ]
 GELU_CONSTANTS = {"root": np.sqrt(2), "one": 1, "half": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def small_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoints of tests have few channels."""
+    monkeypatch.setattr(int8, "_FEWEST_CHANNELS", 2)
 
 
 def a_graph(
@@ -195,6 +201,14 @@ def test_other_convolutions_stay_as_they_are(way: dict[str, object], tmp_path: P
     assert to_int8(model) == 1
     assert operators(model)["Conv"] == 1
     assert np.isfinite(run(model, random.normal(size=(1, 16, 20)), tmp_path / "g.onnx")).all()
+
+
+def test_a_convolution_of_few_channels_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["h"]), helper.make_node("Conv", ["h", "v"], ["y"])]
+    model = a_graph(nodes, ["n", 8, "t"], w=np.ones((16, 8, 3)), v=np.ones((3, 16, 3)))
+    monkeypatch.setattr(int8, "_FEWEST_CHANNELS", 16)
+    assert to_int8(model) == 1
+    assert operators(model)["Conv"] == 1
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in OTHERS)])
