@@ -196,6 +196,7 @@ def _precision_report(precision: Precision, fp32: Parity, converted: Converted |
     if converted:
         report["fp32_parity"] = asdict(fp32)
         report["fp16_peak"] = asdict(converted.fp16_peak) if converted.fp16_peak else None
+        report["int8_convolutions"] = converted.int8_convolutions
     return report
 
 

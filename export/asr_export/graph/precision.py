@@ -5,6 +5,7 @@ the masks and the sums of our masked norms. Its dynamic quantisation takes one s
 decides the resolution of an item. Figures: docs/decisions/0009-int8-scale-per-row.md.
 """
 
+import shutil
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,8 @@ class Converted:
     """The result of a conversion."""
 
     parity: Parity  # of the converted graph
-    fp16_peak: Peak | None  # of an fp16 graph; the largest float16 is 65504
+    fp16_peak: Peak | None = None  # of an fp16 graph; the largest float16 is 65504
+    int8_convolutions: bool | None = None  # of an int8 graph: False if its convolutions had to stay float32
 
 
 def ragged_graph(precision: Precision) -> type[RaggedCtc]:
@@ -88,22 +90,37 @@ def ragged_graph(precision: Precision) -> type[RaggedCtc]:
 def convert(path: Path, precision: Precision, probe: Probe, feed: Feed = ragged_feed) -> Converted:
     """Convert the float32 graph in `path` to another precision, and check the result.
 
+    If int8 does not pass with quantised convolutions, they stay float32.
+
     Raises:
         GateError: the graph does not fit into the precision, or its best labels are not those of PyTorch.
     """
-    model = onnx.load(path)
-    peak = None
     if precision == "fp16":
+        model = onnx.load(path)
         plan = plan_half(model)
         peak = find_peak(model, plan, [*probe.batches, *loud(probe)], feed)
         require_half_range(peak)
         to_half(model, plan)
-    else:
-        to_int8(model)
+        return Converted(_save_and_check(model, path, precision, probe, feed), fp16_peak=peak)
+    with TemporaryDirectory(prefix="asr-export-") as work:
+        kept = Path(shutil.copytree(path.parent, Path(work) / "fp32")) / path.name
+        try:
+            return Converted(_int8(kept, True, path, probe, feed), int8_convolutions=True)
+        except GateError:  # some checkpoints have channels that are much larger than the others
+            return Converted(_int8(kept, False, path, probe, feed), int8_convolutions=False)
+
+
+def _int8(source: Path, convolutions: bool, path: Path, probe: Probe, feed: Feed) -> Parity:
+    model = onnx.load(source)
+    to_int8(model, convolutions)
+    return _save_and_check(model, path, "int8", probe, feed)
+
+
+def _save_and_check(model: onnx.ModelProto, path: Path, precision: Precision, probe: Probe, feed: Feed) -> Parity:
     save_graph(model, path)
     check_graph(path, OPERATORS[precision])
     try:
-        return Converted(check_parity(path, probe, TOLERANCES[precision], feed), peak)
+        return check_parity(path, probe, TOLERANCES[precision], feed)
     except GateError as error:
         raise GateError(f"in {precision} {error}; --precision fp32 stays within 1e-4") from error
 

@@ -1,16 +1,19 @@
 """What int8 makes of products and convolutions: no row depends on another, and no kind is left out."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from asr_export import GateError
+from asr_export import ExportOptions, GateError, export_checkpoint
 from asr_export.checkpoint.loading import load, locate
-from asr_export.graph.gate import check_graph, check_parity, make_probe, open_session
+from asr_export.graph import int8, precision
+from asr_export.graph.gate import Parity, check_graph, check_parity, make_probe, open_session
 from asr_export.graph.int8 import PRODUCT, to_int8
 from asr_export.graph.precision import convert, ragged_graph
 from asr_export.graph.trace import write_graph
@@ -30,6 +33,12 @@ GELU = [
     helper.make_node("Mul", ["g", "half"], ["bent"]),
 ]
 GELU_CONSTANTS = {"root": np.sqrt(2), "one": 1, "half": 0.5}
+
+
+@pytest.fixture(autouse=True)
+def small_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoints of tests have few channels."""
+    monkeypatch.setattr(int8, "_FEWEST_CHANNELS", 2)
 
 
 def a_graph(
@@ -194,6 +203,14 @@ def test_other_convolutions_stay_as_they_are(way: dict[str, object], tmp_path: P
     assert np.isfinite(run(model, random.normal(size=(1, 16, 20)), tmp_path / "g.onnx")).all()
 
 
+def test_a_convolution_of_few_channels_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["h"]), helper.make_node("Conv", ["h", "v"], ["y"])]
+    model = a_graph(nodes, ["n", 8, "t"], w=np.ones((16, 8, 3)), v=np.ones((3, 16, 3)))
+    monkeypatch.setattr(int8, "_FEWEST_CHANNELS", 16)
+    assert to_int8(model) == 1
+    assert operators(model)["Conv"] == 1
+
+
 @pytest.mark.parametrize("kind", [*KINDS, *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in OTHERS)])
 def test_every_convolution_in_time_of_a_kind_is_quantised(
     kind: str, tiny_checkpoint: Callable[[str], Path], tmp_path: Path
@@ -213,6 +230,24 @@ def test_every_convolution_in_time_of_a_kind_is_quantised(
     left = [node for node in model.graph.node if node.op_type == "Conv"]
     assert all(helper.get_node_attr_value(node, "group") > 1 for node in left)
     assert operators(model)[PRODUCT] > 10
+
+
+def test_convolutions_stay_in_float32_where_the_gate_refuses_them(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_products_of_windows(path: Path, *arguments: Any) -> Parity:
+        if operators(onnx.load(path))["Conv"] < 2:
+            raise GateError("the labels are others")
+        return check_parity(path, *arguments)
+
+    monkeypatch.setattr(precision, "check_parity", refuse_products_of_windows)
+    checkpoint = str(tiny_checkpoint("wav2vec2-group-norm"))
+    result = export_checkpoint(checkpoint, tmp_path / "models", ExportOptions(precision="int8"))
+    report = json.loads((result.output / "asr" / "export.json").read_text())
+    assert report["int8_convolutions"] is False
+    graph = operators(onnx.load(result.output / "acoustic" / "1" / "model.onnx"))
+    assert graph["Conv"] >= 6
+    assert graph[PRODUCT] > 10
 
 
 def float64_products_of_transposes(model: onnx.ModelProto) -> list[str]:
