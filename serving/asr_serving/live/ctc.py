@@ -1,4 +1,7 @@
-"""Live streams through a CTC model: the acoustic model hears windows, and each segment once more as a whole."""
+"""Live streams through a CTC model: the acoustic model hears windows, and each segment once more as a whole.
+
+It hears a segment together with the seconds before it, of which no frame counts.
+"""
 
 import asyncio
 import functools
@@ -19,7 +22,7 @@ from asr_serving.live.pieces import PieceReader
 from asr_serving.live.service import SETTINGS as SHARED
 from asr_serving.live.updates import Final, Update
 
-PACE = ("before", "chunk", "after", "endpoint", "longest")  # seconds; see `Pace`
+PACE = ("before", "chunk", "after", "endpoint", "longest", "context")  # seconds; see `Pace`
 SETTINGS = SHARED | {"acoustic", "ctc_decode", "min_samples", *(f"{name}_seconds" for name in PACE)}
 
 Acoustic = Callable[[NDArray[np.float32]], Awaitable[NDArray[np.float32]]]  # `[samples]` -> `[frames, vocab]`
@@ -77,12 +80,13 @@ class CtcStream:
 
     async def _final(self, segment: Segment) -> Final:
         start = segment.start / self.labels.sampling_rate
-        end = start + len(segment.samples) / self.labels.sampling_rate
+        end = segment.end / self.labels.sampling_rate
         if self.detector is None:
             log_probs = await self.models.acoustic(segment.samples)
         else:
             speech = self.detector.spans(segment.samples, self.labels.sampling_rate, RECOGNITION)
             log_probs = hush(await self.models.acoustic(silenced(segment.samples, speech)), speech, self.labels)
+        log_probs = log_probs[segment.context // self.labels.stride_samples :]
         heard = (await self.models.decode(log_probs, self.options)).shifted(start)
         return Final(heard.text, round(start, 3), round(end, 3), heard.confidence, heard.words)
 

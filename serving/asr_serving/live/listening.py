@@ -3,7 +3,11 @@
 Windows lie on a fixed grid, so the result does not depend on how the samples were cut into pieces. A window holds a new
 chunk, some seconds before it that were heard already, and a moment after it. Each frame counts once, so the text of the
 current segment grows and never changes. When silence ends a segment, the caller runs the acoustic model once more, on
-the whole segment: the final text is as good as that of a recording.
+the whole segment, and on some seconds before it.
+
+A model that hears a window of two seconds may miss words that it writes when it hears more: at the beginning of a
+stream, after a pause, if it takes averages over all that it hears. So labels alone say neither where a segment begins
+nor where it ends. It begins with the first sound, and ends in a pause of the audio.
 """
 
 from collections.abc import Iterator
@@ -13,6 +17,7 @@ import numpy as np
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
+from asr_serving.audio.loudness import is_silent, quietest, runs
 from asr_serving.audio.speech import Rules, Voices
 
 # Of the speech in windows: at once, without waiting for how long it will be. The final text knows better.
@@ -21,7 +26,9 @@ AT_ONCE = Rules(min_speech_ms=0.0, min_silence_ms=0.0, pad_ms=100.0)
 # tell, because it normalises the loudness of every window.
 _BELOW_LOUDEST_DB = 40.0
 _QUIET_DB = -60.0
-_BEFORE_SPEECH_S = 0.5  # of silence that a segment keeps before its speech
+_BEFORE_SOUND_S = 0.5  # of silence that a segment keeps before its first sound
+_UNHEARD_S = 5.0  # of sound without labels that a segment keeps before its first label
+_QUIETEST_OVER_S = 0.1  # of speech without a pause, the place for a cut
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Pace:
     after: float
     endpoint: float  # silence that ends a segment
     longest: float  # the longest segment
+    context: float  # at most, heard once more before a segment, for its final text
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,20 @@ class Window:
 
 @dataclass(frozen=True)
 class Segment:
-    """Something that was said, from silence to silence."""
+    """Something that was said, from pause to pause, with what was heard before it."""
 
     samples: NDArray[np.float32]  # float32 `[samples]`
-    start: int  # place of its first sample in the stream
+    context: int  # how many of them, at the beginning, are before the segment; whole strides
+    start: int  # place of the segment's first sample in the stream
+
+    @property
+    def end(self) -> int:
+        """Return the place in the stream after its last sample."""
+        return self.start + len(self.samples) - self.context
 
 
 class Listener:
-    """The state of one stream; its memory is bounded by the longest segment.
+    """The state of one stream; its memory is bounded by the longest segment and the context.
 
     Args:
         labels: of the acoustic model.
@@ -69,11 +83,15 @@ class Listener:
         self._before, self._chunk, self._after = (self._grid(part) for part in (pace.before, pace.chunk, pace.after))
         self._silence = self._grid(pace.endpoint) // self._stride  # frames
         self._longest = self._grid(pace.longest)
+        self._unheard = min(self._grid(_UNHEARD_S), self._longest)
+        self._context = round(pace.context * self._rate / self._stride) * self._stride
         self._samples = np.zeros(0, dtype=np.float32)  # from `_offset` on
         self._offset = 0
         self._windowed = 0  # samples that windows have covered
         self._segment = 0  # first sample of the segment
-        self._columns: list[int] = []  # the label of each frame of the segment
+        self._columns: list[int] = []  # of each frame of the segment: the label
+        self._levels: list[float] = []  # and the level, in dB
+        self._sounds: list[bool] = []  # and whether it is not quiet
         self._loudest = -np.inf
 
     @property
@@ -119,31 +137,36 @@ class Listener:
         if self._voices:
             self._voices.hear(window.samples[self._voices.received - window.start :])
         for index, column in enumerate(columns.tolist()):
-            is_quiet = self._is_quiet(window, (first + index) * self._stride)
-            self._columns.append(self._labels.blank if is_quiet else column)
+            is_sound = self._is_sound(window, (first + index) * self._stride)
+            self._sounds.append(is_sound)
+            self._columns.append(column if is_sound else self._labels.blank)
         if self._voices:
             self._voices.forget(window.end)
-        spoken = self._spoken()
-        if not len(spoken):
-            self._forget(window.end - self._before)
-            return None
-        if len(self._columns) - 1 - spoken[-1] >= self._silence:
-            return self._end(int(spoken[-1]) + 1 + self._silence // 2)
-        if len(self._columns) * self._stride >= self._longest:
-            return self._end(self._pause(spoken))
+        spoken, sounds = self._spoken(), np.flatnonzero(self._sounds)
+        if len(spoken):
+            return self._end_of_speech(int(spoken[-1]) + 1)
+        if len(sounds) and len(self._columns) - 1 - sounds[-1] >= self._silence:
+            # The windows have no label for it, but the model may have one when it hears it as a whole.
+            return self._end(int(sounds[-1]) + 1 + self._silence // 2)
+        self._forget(window.end - (self._unheard if len(sounds) else self._grid(_BEFORE_SOUND_S)))
         return None
 
-    def _is_quiet(self, window: Window, at: int) -> bool:
-        """Return whether the stride from this sample of a window on is quiet."""
-        if self._voices:
-            return not self._voices.spans(window.start + at, window.start + at + self._stride)
+    def _is_sound(self, window: Window, at: int) -> bool:
+        """Return whether the stride from this sample of a window on is not quiet; keep its level."""
         level = _level(window.samples[at : at + self._stride])
+        self._levels.append(level)
+        if self._voices:
+            return bool(self._voices.spans(window.start + at, window.start + at + self._stride))
         self._loudest = max(self._loudest, level)
-        return level < max(_QUIET_DB, self._loudest - _BELOW_LOUDEST_DB)
+        return level >= self._quiet_db
+
+    @property
+    def _quiet_db(self) -> float:
+        return max(_QUIET_DB, self._loudest - _BELOW_LOUDEST_DB)
 
     def finish_segment(self) -> Segment | None:
         """Return the segment that was being said when the stream ended; None for silence."""
-        return self._end(len(self._columns)) if len(self._spoken()) else None
+        return self._end(len(self._columns)) if any(self._sounds) else None
 
     def text(self) -> tuple[str, int]:
         """Return the text of the segment so far, and how many of its characters belong to complete words."""
@@ -163,34 +186,57 @@ class Listener:
         delimiter = self._labels.blank if self._labels.delimiter is None else self._labels.delimiter
         return np.flatnonzero((columns != self._labels.blank) & (columns != delimiter))
 
-    def _pause(self, spoken: NDArray[np.int64]) -> int:
-        """Return the frame in the middle of the longest gap in the second half of the segment."""
-        later = spoken[spoken >= len(self._columns) // 2]
-        if len(later) < 2:
-            return len(self._columns)
-        widest = int(np.diff(later).argmax())
-        return int(later[widest] + later[widest + 1] + 1) // 2
+    def _end_of_speech(self, after: int) -> Segment | None:
+        """Return the segment if it is over; the frames from `after` on have no labels."""
+        frames, pauses = len(self._columns), self._pauses()
+        if frames - after >= self._silence:
+            first, length = self._longest_pause(pauses, after)
+            stands_out = self._voices is not None or bool(pauses.any())
+            # While there is sound, the model may have missed a word: wait for a pause, or for twice the time.
+            if length >= self._silence // 2 or frames - after >= 2 * self._silence or not stands_out:
+                return self._end(first + length // 2)
+        if frames * self._stride >= self._longest:
+            first, length = self._longest_pause(pauses, frames // 2)
+            return self._end(first + length // 2)
+        return None
+
+    def _pauses(self) -> NDArray[np.bool_]:
+        """Return whether each frame of the segment is in a pause; none is if speech does not stand out."""
+        if self._voices:
+            return ~np.array(self._sounds)
+        return is_silent(np.maximum(self._levels, self._quiet_db))
+
+    def _longest_pause(self, pauses: NDArray[np.bool_], after: int) -> tuple[int, int]:
+        """Return the first frame and the length of the longest pause; without one, the quietest frame and 0."""
+        found = runs(pauses[after:])
+        if not found:
+            width = round(_QUIETEST_OVER_S * self._rate / self._stride)
+            return after + int(quietest(np.array(self._levels[after:]), width)), 0
+        first, length = max(found, key=lambda run: run[1])
+        return after + first, length
 
     def _end(self, frames: int) -> Segment:
-        spoken = self._spoken()
-        begin = max(self._segment, self._segment + int(spoken[0]) * self._stride - self._grid(_BEFORE_SPEECH_S))
+        sound = self._sounds.index(True)
+        begin = max(self._segment, self._segment + sound * self._stride - self._grid(_BEFORE_SOUND_S))
         end = min(self._segment + frames * self._stride, self._received)
-        segment = Segment(self._samples[begin - self._offset : end - self._offset].copy(), begin)
-        self._columns = self._columns[frames:]
-        self._segment = self._segment + frames * self._stride
-        self._drop()
+        # Together they are no longer than the longest segment, which the model can take.
+        spare = max(0, self._longest - (end - begin)) // self._stride * self._stride
+        first = max(self._offset, begin - min(self._context, spare))
+        segment = Segment(self._samples[first - self._offset : end - self._offset].copy(), begin - first, begin)
+        self._begin_later(frames)
         return segment
 
     def _forget(self, until: int) -> None:
         """Let a segment without speech begin later."""
-        frames = min(max(0, until - self._segment) // self._stride, len(self._columns))
-        self._columns = self._columns[frames:]
-        self._segment += frames * self._stride
-        self._drop()
+        self._begin_later(min(max(0, until - self._segment) // self._stride, len(self._columns)))
 
-    def _drop(self) -> None:
-        """Drop the samples that neither the segment nor the next window needs."""
-        offset = max(self._offset, min(self._segment, self._windowed - self._before) // self._stride * self._stride)
+    def _begin_later(self, frames: int) -> None:
+        """Let the segment begin later; drop the samples that neither it nor the next window needs."""
+        for each in (self._columns, self._levels, self._sounds):
+            del each[:frames]
+        self._segment += frames * self._stride
+        needed = min(self._segment - self._context, self._windowed - self._before)
+        offset = max(self._offset, needed // self._stride * self._stride)
         self._samples = self._samples[offset - self._offset :]
         self._offset = offset
 

@@ -13,15 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from asr_serving.audio.loudness import is_silent, quietest, runs
 from asr_serving.audio.speech import RECOGNITION, Span, Voices
 
 _PAUSE_S = 0.3
 _SILENCE_S = 0.2
 _SHORTEST_S = 1.0  # the shortest window that ends in a pause
-# Levels in this lower share of the range between quiet and loud are silence.
-_SILENCE_SHARE = 0.35
-_RANGE_DB = 12.0  # between quiet and loud; with less, speech does not stand out from the background
-_QUIET, _LOUD = 5, 95  # percentiles of the levels
 _HOP_S = 0.02
 _OVERLAP_S = 1.0  # on either side of a cut in speech
 _QUIETEST_OVER_S = 0.1
@@ -116,7 +113,7 @@ class Cutter:
         if len(held) < 2 * _SHORTEST_S * self._rate:
             return None
         _, silent = self._levels(held)
-        for first, length in _runs(silent):
+        for first, length in runs(silent):
             middle = self._on_grid(self._hop * (first + length / 2))
             if length * _HOP_S >= _PAUSE_S and _SHORTEST_S * self._rate <= min(middle, len(held) - middle):
                 return middle
@@ -126,18 +123,16 @@ class Cutter:
         """Return where to cut in the second half, and whether there is silence."""
         levels, silent = self._levels(held)
         half = len(levels) // 2
-        first, length = max(_runs(silent[half:]), key=lambda run: run[1], default=(0, 0))
+        first, length = max(runs(silent[half:]), key=lambda run: run[1], default=(0, 0))
         if length * _HOP_S >= _SILENCE_S:
             return self._on_grid(self._hop * (half + first + length / 2)), True
-        width = round(_QUIETEST_OVER_S / _HOP_S)
-        means = np.convolve(levels[half:], np.ones(width) / width, mode="valid")
-        return self._on_grid(self._hop * (half + int(means.argmin()) + width / 2)), False
+        return self._on_grid(self._hop * (half + quietest(levels[half:], round(_QUIETEST_OVER_S / _HOP_S)))), False
 
     def _levels(self, held: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return the level of each hop, in any unit, and whether it is silent."""
         if self._voices is None:
             levels = _levels(held, self._hop)
-            return levels, _is_silent(levels)
+            return levels, is_silent(levels)
         middles = self._start + (np.arange(len(held) // self._hop) + 0.5) * self._hop
         probabilities = self._voices.probabilities(middles).astype(np.float64)
         return probabilities, probabilities < RECOGNITION.ends_below
@@ -156,16 +151,3 @@ def _levels(samples: NDArray[np.float32], hop: int) -> NDArray[np.float64]:
     power = np.einsum("ij,ij->i", hops, hops).astype(np.float64) / hop
     levels: NDArray[np.float64] = 10 * np.log10(power + 1e-10)
     return levels
-
-
-def _is_silent(levels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return whether each hop is silent; none is if speech does not stand out from the background."""
-    quiet, loud = np.percentile(levels, (_QUIET, _LOUD))
-    silent: NDArray[np.bool_] = (levels < quiet + _SILENCE_SHARE * (loud - quiet)) & (loud - quiet >= _RANGE_DB)
-    return silent
-
-
-def _runs(values: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the first index and the length of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], values, [False]))))
-    return [(int(start), int(end - start)) for start, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 from tests.serving.ctc.test_greedy import LABELS
 
 RATE, STRIDE = 16_000, 320
-PACE = Pace(before=2.0, chunk=0.32, after=0.16, endpoint=0.8, longest=10.0)
+PACE = Pace(before=2.0, chunk=0.32, after=0.16, endpoint=0.8, longest=10.0, context=0.0)
 BLANK, DELIMITER, A, B = 0, 1, 2, 3
 
 
 def said(*parts: tuple[float, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Samples and the label of each frame: parts of so many seconds that say "A", "B", "|" or " ", which is silence."""
+    """Samples and the label of each frame: parts of so many seconds that say "A", "B" or "|".
+
+    " " is silence, "~" is a quiet background, "?" is as loud as speech but has no label.
+    """
     names = [label for length, label in parts for _ in _frames(length)]
-    columns = [BLANK if label == " " else LABELS.labels.index(label) for label in names]
-    loud = np.repeat([0.0 if label == " " else 0.1 for label in names], STRIDE)
+    columns = [BLANK if label in " ~?" else LABELS.labels.index(label) for label in names]
+    loud = np.repeat([{" ": 0.0, "~": 0.01}.get(label, 0.1) for label in names], STRIDE)
     samples = loud * np.random.default_rng(0).normal(size=len(loud))
     return samples.astype(np.float32), np.array(columns)
 
@@ -57,10 +60,78 @@ def listen(
 def test_a_silence_ends_a_segment() -> None:
     samples, columns = said((1.0, " "), (1.0, "A"), (1.5, " "), (0.5, "B"), (2.0, " "))
     segments, _ = listen(samples, columns)
-    times = [(segment.start / RATE, (segment.start + len(segment.samples)) / RATE) for segment in segments]
-    # Half a second of the silence before it, half of the silence that ends it.
-    assert np.array(times) == pytest.approx(np.array([(0.5, 2.4), (3.0, 4.4)]), abs=0.03)
+    # Half a second of the silence before it, half of the silence that was heard when it ended.
+    assert np.array(times(segments)) == pytest.approx(np.array([(0.5, 2.45), (3.0, 4.45)]), abs=0.1)
     np.testing.assert_array_equal(segments[0].samples, samples[segments[0].start :][: len(segments[0].samples)])
+
+
+def times(segments: list[Segment]) -> list[tuple[float, float]]:
+    return [(segment.start / RATE, segment.end / RATE) for segment in segments]
+
+
+@pytest.mark.parametrize("room", [" ", "~"])
+def test_a_segment_begins_with_its_sound(room: str) -> None:
+    samples, columns = said((4.0, room), (1.5, "?"), (1.0, "A"), (2.0, room))
+    segments, _ = listen(samples, columns)
+    # The background at 20 dB below speech is sound: what is kept of it before the first label is bounded.
+    assert segments[0].start / RATE == pytest.approx(3.5 if room == " " else 5.5 - 5.0, abs=0.4)
+
+
+@pytest.mark.parametrize("room", [" ", "~"])
+def test_a_segment_does_not_end_while_there_is_sound(room: str) -> None:
+    samples, columns = said((0.5, "A"), (1.0, "?"), (0.5, "B"), (0.3, "?"), (1.5, room), (0.5, "A"), (0.2, room))
+    segments, _ = listen(samples, columns)
+    assert len(segments) == 2
+    assert 2.3 + 0.2 < segments[0].end / RATE < 3.8 - 0.2  # in the pause, although the last label is at 2.0 s
+    assert segments[0].end <= segments[1].start
+
+
+def test_what_the_windows_did_not_hear_is_heard_as_a_whole() -> None:
+    samples, columns = said((1.0, " "), (0.6, "?"), (3.0, " "), (0.6, "?"), (0.2, " "))
+    segments, _ = listen(samples, columns)
+    assert np.array(times(segments)) == pytest.approx(np.array([(0.5, 2.0), (4.1, 5.4)]), abs=0.03)
+
+
+def test_sound_that_goes_on_without_labels_ends_a_segment_late() -> None:
+    samples, columns = said((0.3, "~"), (1.0, "A"), (6.0, "?"))
+    listener = Listener(LABELS, PACE)
+    heard = [(window.end / RATE, listener.hear(window, model(window, columns))) for window in listener.push(samples)]
+    assert [end for end, segment in heard if segment] == [pytest.approx(1.3 + 1.6, abs=0.33)]
+
+
+def test_without_pauses_in_the_level_labels_decide() -> None:
+    samples, columns = said((1.0, "A"), (6.0, "?"))
+    listener = Listener(LABELS, PACE)
+    heard = [(window.end / RATE, listener.hear(window, model(window, columns))) for window in listener.push(samples)]
+    assert [end for end, segment in heard if segment] == [pytest.approx(1.0 + 0.8, abs=0.33)]
+
+
+@pytest.mark.parametrize(("before_s", "expected_s"), [(1.0, 0.5), (6.0, 3.0)])
+def test_a_segment_has_the_seconds_before_it(before_s: float, expected_s: float) -> None:
+    samples, columns = said((before_s, " "), (1.0, "A"), (2.0, " "))
+    (segment,), _ = listen(samples, columns, pace=replace(PACE, context=3.0))
+    assert segment.start / RATE == pytest.approx(before_s - 0.5, abs=0.03)
+    assert segment.context / RATE == pytest.approx(expected_s, abs=0.03)
+    assert segment.context % STRIDE == 0
+    np.testing.assert_array_equal(segment.samples, samples[segment.start - segment.context : segment.end])
+
+
+def test_with_its_context_a_segment_is_no_longer_than_the_longest() -> None:
+    samples, columns = said((4.0, " "), (8.0, "A"), (2.0, " "))
+    (segment,), _ = listen(samples, columns, pace=replace(PACE, context=3.0))
+    assert 0 < segment.context < 2 * RATE
+    assert len(segment.samples) <= 10 * RATE
+
+
+def test_memory_is_bounded_in_noise_without_labels() -> None:
+    listener = Listener(LABELS, replace(PACE, context=3.0))
+    samples, columns = said((60.0, "?"))
+    for second in np.split(samples, 60):
+        for window in list(listener.push(second)):
+            assert listener.hear(window, model(window, columns)) is None
+        assert len(listener._samples) < 10 * RATE
+        assert len(listener._columns) == len(listener._levels) == len(listener._sounds)
+        assert len(listener._columns) * STRIDE < 6 * RATE
 
 
 def test_what_is_being_said_grows() -> None:
@@ -111,7 +182,7 @@ def test_what_is_quiet_is_silence_whatever_the_model_says() -> None:
     samples[RATE:] *= 1e-4
     segments, _ = listen(samples, columns)
     assert len(segments) == 1
-    assert len(segments[0].samples) / RATE == pytest.approx(1.4, abs=0.03)
+    assert len(segments[0].samples) / RATE == pytest.approx(1.45, abs=0.1)
 
 
 def test_memory_is_bounded_in_silence() -> None:

@@ -16,7 +16,7 @@ from asr_serving.live.updates import Update
 from tests.serving.ctc.test_greedy import LABELS
 
 RATE, STRIDE = 16_000, 320
-PACE = Pace(before=2.0, chunk=0.32, after=0.16, endpoint=0.8, longest=10.0)
+PACE = Pace(before=2.0, chunk=0.32, after=0.16, endpoint=0.8, longest=10.0, context=3.5)
 FLOAT = PcmFormat("pcm_f32le", RATE, 1)
 
 

@@ -17,7 +17,7 @@ from sounds import RATE, SOUNDS, music, rattle
 from tests.serving.ctc.test_greedy import LABELS
 
 STRIDE = LABELS.stride_samples
-PACE = Pace(before=2.0, chunk=0.32, after=0.16, endpoint=0.8, longest=20.0)
+PACE = Pace(before=2.0, chunk=0.32, after=0.16, endpoint=0.8, longest=20.0, context=2.0)
 SPOKEN_S = (3616 / RATE, 78_304 / RATE)  # of the sentence
 
 

@@ -39,6 +39,7 @@ STREAM = {
     "after_seconds": "0.16",
     "endpoint_seconds": "0.8",
     "longest_seconds": "20",
+    "context_seconds": "2",
 }
 LOUD = (12_000 * np.sin(np.arange(RATE) / 7)).astype("<i2").tobytes()  # a second
 QUIET = bytes(2 * RATE)
