@@ -31,11 +31,11 @@ def clips(workplace: Path) -> list[Recording]:
 
 
 def test_one_prompt_after_the_other(whisper: ComparedWhisper, english: list[Recording]) -> None:
-    assert whisper.compare_in_turns("telephone prompts", [item.samples() for item in english[::4]]) == []
+    assert whisper.compare_in_turns("telephone prompts, en", [item.samples() for item in english[::4]]) == []
 
 
 def test_word_error_rate_of_the_prompts(whisper: ComparedWhisper, english: list[Recording], tmp_path: Path) -> None:
-    assert whisper.word_errors("telephone prompts, English", english[::4], tmp_path) < 0.05
+    assert whisper.word_errors("telephone prompts, en", english[::4], tmp_path) < 0.05
 
 
 @pytest.mark.parametrize("language", HUMAN)
@@ -64,4 +64,4 @@ def test_clips_whose_language_is_detected(whisper: ComparedWhisper, clips: list[
 
 @pytest.mark.parametrize("asked", [{}, {"timestamps": True}, {"prompt": PROMPT}], ids=["plain", "timestamps", "prompt"])
 def test_a_joined_recording(whisper: ComparedWhisper, english: list[Recording], asked: dict[str, object]) -> None:
-    assert whisper.compare("joined prompts", [speech.joined(english, 130)], **asked) == []
+    assert whisper.compare("joined prompts, en", [speech.joined(english, 130)], **asked) == []

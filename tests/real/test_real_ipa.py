@@ -57,7 +57,7 @@ def test_texts_are_those_of_greedy_decoding(
     results.comparisons.append(
         {
             "model": "hama, phonemes",
-            "recordings": "telephone prompts and clips",
+            "recordings": "telephone prompts, en, and clips",
             "options": "",
             "compared": len(pairs),
             "different": len(different),

@@ -28,17 +28,17 @@ def whisper(workplace: Path, results: Results) -> Iterator[ComparedWhisper]:
 
 
 def test_one_prompt_after_the_other(whisper: ComparedWhisper, english: list[Recording]) -> None:
-    assert whisper.compare_in_turns("telephone prompts", [item.samples() for item in english[::4]]) == []
+    assert whisper.compare_in_turns("telephone prompts, en", [item.samples() for item in english[::4]]) == []
 
 
 @pytest.mark.parametrize("asked", [{}, {"timestamps": True}, {"prompt": PROMPT}], ids=["plain", "timestamps", "prompt"])
 def test_many_prompts_together(whisper: ComparedWhisper, english: list[Recording], asked: dict[str, object]) -> None:
     heard = english[:: 2 if asked else 1]
-    assert whisper.compare("telephone prompts", [item.samples() for item in heard], **asked) == []
+    assert whisper.compare("telephone prompts, en", [item.samples() for item in heard], **asked) == []
 
 
 def test_word_error_rate_of_the_prompts(whisper: ComparedWhisper, english: list[Recording], tmp_path: Path) -> None:
-    assert whisper.word_errors("telephone prompts, English", english, tmp_path) < 0.05
+    assert whisper.word_errors("telephone prompts, en", english, tmp_path) < 0.05
 
 
 def test_odd_recordings(whisper: ComparedWhisper, english: list[Recording]) -> None:
@@ -53,11 +53,11 @@ def test_odd_recordings(whisper: ComparedWhisper, english: list[Recording]) -> N
 @pytest.mark.parametrize("asked", [{}, {"timestamps": True}, {"prompt": PROMPT}], ids=["plain", "timestamps", "prompt"])
 def test_a_joined_recording(whisper: ComparedWhisper, english: list[Recording], asked: dict[str, object]) -> None:
     seconds = 60 if IS_SHORT else 150
-    assert whisper.compare("joined prompts", [speech.joined(english, seconds)], **asked) == []
+    assert whisper.compare("joined prompts, en", [speech.joined(english, seconds)], **asked) == []
 
 
 @pytest.mark.skipif(IS_SHORT, reason="only in the full form: minutes")
 def test_a_quarter_of_an_hour(whisper: ComparedWhisper, english: list[Recording]) -> None:
     """Each prompt several times: the loops of a Whisper must be the same, too."""
     said = speech.joined(english * 4, QUARTER_OF_AN_HOUR_S - 30)
-    assert whisper.compare("joined prompts", [said]) == []
+    assert whisper.compare("joined prompts, en", [said]) == []

@@ -145,7 +145,7 @@ class ComparedWhisper:
             {
                 "model": self.name,
                 "recordings": what,
-                "options": ", ".join(f"{name}={value}" for name, value in asked.items()),
+                "options": ", ".join(_label(name, value) for name, value in asked.items()),
                 "compared": len(recordings),
                 "different": len(different),
                 "shortest_s": round(min(map(len, recordings)) / RATE, 2),
@@ -153,6 +153,13 @@ class ComparedWhisper:
             }
         )
         return different
+
+
+def _label(option: str, value: Any) -> str:
+    """Return how a table names an option of a request."""
+    if option == "task":
+        return str(value)
+    return f"language {'detected' if value == 'auto' else 'named'}" if option == "language" else option
 
 
 def _said(answer: Transcription, asked: dict[str, Any]) -> Said:

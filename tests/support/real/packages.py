@@ -109,3 +109,4 @@ PROMPTS = {
         ),
     )
 }
+ALL = (TINY_EN, BASE_1, BASE_2, IPA, CLIPS, *(package for both in PROMPTS.values() for package in both))

