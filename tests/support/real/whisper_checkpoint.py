@@ -5,6 +5,7 @@ transformers saves. transformers and faster-whisper write the same texts with th
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,9 @@ def _configuration(state: State, settings: Json, vocabulary: list[str]) -> dict[
 def _shape(state: State) -> Json:
     """Return what config.json says of the network itself, read off the weights."""
     labels, width = state["model.decoder.embed_tokens.weight"].shape
-    layers = {side: sum(f"model.{side}.layers.{n}.fc1.weight" in state for n in range(len(state))) for side in SIDES}
+    layers = {
+        side: sum(bool(re.fullmatch(rf"model\.{side}\.layers\.\d+\.fc1\.weight", n)) for n in state) for side in SIDES
+    }
     shape: Json = {
         "architectures": ["WhisperForConditionalGeneration"],
         "model_type": "whisper",
