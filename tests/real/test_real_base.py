@@ -14,7 +14,7 @@ from real.speech import Recording
 pytestmark = pytest.mark.real
 NAME = "whisper-base"
 HUMAN = ("fr", "it", "ru")  # of the prompts, beside English
-FEW = 10
+FEW = 8
 PROMPT = "Asterisk conference: the extension, the agent, the pound key."
 
 

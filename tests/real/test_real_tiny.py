@@ -33,7 +33,7 @@ def test_one_prompt_after_the_other(whisper: ComparedWhisper, english: list[Reco
 
 @pytest.mark.parametrize("asked", [{}, {"timestamps": True}, {"prompt": PROMPT}], ids=["plain", "timestamps", "prompt"])
 def test_many_prompts_together(whisper: ComparedWhisper, english: list[Recording], asked: dict[str, object]) -> None:
-    heard = english[:: 2 if asked else 1]
+    heard = english[:: 4 if asked and not IS_SHORT else 1]
     assert whisper.compare("telephone prompts, en", [item.samples() for item in heard], **asked) == []
 
 

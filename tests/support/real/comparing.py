@@ -125,7 +125,8 @@ class ComparedWhisper:
     def _ask_reference(self, samples: Samples, asked: dict[str, Any]) -> Said:
         timestamps, prompt = asked.pop("timestamps", False), asked.pop("prompt", "")
         if getattr(self.reference.model.generation_config, "is_multilingual", False):
-            asked = {"task": "transcribe", "language": None, **asked}
+            language = asked.get("language", "auto")
+            asked = {"task": "transcribe", **asked, "language": None if language == "auto" else language}
         answer = self.reference.generate(samples, prompt, **{"return_timestamps": True} if timestamps else {}, **asked)
         text = self.reference.text(answer["tokens"]).strip()
         if not timestamps:
