@@ -9,8 +9,9 @@ DEMO_REPOSITORY := build/demo
 DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 PYTEST := $(BIN)/python -m pytest
 SERVE_OPTIONS ?=
+REAL ?= full
 
-.PHONY: help install demo test test-exhaustive check lint format serve bench bench-peers bench-speech faults bench-precision parity parity-optimum check-tensorrt train-demo clean
+.PHONY: help install demo test test-exhaustive test-real check lint format serve bench bench-peers bench-speech faults bench-precision parity parity-optimum check-tensorrt train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -41,13 +42,24 @@ demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton,
 WORKERS := $(shell n=$$(nproc); echo $$(( n < 4 ? n + 1 : 5 )))
 
 test: $(INSTALLED) ## Run all tests, against a real Triton where they need a server
-	$(PYTEST) -m "not exhaustive and not optimum and not tensorrt" -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
+	$(PYTEST) -m "not exhaustive and not optimum and not real and not tensorrt" -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
 
 test-exhaustive: $(INSTALLED) ## Run what make test leaves out: the dynamo exporter for every kind of checkpoint
 	$(PYTEST) -m exhaustive -n $(WORKERS)
 
+# In one process, because figures of its speed are part of what it writes.
+test-real: $(INSTALLED) ## Compare real models, which it downloads, with transformers; writes docs/real-models.md (REAL=short: one model)
+ifeq ($(REAL),short)
+	REAL=short $(PYTEST) -m real tests/real/test_real_tiny.py
+else ifeq ($(REAL),full)
+	$(PYTEST) -m real tests/real
+	$(BIN)/python benchmarks/real_page.py build/real.json
+else
+	@echo "REAL is $(REAL); needs full or short" >&2; exit 2
+endif
+
 check: lint ## lint, and the tests that need no server and export nothing: before every commit
-	$(PYTEST) -m "not e2e and not optimum and not tensorrt" --ignore tests/export --ignore tests/demo --ignore tests/cli -n $(WORKERS) --dist worksteal -q
+	$(PYTEST) -m "not e2e and not optimum and not real and not tensorrt" --ignore tests/export --ignore tests/demo --ignore tests/cli -n $(WORKERS) --dist worksteal -q
 
 lint: $(INSTALLED) ## ruff, mypy, who imports whom, and rumdl for Markdown
 	$(BIN)/ruff check .
