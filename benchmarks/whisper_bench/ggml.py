@@ -8,13 +8,12 @@ its own converter does, matrices are float16; vectors, positions and biases of c
 import json
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from transformers import WhisperFeatureExtractor
-from transformers import convert_slow_tokenizer as slow
 
 MAGIC = 0x67676D6C
 FLOAT32, FLOAT16 = 0, 1
@@ -83,6 +82,16 @@ def ggml_name(name: str) -> str:
     raise ValueError(f"the checkpoint has a tensor {name!r}; a Whisper has none of this name")
 
 
+def byte_characters() -> dict[str, int]:
+    """Return the character that stands for each byte in a vocabulary of GPT-2, which has only ones to be printed.
+
+    Those of Latin-1 that can be printed stand for themselves; the other bytes follow in order, from U+0100 on.
+    """
+    themselves = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in themselves]
+    return {chr(byte): byte for byte in themselves} | {chr(256 + index): byte for index, byte in enumerate(others)}
+
+
 def _sizes(config: dict[str, int]) -> list[int]:
     """Return the sizes in the order of the file."""
     names = ["vocab_size", "max_source_positions", "d_model", "encoder_attention_heads", "encoder_layers"]
@@ -101,9 +110,7 @@ def _write_tokens(file: BinaryIO, checkpoint: Path) -> None:
     tokenizer = json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf-8"))
     special = {token["content"] for token in tokenizer["added_tokens"]} | {END}
     vocabulary = {token: number for token, number in tokenizer["model"]["vocab"].items() if token not in special}
-    # In the vocabulary of GPT-2, each byte is written as a character that can be printed.
-    library: Any = slow  # it has no types
-    bytes_of = {character: byte for byte, character in library.bytes_to_unicode().items()}
+    bytes_of = byte_characters()
     _write_numbers(file, len(vocabulary))
     for token in sorted(vocabulary, key=vocabulary.__getitem__):
         content = bytes(bytes_of[character] for character in token)

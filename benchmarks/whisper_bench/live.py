@@ -57,16 +57,16 @@ class Seen:
 
 def measure(url: str, streams: Sequence[Joined]) -> dict[str, Any]:
     """Play all streams at the same time; return lags in seconds and word error rates in percent."""
-    prompts = {id(prompt): prompt for stream in streams for prompt in stream.prompts}
+    prompts = list(dict.fromkeys(prompt for stream in streams for prompt in stream.prompts))
     with Client(url, timeout_s=PATIENCE_S) as client:
-        items = [Audio(prompt.samples, RATE) for prompt in prompts.values()]
+        items = [Audio(prompt.samples, RATE) for prompt in prompts]
         heard = [one.unwrap() for one in client.transcribe_many(items, word_timestamps=True)]
     placed = {
-        key: [Placed(normalize(word.word), word.start, word.end) for word in one.words]
-        for key, one in zip(prompts, heard, strict=True)
+        prompt: [Placed(normalize(word.word), word.start, word.end) for word in one.words]
+        for prompt, one in zip(prompts, heard, strict=True)
     }
     seen = asyncio.run(_play(url, streams))
-    texts = {key: one.text for key, one in zip(prompts, heard, strict=True)}
+    texts = {prompt: one.text for prompt, one in zip(prompts, heard, strict=True)}
     said = [prompt for stream in streams for prompt in stream.prompts]
     return {
         "streams": len(streams),
@@ -79,16 +79,16 @@ def measure(url: str, streams: Sequence[Joined]) -> dict[str, Any]:
             (stream.text, " ".join(segment.text for segment in one.segments))
             for stream, one in zip(streams, seen, strict=True)
         ),
-        "recordings_wer": wer_percent((prompt.text, texts[id(prompt)]) for prompt in said),
+        "recordings_wer": wer_percent((prompt.text, texts[prompt]) for prompt in said),
     }
 
 
-def placed_words(stream: Joined, placed: dict[int, list[Placed]]) -> list[Placed]:
+def placed_words(stream: Joined, placed: dict[Prompt, list[Placed]]) -> list[Placed]:
     """Return the words of a stream in its own time."""
     return [
         Placed(word.word, start + word.start_s, start + word.end_s)
         for prompt, start in zip(stream.prompts, stream.starts_s, strict=True)
-        for word in placed[id(prompt)]
+        for word in placed[prompt]
     ]
 
 

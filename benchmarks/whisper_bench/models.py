@@ -135,9 +135,9 @@ def _exported(source: Path, precision: str, manifest: Path) -> Path:
     repository = BUILD / f"{NAME}-kit" / precision
     shutil.rmtree(repository, ignore_errors=True)
     command = [sys.executable, "-m", "triton_asr", "export", str(source), "--output", str(repository)]
-    command += ["--precision", precision, "--max-audio-seconds", str(LONGEST_S)]
+    command += ["--max-audio-seconds", str(LONGEST_S)]
     if precision != "fp32":
-        command += ["--check-manifest", str(manifest)]
+        command += ["--precision", precision, "--check-manifest", str(manifest)]
     _run(command)
     return repository
 

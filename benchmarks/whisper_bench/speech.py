@@ -17,9 +17,9 @@ PAUSE_S = 0.3  # between joined prompts, as in the tests with real models
 ROOM = 1e-4  # standard deviation of the noise in a pause: no room is quite silent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prompt:
-    """A recording of one voice, and what is said in it."""
+    """A recording of one voice, and what is said in it. Each is equal to itself alone."""
 
     samples: Samples  # [samples] at 16 kHz
     text: str
