@@ -24,7 +24,7 @@ from typing import Any
 from machine import machine
 from whisper_bench import head_of_line, hour, live, speeds
 from whisper_bench.contenders import Job, Kit
-from whisper_bench.models import LIBRARIES, NAME, Models, prepare
+from whisper_bench.models import LIBRARIES, LONGEST_S, NAME, Models, prepare
 from whisper_bench.page import RESULTS, read_results, write_page
 from whisper_bench.speech import Prompt, join, read_prompts, spread_by_length, write, write_all, write_manifest
 
@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--stream-seconds", type=float, default=STREAM_S)
     parser.add_argument("--results", type=Path, default=RESULTS, help="only the default one changes the page")
     arguments = parser.parse_args()
+    if arguments.hour_seconds <= LONGEST_S:
+        parser.error(f"--hour-seconds is {arguments.hour_seconds:g}; needs more than {LONGEST_S}, for `asr_long`")
     with tempfile.TemporaryDirectory(prefix="bench-whisper-") as folder:
         workplace = Path(folder)
         prompts = read_prompts(workplace)

@@ -28,6 +28,7 @@ def measure(kit: Kit, short: Clip, long: Clip, rounds: int) -> dict[str, Any]:
     A window is one of 30 s of the long recording. After the probes, its caller goes.
 
     Raises:
+        AsrError: the service refused a recording.
         RuntimeError: the long recording was over before all probes were; it must be longer.
     """
     found = [asyncio.run(_round(kit.url, short, long)) for _ in range(rounds)]
@@ -60,13 +61,12 @@ async def _round(url: str, short: Clip, long: Clip) -> dict[str, float]:
         alone_s = await probe()
         before = await windows()
         task = asyncio.create_task(caller.transcribe(long.path))
-        await _until(windows, before + 1)
+        await _until(windows, before + 1, task)
         begin = time.perf_counter()
-        await _until(windows, before + ROUNDS_SEEN)
+        await _until(windows, before + ROUNDS_SEEN, task)
         window_s = (time.perf_counter() - begin) / (ROUNDS_SEEN - 1)
         behind_s = await probe()
-        if task.done():
-            raise RuntimeError(f"{long.seconds:.0f} s were transcribed before {PROBES} short recordings were")
+        _require_under_way(task)
         task.cancel()
         gone = time.perf_counter()
         await asyncio.gather(task, return_exceptions=True)
@@ -88,9 +88,16 @@ async def _seconds(work: Callable[[], Awaitable[Any]]) -> float:
     return time.perf_counter() - begin
 
 
-async def _until(windows: Callable[[], Awaitable[int]], count: int) -> None:
+async def _until(windows: Callable[[], Awaitable[int]], count: int, task: "asyncio.Task[Any]") -> None:
     while await windows() < count:
+        _require_under_way(task)
         await asyncio.sleep(POLL_S)
+
+
+def _require_under_way(task: "asyncio.Task[Any]") -> None:
+    if task.done():
+        task.result()  # raises what went wrong
+        raise RuntimeError("the long recording was over before the short ones were; it must be longer")
 
 
 async def _idle(processes: ServerProcesses, since: float) -> float:

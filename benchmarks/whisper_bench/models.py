@@ -32,7 +32,6 @@ class Library:
     python: Path
     packages: tuple[str, ...]  # whose versions are stated
     hears_long: bool = True  # recordings that are longer than a window
-    is_optional: bool = False
 
 
 # In the order of the tables. The first one is what the others are compared with.
@@ -42,9 +41,7 @@ LIBRARIES = {
     "whisper.cpp-f16": Library("whisper.cpp", "f16", PEERS_PYTHON, ("pywhispercpp",)),
     "onnx-asr": Library("onnx-asr", "fp32", PEERS_PYTHON, ("onnx-asr", "onnxruntime"), hears_long=False),
     "transformers": Library("transformers", "fp32", Path(sys.executable), ("transformers", "torch")),
-    "optimum": Library(
-        "optimum", "fp32", OPTIMUM_PYTHON, ("optimum-onnx", "onnxruntime", "transformers"), is_optional=True
-    ),
+    "optimum": Library("optimum", "fp32", OPTIMUM_PYTHON, ("optimum-onnx", "onnxruntime", "transformers")),
 }
 
 
