@@ -3,15 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OPTIMUM := .venv-optimum
+PEERS := .venv-peers
 TENSORRT := .venv-tensorrt
 INSTALLED := $(VENV)/.installed
 DEMO_REPOSITORY := build/demo
 DEMO_EXPORT := $(DEMO_REPOSITORY)/asr/export.json
 PYTEST := $(BIN)/python -m pytest
 SERVE_OPTIONS ?=
+BENCH_OPTIONS ?=
 REAL ?= full
 
-.PHONY: help install demo test test-exhaustive test-real check lint format serve bench bench-peers bench-speech faults bench-precision parity parity-optimum check-tensorrt train-demo clean
+.PHONY: help install demo test test-exhaustive test-real check lint format serve bench bench-peers bench-speech bench-whisper bench-whisper-hour bench-whisper-live faults bench-precision parity parity-optimum check-tensorrt train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -87,6 +89,21 @@ bench-speech: $(DEMO_EXPORT) ## Measure decoders, an hour in one recording, live
 	$(BIN)/python benchmarks/long_recording.py $(DEMO_REPOSITORY)
 	$(BIN)/python benchmarks/streams.py $(DEMO_REPOSITORY) --streams 1,8,16,24
 
+# Packages alone, because numpy 2 is among what they need.
+$(PEERS)/.installed: constraints-peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-peers.txt
+	touch $@
+
+bench-whisper: $(INSTALLED) $(PEERS)/.installed $(OPTIMUM)/.installed ## Measure a real Whisper beside faster-whisper and others; writes docs/benchmarks-whisper.md
+	$(BIN)/python benchmarks/compare_whisper.py $(BENCH_OPTIONS)
+
+bench-whisper-hour: $(INSTALLED) ## Measure an hour of human speech in one recording; writes the same page
+	$(BIN)/python benchmarks/compare_whisper.py --hour $(BENCH_OPTIONS)
+
+bench-whisper-live: $(INSTALLED) ## Measure live streams of human speech; writes the same page
+	$(BIN)/python benchmarks/compare_whisper.py --live $(BENCH_OPTIONS)
+
 faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minutes); `make test` has it in short
 	$(BIN)/python benchmarks/faults.py $(DEMO_REPOSITORY)
 	$(BIN)/python benchmarks/fuzz_audio.py $(DEMO_REPOSITORY)
@@ -122,5 +139,5 @@ train-demo: $(INSTALLED) ## Train the demo checkpoint again (needs the system pa
 	$(BIN)/python demo/train.py
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(OPTIMUM) $(TENSORRT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OPTIMUM) $(PEERS) $(TENSORRT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import transformers
 from checkpoints import prepare
-from machine import cores, machine
+from machine import cores, idle_cores, machine
 from peers.bare import BareLoop, BareWorkers
 from peers.fastapi_server import FastApiServer
 from peers.figures import Round, summary
@@ -53,7 +52,6 @@ EQUAL_S = 10.0
 LATENCY_S = 5.0
 LATENCY_REQUESTS = (5, 20)  # in a round: at least, at most
 LATENCY_TIME_S = 3.0  # after that, the least number is enough
-IDLE_S = 2.0
 MANIFEST = Path(__file__).parents[1] / "demo" / "samples" / "manifest.tsv"
 RESULT = Path(__file__).parent / "results" / "peers.json"
 PACKAGES = (
@@ -165,18 +163,6 @@ def check(peers: dict[str, Peer], recordings: list[Recording]) -> dict[str, int]
         if number and name != "kit-int8":
             raise RuntimeError(f"{number} of {len(recordings)} transcripts of {name} differ from {next(iter(texts))}'s")
     return changed
-
-
-def idle_cores() -> float:
-    """Return the cores that all peers together use while idle, which would disturb the peer that is measured."""
-    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-
-    def used_s() -> float:
-        return float(sum(sum(process.cpu_times()[:2]) for process in processes))
-
-    before = used_s()
-    time.sleep(IDLE_S)
-    return round((used_s() - before) / IDLE_S, 3)
 
 
 def audio_s(recordings: list[Recording]) -> float:

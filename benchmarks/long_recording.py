@@ -11,17 +11,16 @@ and elsewhere. The exit status is 1 if an aim is missed.
 
 import argparse
 import asyncio
-import concurrent.futures
 import io
 import json
 import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jiwer
 import numpy as np
@@ -32,8 +31,8 @@ from asr_loadtest.server_view.processes import ServerProcesses
 from asr_server import TritonServer
 from error_rates import wer_percent
 from machine import machine
+from memory import memory_mb, timed
 from numpy.typing import NDArray
-from overload import memory_mb, peak_mb
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "demo"))
@@ -53,8 +52,6 @@ TIMEOUT_S = 600.0
 CONCURRENCY = 16
 AT_ONCE = 3
 ROUNDS = 5
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -184,20 +181,6 @@ def measure(server: TritonServer, clips: Sequence[Clip], pauses: Recording, with
             "three at once do not triple the growth": three_mb - before_mb < 3 * max(one_mb - before_mb, 1),
         },
     }
-
-
-def timed(processes: ServerProcesses, work: Callable[[], Result]) -> tuple[Result, float, float]:
-    """Return the result of `work`, its seconds, and the largest memory of the server meanwhile, in MB."""
-
-    def stopped() -> tuple[Result, float]:
-        begin = time.perf_counter()
-        return work(), time.perf_counter() - begin
-
-    with concurrent.futures.ThreadPoolExecutor(1) as worker:
-        future, most = worker.submit(stopped), 0.0
-        while not future.done():
-            most = max(most, asyncio.run(peak_mb(processes, 0.1)))
-        return (*future.result(), most)
 
 
 def row(recording: Recording, heard: Transcription, seconds: float) -> dict[str, float]:

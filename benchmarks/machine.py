@@ -2,9 +2,14 @@
 
 import os
 import platform
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+IDLE_S = 2.0
 
 
 def machine(packages: tuple[str, ...]) -> dict[str, Any]:
@@ -23,3 +28,15 @@ def machine(packages: tuple[str, ...]) -> dict[str, Any]:
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def idle_cores() -> float:
+    """Return the cores that this process and its children use while idle, which would disturb what is measured."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+
+    def used_s() -> float:
+        return float(sum(sum(process.cpu_times()[:2]) for process in processes))
+
+    before = used_s()
+    time.sleep(IDLE_S)
+    return round((used_s() - before) / IDLE_S, 3)

@@ -32,6 +32,7 @@ from asr_loadtest.server_view.processes import ServerProcesses
 from asr_loadtest.steps import generator_process
 from asr_server import TritonServer
 from machine import machine
+from memory import memory_mb, peak_mb
 
 SAMPLES = Path(__file__).parents[1] / "demo" / "samples"
 RESULT = Path(__file__).parent / "results" / "overload.json"
@@ -40,8 +41,6 @@ LENGTHS_S = (1, 20)
 RECORDINGS = 50
 CALLERS = 16  # one batch: the server is never idle, and its queue is never full
 SATURATION_S = 30.0  # after that, memory has reached what the work needs
-REST_S = 5.0  # before the program reads memory
-PEAK_EVERY_S = 5.0  # reading memory takes processor time, which client and server share
 ADMITTED_P95_MS = 1500.0
 REFUSED_P95_MS = 100.0
 MEMORY_SHARE = 0.1
@@ -168,27 +167,6 @@ async def median_ms(url: str, file: bytes) -> float:
             await client.transcribe(file)
             latencies.append(time.perf_counter() - start)
         return 1000 * statistics.median(latencies)
-
-
-async def memory_mb(processes: ServerProcesses) -> float:
-    """Return the memory of the server after a rest, in MB."""
-    await asyncio.sleep(REST_S)
-    return await _sample_mb(processes)
-
-
-async def peak_mb(processes: ServerProcesses, seconds: float) -> float:
-    """Return the largest of some samples of the server's memory, in MB."""
-    deadline = time.monotonic() + seconds
-    peak = 0.0
-    while time.monotonic() < deadline:
-        peak = max(peak, await _sample_mb(processes))
-        await asyncio.sleep(PEAK_EVERY_S)
-    return peak
-
-
-async def _sample_mb(processes: ServerProcesses) -> float:
-    sample = await asyncio.to_thread(processes.sample, 0.0)
-    return (sample.memory_bytes or 0) / 1e6
 
 
 def summary(answers: Sequence[Answer], texts: Sequence[str], seconds: float) -> dict[str, Any]:

@@ -8,17 +8,17 @@ is edited in the page itself.
 
 import argparse
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from places import Cells, fill, table
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "real-models.md"
 RESULTS = ROOT / "benchmarks" / "results" / "real.json"
 
 Found = dict[str, Any]
-Cells = Sequence[str]
 
 
 def main() -> None:
@@ -40,24 +40,19 @@ def page(text: str, found: Found) -> str:
     Raises:
         ValueError: the page has no such place.
     """
-    for name, content in _parts(found):
-        place = re.search(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", text, re.DOTALL)
-        if place is None:
-            raise ValueError(f"{PAGE} has no <!-- {name} --> … <!-- end -->; needs one")
-        text = f"{text[: place.start()]}\n{content}\n{text[place.end() :]}"
-    return text
+    return fill(text, _parts(found), str(PAGE))
 
 
 def _parts(found: Found) -> Iterator[tuple[str, str]]:
     """Yield name and content of each part that a run decides."""
-    yield "packages", _table(("package", "MB", "licence", "holds", "SHA-256"), map(_package, found["packages"]))
-    yield "models", _table(("model", "weights, MB", "repository, MB", "export, s"), map(_model, found["models"]))
+    yield "packages", table(("package", "MB", "licence", "holds", "SHA-256"), map(_package, found["packages"]))
+    yield "models", table(("model", "weights, MB", "repository, MB", "export, s"), map(_model, found["models"]))
     columns = ["model", "recordings", "seconds", "options", "compared", "different"]
-    yield "comparisons", _table(columns, _summed(found["comparisons"]))
+    yield "comparisons", table(columns, _summed(found["comparisons"]))
     columns = ["model", "recordings", "files", "words", "served, %", "`generate()`, %"]
-    yield "word errors", _table(columns, map(_word_errors, found["word_errors"]))
+    yield "word errors", table(columns, map(_word_errors, found["word_errors"]))
     columns = ["model", "recordings", "seconds", "served", "`generate()`"]
-    yield "speeds", _table(columns, map(_speed, found["speeds"]))
+    yield "speeds", table(columns, map(_speed, found["speeds"]))
     machine = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     place = (
@@ -103,11 +98,6 @@ def _summed(comparisons: Iterable[Found]) -> Iterator[Cells]:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f}"
-
-
-def _table(columns: Cells, rows: Iterable[Cells]) -> str:
-    lines: list[Cells] = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ import asyncio
 import json
 import random
 import sys
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from asr_server import TritonServer
 from error_rates import wer_percent
 from machine import machine
 from numpy.typing import NDArray
+from pacing import Pace, paced, quantile
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "demo"))  # its modules are neighbours, not a package
@@ -38,10 +38,8 @@ from synthesis import HELD_OUT_VOICES, SAMPLE_RATE, Speech, synthesise  # noqa: 
 
 RESULT = Path(__file__).parent / "results" / "streams.json"
 PACKAGES = ("nvidia-pytriton", "onnxruntime", "tritonclient", "triton-asr-kit")
-PIECE_S = 0.1
 PAUSES_S = (1.0, 2.5)
 CHUNK_S, AFTER_S = 0.32, 0.16  # of the windows, in the model's configuration
-LATE_S = 0.05  # a piece sent so late was delayed by this program, or by an answer that took long
 LAG_LIMIT_S = 1.0
 
 
@@ -58,10 +56,8 @@ class Script:
 class Seen:
     """The results of one stream."""
 
-    begin: float = 0.0
-    late: int = 0
+    pace: Pace = field(default_factory=Pace)
     lags: list[float] = field(default_factory=list)  # of partial results
-    pieces: int = 0
     partials: list[tuple[float, int]] = field(default_factory=list)  # of the current segment: (second, words)
     finals: list[tuple[float, str, float, list[tuple[float, int]]]] = field(default_factory=list)
 
@@ -132,9 +128,9 @@ async def play(url: str, scripts: Sequence[Script]) -> list[Seen]:
         async def one(index: int, what: Script) -> Seen:
             seen = Seen()
             await asyncio.sleep(index / len(scripts))
-            seen.begin = time.perf_counter()
-            async for result in client.stream(paced(what, seen), sampling_rate=SAMPLE_RATE):
-                now = time.perf_counter() - seen.begin
+            seen.pace.start()
+            async for result in client.stream(paced(what.samples, SAMPLE_RATE, seen.pace), sampling_rate=SAMPLE_RATE):
+                now = seen.pace.now_s()
                 if result.is_final:
                     seen.finals.append((now, result.text, result.start or 0.0, seen.partials))
                     seen.partials = []
@@ -146,18 +142,6 @@ async def play(url: str, scripts: Sequence[Script]) -> list[Seen]:
             return seen
 
         return await asyncio.gather(*(one(index, what) for index, what in enumerate(scripts)))
-
-
-async def paced(what: Script, seen: Seen) -> AsyncIterator[bytes]:
-    """Yield each piece at the time when it has been spoken."""
-    size = int(PIECE_S * SAMPLE_RATE)
-    for start in range(0, len(what.samples), size):
-        due = seen.begin + (start + size) / SAMPLE_RATE
-        wait = due - time.perf_counter()
-        seen.pieces += 1
-        seen.late += wait < -LATE_S
-        await asyncio.sleep(max(0.0, wait))
-        yield what.samples[start : start + size].tobytes()
 
 
 def figures(scripts: Sequence[Script], streams: Sequence[Seen]) -> dict[str, Any]:
@@ -176,7 +160,7 @@ def figures(scripts: Sequence[Script], streams: Sequence[Seen]) -> dict[str, Any
             if len(text.split()) == len(ends):
                 shown = [*partials, (came, len(ends))]
                 words += [next(when for when, count in shown if count > index) - end for index, end in enumerate(ends)]
-    pieces = sum(seen.pieces for seen in streams)
+    pieces = sum(seen.pace.pieces for seen in streams)
     lags = [lag for seen in streams for lag in seen.lags]
     return {
         "partial_lag_p50_s": quantile(lags, 0.5),
@@ -186,14 +170,9 @@ def figures(scripts: Sequence[Script], streams: Sequence[Seen]) -> dict[str, Any
         "first_partial_p95_s": quantile(firsts, 0.95),
         "final_p95_s": quantile(finals, 0.95),
         "words": len(words),
-        "late_pieces": round(sum(seen.late for seen in streams) / pieces, 4),
+        "late_pieces": round(sum(seen.pace.late for seen in streams) / pieces, 4),
         "wer": wer_percent(zip(truth, heard, strict=True)),
     }
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """Return a quantile, rounded; infinity if there are no values."""
-    return round(float(np.quantile(values, share)), 3) if values else float("inf")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,123 @@
+"""Contenders in turns: seconds of audio per second, ratios within rounds, and word error rates."""
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from error_rates import wer_percent
+from machine import idle_cores
+from peers.figures import spread
+from tqdm import tqdm
+
+from whisper_bench.contenders import Contender, Heard, InProcess, Job, Kit, KitWithVad
+from whisper_bench.models import LIBRARIES, Models
+
+CALLERS = 8
+# What all are compared with, within each round.
+REFERENCES = ("faster-whisper-int8", "faster-whisper-fp32")
+
+
+def one_caller(models: Models, job: Job, rounds: int) -> dict[str, Any]:
+    """Measure one caller who sends one recording after the other."""
+    with contextlib.ExitStack() as running:
+        contenders = _started(running, models)
+        heard = _warm_up("one caller", contenders, job)
+        return {
+            **_about(job, rounds),
+            "versions": {name: one.versions for name, one in contenders.items() if isinstance(one, InProcess)},
+            "idle_cores": idle_cores(),
+            "contenders": _in_turns("one caller", contenders, job, rounds, heard),
+        }
+
+
+def eight_callers(models: Models, job: Job, all_prompts: Job, rounds: int) -> dict[str, Any]:
+    """Measure eight callers; before that, all transcribe all prompts, of which the word error rates are."""
+    with contextlib.ExitStack() as running:
+        contenders = _started(running, models, is_crowd=True)
+        heard = _warm_up("all prompts", contenders, all_prompts)
+        wers = {name: _wer(all_prompts, one) for name, one in heard.items()}
+        figures = _in_turns("eight callers", contenders, job, rounds, _warm_up("eight callers", contenders, job))
+    return {
+        **_about(job, rounds),
+        "contenders": figures,
+        "word_errors": {**_about(all_prompts, 1), "words": _words(all_prompts), "wer": wers},
+    }
+
+
+def long_file(models: Models, job: Job, rounds: int) -> dict[str, Any]:
+    """Measure one long recording; the kit with and without its voice detector."""
+    with contextlib.ExitStack() as running:
+        started = _started(running, models)
+        contenders = {name: one for name, one in started.items() if name not in LIBRARIES or LIBRARIES[name].hears_long}
+        for name, kit in started.items():
+            if isinstance(kit, Kit):
+                contenders[f"{name}-vad"] = KitWithVad(kit)
+        heard = _warm_up("long file", contenders, job)
+        return {
+            **_about(job, rounds),
+            "contenders": _in_turns("long file", contenders, job, rounds, heard),
+            "do_not_hear_it": sorted(set(started) - set(contenders)),
+        }
+
+
+def _started(running: contextlib.ExitStack, models: Models, is_crowd: bool = False) -> dict[str, Contender]:
+    """Start all contenders, by name; those of the kit come last."""
+    contenders: dict[str, Contender] = {
+        name: InProcess(LIBRARIES[name], folder, is_crowd) for name, folder in models.folders.items()
+    }
+    contenders |= {f"kit-{precision}": Kit(path) for precision, path in models.repositories.items()}
+    for name, contender in contenders.items():
+        print(f"starting {name}", file=sys.stderr)
+        running.enter_context(contender)
+    return contenders
+
+
+def _warm_up(title: str, contenders: Mapping[str, Contender], job: Job) -> dict[str, Heard]:
+    return {name: one.hear(job) for name, one in tqdm(contenders.items(), desc=f"{title}, unmeasured")}
+
+
+def _in_turns(
+    title: str, contenders: Mapping[str, Contender], job: Job, rounds: int, heard: Mapping[str, Heard]
+) -> dict[str, Any]:
+    """Measure in rounds, in alternating order; word errors are those of `heard`, whose texts later rounds repeat."""
+    rtfx: dict[str, list[float]] = {name: [] for name in contenders}
+    with tqdm(total=rounds * len(contenders), desc=title) as progress:
+        for number in range(rounds):
+            for name in contenders if number % 2 == 0 else reversed(list(contenders)):
+                rtfx[name].append(job.seconds / contenders[name].hear(job).seconds)
+                progress.update()
+    return figures(rtfx, {name: _wer(job, heard[name]) for name in contenders})
+
+
+def figures(rtfx: Mapping[str, list[float]], wers: Mapping[str, float]) -> dict[str, Any]:
+    """Return, by contender, seconds of audio per second, its ratios to the references of the same rounds, and its WER.
+
+    Args:
+        rtfx: contender -> a value for each round.
+        wers: contender -> percent.
+    """
+    return {
+        name: {
+            "rtfx": spread(values),
+            "ratios": {
+                reference: spread(mine / theirs for mine, theirs in zip(values, rtfx[reference], strict=True))
+                for reference in REFERENCES
+                if reference in rtfx
+            },
+            "wer": wers[name],
+        }
+        for name, values in rtfx.items()
+    }
+
+
+def _about(job: Job, rounds: int) -> dict[str, Any]:
+    return {"recordings": len(job.clips), "audio_s": round(job.seconds, 1), "callers": job.callers, "rounds": rounds}
+
+
+def _wer(job: Job, heard: Heard) -> float:
+    return wer_percent(zip((clip.text for clip in job.clips), heard.texts, strict=True))
+
+
+def _words(job: Job) -> int:
+    return sum(len(clip.text.split()) for clip in job.clips)
