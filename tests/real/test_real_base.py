@@ -46,7 +46,7 @@ def test_prompts_in_other_languages(
     samples = [item.samples() for item in heard]
     assert whisper.compare(f"telephone prompts, {language}", samples) == []
     assert whisper.compare(f"telephone prompts, {language}", samples, task="translate", language=language) == []
-    assert whisper.word_errors(f"telephone prompts, {language}", heard, tmp_path) < 1
+    assert whisper.word_errors(f"telephone prompts, {language}", heard, tmp_path) < 0.4
 
 
 @pytest.mark.parametrize("task", ["transcribe", "translate"])
