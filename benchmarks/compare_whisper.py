@@ -94,10 +94,11 @@ def _comparison(
         for joined_s in (LONG_S, BLOCK_S, SHORT_S)
         for joined in [join(prompts, joined_s, f"{joined_s:g} s")]
     )
-    crowd = Job((*clips, *clips), callers=speeds.CALLERS)
+    alone, measured = speeds.one_caller(models, Job(tuple(clips)), arguments.rounds)
+    crowd = Job((*measured.clips, *measured.clips), callers=speeds.CALLERS)
     everything = Job(judged.clips, callers=speeds.CALLERS)
     found = {
-        "one_caller": speeds.one_caller(models, Job(tuple(clips)), arguments.rounds),
+        "one_caller": alone,
         "eight_callers": speeds.eight_callers(models, crowd, everything, arguments.rounds),
         "long_file": speeds.long_file(models, Job((long,), is_long=True), arguments.rounds),
         "head_of_line": {},

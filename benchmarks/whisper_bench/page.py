@@ -66,7 +66,10 @@ def _speeds(found: Found) -> str:
     columns = ["", "audio s/s", "range", "of faster-whisper int8", "range", "of its float32", "WER, %"]
     rows = []
     for name, one in found["contenders"].items():
-        ratios = [one["ratios"].get(reference) for reference in ("faster-whisper-int8", "faster-whisper-fp32")]
+        ratios = [
+            None if {name, reference} & set(found["unfit"]) else one["ratios"].get(reference)
+            for reference in ("faster-whisper-int8", "faster-whisper-fp32")
+        ]
         rows.append(
             [
                 TITLES[name],
@@ -80,8 +83,12 @@ def _speeds(found: Found) -> str:
     said = f"{found['recordings']} recordings" if found["recordings"] > 1 else "One recording"
     callers = f"{found['callers']} callers" if found["callers"] > 1 else "one caller"
     lines = f"{said}, {found['audio_s']:.0f} s in all; {callers}; {found['rounds']} rounds.\n\n{table(columns, rows)}"
+    if number := found.get("not_whole"):
+        lines += f"\n{number} more were left out, because not all contenders wrote them whole.\n"
+    if unfit := found["unfit"]:
+        lines += f"\nWithout ratios, because many of its texts stop early or loop: {_titles(unfit)}.\n"
     if apart := found.get("do_not_hear_it"):
-        lines += f"\n{', '.join(TITLES[name] for name in apart)}: takes no recording that is longer than a window.\n"
+        lines += f"\nNo recordings that are longer than a window: {_titles(apart)}.\n"
     return lines
 
 
@@ -163,6 +170,10 @@ def _machines(results: Found) -> str:
         listed = ", ".join(f"{name} {version}" for name, version in versions.items())
         lines.append(f"- {part}: {machine['cpu']}, {machine['cores']} cores; Python {machine['python']}, {listed}.\n")
     return "".join(lines) or NOT_YET
+
+
+def _titles(names: list[str]) -> str:
+    return ", ".join(TITLES[name] for name in names)
 
 
 def _range(spread: dict[str, float], digits: int) -> str:

@@ -22,7 +22,8 @@ import numpy as np
 
 RATE = 16_000
 LONG_BATCH = 8  # windows side by side where a library takes several; faster-whisper's default
-MOST_TOKENS = 440  # of a window, where transformers wants to be told; 448 with those of the beginning
+# Without this, the pipeline of transformers keeps five beams and ends after 256 tokens.
+GREEDY = {"num_beams": 1, "max_new_tokens": 440}
 
 # (samples [n] at 16 kHz, whether they are longer than a window) -> text
 Transcribe = Callable[[Any, bool], str]
@@ -110,7 +111,12 @@ def whisper_cpp(folder: Path, precision: str, threads: int, workers: int) -> lis
 
 
 def onnx_asr(folder: Path, precision: str, threads: int, workers: int) -> list[Transcribe]:
-    """Load one model; it knows no recordings that are longer than a window."""
+    """Load one model; it knows no recordings that are longer than a window.
+
+    It begins each text as for a multilingual model, with a language and a task. A model of English alone was trained
+    without them, and then writes nothing for many recordings. So the prompt becomes what the model was trained with, by
+    a private attribute; `language` names what stands in its second place.
+    """
     import onnx_asr as library
     import onnxruntime
 
@@ -118,7 +124,8 @@ def onnx_asr(folder: Path, precision: str, threads: int, workers: int) -> list[T
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     model = library.load_model("whisper", folder, sess_options=options, providers=["CPUExecutionProvider"])
-    return [lambda samples, _: str(model.recognize(samples, sample_rate=RATE, language="en"))] * workers
+    model.asr._transcribe_input = model.asr._transcribe_input[:, [0, -1]]  # <|startoftranscript|>, <|notimestamps|>
+    return [lambda samples, _: str(model.recognize(samples, sample_rate=RATE, language="notimestamps"))] * workers
 
 
 def transformers(folder: Path, precision: str, threads: int, workers: int) -> list[Transcribe]:
@@ -159,9 +166,7 @@ def _pipeline(library: Any, model: Any, folder: Path, workers: int) -> list[Tran
     def transcribe(samples: Any, is_long: bool) -> str:
         asked = {"chunk_length_s": 30, "batch_size": LONG_BATCH} if is_long else {}
         # The pipeline takes the dictionary apart: it needs a new one each time.
-        heard = pipeline(
-            {"raw": samples, "sampling_rate": RATE}, generate_kwargs={"max_new_tokens": MOST_TOKENS}, **asked
-        )
+        heard = pipeline({"raw": samples, "sampling_rate": RATE}, generate_kwargs=GREEDY, **asked)
         return str(heard["text"])
 
     return [transcribe] * workers

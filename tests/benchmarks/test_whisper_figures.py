@@ -1,15 +1,17 @@
 """docs/benchmarks-whisper.md has the figures that were measured, and the figures are what they say."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from speech import RATE
 from whisper_bench import live, speeds
+from whisper_bench.contenders import Heard, Job
 from whisper_bench.live import Placed, Seen, Segment
 from whisper_bench.page import PAGE, page, read_results
-from whisper_bench.speech import Prompt, join, spread_by_length
+from whisper_bench.speech import Clip, Prompt, join, spread_by_length
 
 MACHINE = {"cpu": "a processor", "cores": 2, "python": "3.11", "versions": {"onnxruntime": "1.2"}}
 
@@ -20,7 +22,7 @@ def prompt(seconds: float, text: str) -> Prompt:
 
 def comparison() -> dict[str, Any]:
     rtfx = {"faster-whisper-int8": [20.0, 10.0], "kit-fp32": [30.0, 20.0]}
-    about = {"recordings": 2, "audio_s": 8.0, "callers": 1, "rounds": 2}
+    about = {"recordings": 2, "audio_s": 8.0, "callers": 1, "rounds": 2, "unfit": []}
     speed = {**about, "contenders": speeds.figures(rtfx, {"faster-whisper-int8": 2.5, "kit-fp32": 1.25})}
     spread = {"median": 1.5, "min": 1.0, "max": 2.0}
     names = ("alone_s", "behind_s", "behind_to_alone", "window_s", "windows_after_caller_has_gone", "idle_after_s")
@@ -44,7 +46,7 @@ def test_the_page_says_what_was_measured_and_what_was_left_out() -> None:
     text = page(PAGE.read_text(encoding="utf-8"), {"comparison": comparison()})
     assert "| **this kit**, fp32 | 25.0 | 20.0 to 30.0 | 1.75 | 1.50 to 2.00 |  | 1.25 |" in text
     assert "- **this kit**, int8: `why it is not there`" in text
-    assert "onnx-asr: takes no recording that is longer than a window." in text
+    assert "No recordings that are longer than a window: onnx-asr." in text
     assert "ctranslate2 9.9" in text
     assert text.count("Not measured yet.") == 2  # the hour and the live streams
 
@@ -66,6 +68,41 @@ def test_ratios_are_those_of_a_round() -> None:
         {"faster-whisper-int8": [1, 10], "kit-fp32": [2, 5]}, {"faster-whisper-int8": 0, "kit-fp32": 0}
     )
     assert found["kit-fp32"]["ratios"] == {"faster-whisper-int8": {"median": 1.25, "min": 0.5, "max": 2}}
+
+
+def heard(*texts: str) -> Heard:
+    return Heard(1.0, list(texts))
+
+
+SAID = ("one two three four", "five six seven", "eight nine", "ten", "eleven twelve")
+JOB = Job(tuple(Clip(Path("unread.wav"), text, 2.0) for text in SAID))
+
+
+def test_a_recording_that_one_does_not_write_whole_is_not_measured() -> None:
+    stops_early = heard("One.", *SAID[1:])
+    measured, unfit = speeds.whole(JOB, {"kit-fp32": heard(*SAID), "faster-whisper-fp32": stops_early})
+    assert [clip.text for clip in measured.clips] == list(SAID[1:])
+    assert unfit == []
+
+
+def test_a_loop_is_not_whole() -> None:
+    measured, _ = speeds.whole(JOB, {"kit-fp32": heard(*SAID[:4], "eleven " * 9)})
+    assert [clip.text for clip in measured.clips] == list(SAID[:4])
+
+
+def test_a_contender_that_fails_often_has_no_say_and_no_ratios() -> None:
+    measured, unfit = speeds.whole(JOB, {"kit-fp32": heard(*SAID), "onnx-asr": heard("", "", *SAID[2:])})
+    assert (measured, unfit) == (JOB, ["onnx-asr"])
+    found = comparison()
+    found["one_caller"]["unfit"] = ["kit-fp32"]
+    text = page(PAGE.read_text(encoding="utf-8"), {"comparison": found})
+    assert "| **this kit**, fp32 | 25.0 | 20.0 to 30.0 |  |  |  | 1.25 |" in text
+    assert "many of its texts stop early or loop: **this kit**, fp32." in text
+
+
+def test_nothing_to_measure_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="no recording is transcribed whole by all contenders; unfit: onnx-asr"):
+        speeds.whole(JOB, {"onnx-asr": heard("", "", "", "", "")})
 
 
 def test_clips_are_spread_by_length() -> None:
