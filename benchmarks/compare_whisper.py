@@ -99,7 +99,7 @@ def _comparison(
     everything = Job(judged.clips, callers=speeds.CALLERS)
     found = {
         "one_caller": alone,
-        "eight_callers": speeds.eight_callers(models, crowd, everything, arguments.rounds),
+        "eight_callers": speeds.eight_callers(models, crowd, everything, arguments.rounds, alone["unfit"]),
         "long_file": speeds.long_file(models, Job((long,), is_long=True), arguments.rounds),
         "head_of_line": {},
     }

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from asr_contract.word_errors import normalize
@@ -42,8 +42,18 @@ def one_caller(models: Models, job: Job, rounds: int) -> tuple[dict[str, Any], J
         }, measured
 
 
-def eight_callers(models: Models, job: Job, all_prompts: Job, rounds: int) -> dict[str, Any]:
-    """Measure eight callers; before that, all transcribe all prompts, of which the word error rates are."""
+def eight_callers(
+    models: Models, job: Job, all_prompts: Job, rounds: int, unfit: Collection[str] = ()
+) -> dict[str, Any]:
+    """Measure eight callers; before that, all transcribe all prompts, of which the word error rates are.
+
+    Args:
+        models: what the contenders load.
+        job: recordings that all transcribe whole, but those of `unfit`.
+        all_prompts: for the word errors.
+        rounds: of measurements.
+        unfit: contenders that failed at these recordings; they get no ratios here, either.
+    """
     with contextlib.ExitStack() as running:
         contenders = _started(running, models, is_crowd=True)
         heard = _warm_up("all prompts", contenders, all_prompts)
@@ -51,7 +61,7 @@ def eight_callers(models: Models, job: Job, all_prompts: Job, rounds: int) -> di
         figures = _in_turns("eight callers", contenders, job, rounds, wers)
     return {
         **_about(job, rounds),
-        "unfit": whole(all_prompts, heard)[1],
+        "unfit": sorted({*unfit, *whole(all_prompts, heard)[1]}),
         "contenders": figures,
         "word_errors": {**_about(all_prompts, 1), "words": _words(all_prompts), "wer": wers},
     }
