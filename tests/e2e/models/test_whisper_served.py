@@ -175,7 +175,7 @@ def test_who_goes_leaves_the_server_idle(server: TritonServer, speech: np.ndarra
     long = np.resize(speech, 60 * RATE)  # 30 windows and more
     before = windows(server)
     with Client(server.grpc_url, model="whisper") as client, pytest.raises(DeadlineExceeded):
-        client.transcribe(long, sampling_rate=RATE, timeout_s=0.3)
+        client.transcribe(long, sampling_rate=RATE, timeout_s=0.05)
     deadline = time.monotonic() + 60
     seen = -1
     while seen != windows(server):
