@@ -162,7 +162,7 @@ def test_a_live_stream_ends_in_a_final_text(server: TritonServer, speech: np.nda
     finals = [result for result in results if result.is_final]
     assert finals  # random weights may have no text for one of the two sentences
     assert all(final.text and final.words for final in finals)
-    assert results[-1].seconds == pytest.approx(len(samples) / RATE)
+    assert 0 <= finals[-1].start < finals[-1].end <= len(samples) / RATE
 
 
 def test_no_speech_is_no_text_with_a_voice_detector(client: Client) -> None:
