@@ -84,7 +84,7 @@ def test_served_they_say_what_transformers_says(repository: Path) -> None:
             for clip in clips:
                 for language in ("de", "en"):
                     answer = whisper.generate(clip, task="transcribe", language=language)
-                    expected.append(whisper.text(answer["tokens"]))
+                    expected.append(whisper.text(answer["tokens"]).strip(" "))
                     said.append(merged.transcribe(clip, sampling_rate=16_000, language=language).text)
                     few.append(quantised.transcribe(clip, sampling_rate=16_000, language=language).text)
     assert heard == transformers_says(CHECKPOINTS / "hubert", speech)

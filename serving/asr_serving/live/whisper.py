@@ -88,7 +88,7 @@ class Transcriber:
 
     def text(self, tokens: tuple[int, ...]) -> str:
         """Return the text of tokens, without a space before it."""
-        return self._codec.decode(list(tokens)).lstrip()
+        return self._codec.decode(list(tokens)).lstrip(" ")
 
 
 class WhisperStream:

@@ -64,7 +64,7 @@ class WhisperTranscriber:
             context.add(tokens, self._codec.decode(tokens))
             options = replace(options, language=segment.language)  # that of the first part
             if not has_spoken:
-                segment = replace(segment, heard=replace(segment.heard, text=segment.heard.text.lstrip()))
+                segment = replace(segment, heard=replace(segment.heard, text=segment.heard.text.lstrip(" ")))
             has_spoken = has_spoken or bool(segment.heard.text)
             yield segment
 
@@ -86,7 +86,7 @@ class WhisperTranscriber:
         transcript = recording.transcript().shifted(part.start / self._rate)
         answer = self._codec.answer(transcript, options)
         # With the space that its first token has: the texts of all segments joined are the transcript.
-        text = self._codec.decode(transcript.tokens).rstrip()
+        text = self._codec.decode(transcript.tokens).rstrip(" ")
         heard = Heard(text, answer.confidence, answer.words)
         return Segment(heard, part.end / self._rate, answer.language), transcript.tokens
 

@@ -94,7 +94,7 @@ class Codec:
 
     def answer(self, transcript: Transcript, options: Options) -> Answer:
         """Return the answer that a transcript makes for a request."""
-        text = self.decode(transcript.tokens).strip()
+        text = self.decode(transcript.tokens).strip(" ")
         words = [
             {**word, "start": round(word["start"], 2), "end": round(word["end"], 2)}
             for word in self._words(transcript, options)

@@ -73,7 +73,7 @@ def test_transcripts_of_mixed_requests_are_those_of_generate(
     for clip, outcome in zip(clips, outcomes, strict=True):
         expected = reference.generate(clip, task="transcribe", language=None, max_new_tokens=40)
         answer = outcome.unwrap()
-        assert answer.text == reference.text(expected["tokens"]).strip()
+        assert answer.text == reference.text(expected["tokens"]).strip(" ")
         assert answer.language
         assert 0 < answer.confidence <= 1
         assert answer.duration == pytest.approx(len(clip) / RATE, abs=1e-4)
@@ -101,7 +101,7 @@ def test_options_reach_the_decoder(client: Client, reference: Reference, speech:
     options = DecodeOptions(timestamps=True, prompt="Mister Quilter", **asked)
     answer = client.transcribe(speech[: 3 * RATE], sampling_rate=RATE, options=options)
     expected = reference.generate(speech[: 3 * RATE], prompt="Mister Quilter", return_timestamps=True, **asked)
-    assert (answer.text, answer.language) == (reference.text(expected["tokens"]).strip(), "de")
+    assert (answer.text, answer.language) == (reference.text(expected["tokens"]).strip(" "), "de")
     spoken = [(segment, reference.text(segment["tokens"].tolist()).strip()) for segment in expected["segments"]]
     assert [word.word for word in answer.words] == [text for _, text in spoken if text]
     assert answer.words[0].start == pytest.approx(float(spoken[0][0]["start"]), abs=1e-3)
