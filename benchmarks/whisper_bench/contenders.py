@@ -9,11 +9,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from asr_client import Client, DecodeOptions
 from asr_server import TritonServer
+from lifetime import Startable
 from machine import cores
 
 from whisper_bench.models import Library
@@ -44,25 +44,8 @@ class Heard:
     texts: list[str]
 
 
-class Contender:
+class Contender(Startable):
     """A way to transcribe, ready inside its `with` block."""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Load the model, or start the server and wait until it is ready."""
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        """End what `start` has started."""
-        raise NotImplementedError
 
     def hear(self, job: Job) -> Heard:
         """Transcribe; an error ends the benchmark."""

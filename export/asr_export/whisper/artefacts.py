@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from asr_serving.whisper.codec import MEL_FILTERS, SETTINGS, TOKENIZER
+from asr_serving.whisper.codec import MEL_FILTERS, TOKENIZER
 from asr_serving.whisper.graphs import names
+from asr_serving.whisper.settings import FILE
 from tokenizers import Regex, Tokenizer, decoders
 
 from asr_export.checkpoint.labels import cleans_up_spaces
@@ -35,7 +36,7 @@ def write_artefacts(checkpoint: WhisperCheckpoint, folder: Path) -> None:
 
 def write_settings(checkpoint: WhisperCheckpoint, folder: Path) -> None:
     """Write the files beside the graphs: tokens and limits, tokenizer, mel filters."""
-    (folder / SETTINGS).write_text(json.dumps(asdict(checkpoint.settings), indent=2) + "\n", encoding="utf-8")
+    (folder / FILE).write_text(json.dumps(asdict(checkpoint.settings), indent=2) + "\n", encoding="utf-8")
     (folder / TOKENIZER).write_text(plain_tokenizer(checkpoint.tokenizer).to_str(), encoding="utf-8")
     np.save(folder / MEL_FILTERS, checkpoint.feature_extractor.mel_filters, allow_pickle=False)
 

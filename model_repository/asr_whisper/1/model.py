@@ -7,7 +7,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # where an export puts asr_contract and asr_serving
 
-import triton_python_backend_utils as pb_utils
 from asr_serving.triton import models, responses
 from asr_serving.triton import requests as incoming
 
@@ -21,11 +20,7 @@ class TritonPythonModel:
         from asr_serving.whisper.codec import Codec
 
         settings = incoming.settings(args, front.SETTINGS)
-        folder = Path(args["model_repository"], args["model_version"])
-        try:
-            codec = Codec.load(folder)
-        except Exception as error:  # the errors of tokenizers have no common base
-            raise pb_utils.TritonModelException(f"cannot load {folder}: {error}") from error
+        codec = incoming.load(args, Codec.load)
         prepare, write = models.Preprocess(settings["preprocess"]), models.Whisper(settings["whisper_generate"])
         self.front = front
         self.recordings = front.Recordings(settings, codec, front.Models(prepare.ask, write.ask))

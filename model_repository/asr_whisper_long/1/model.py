@@ -6,7 +6,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # where an export puts asr_contract and asr_serving
 
-import triton_python_backend_utils as pb_utils
 from asr_serving.triton import models, sequences
 from asr_serving.triton import requests as incoming
 
@@ -22,11 +21,7 @@ class TritonPythonModel:
         from asr_serving.whisper.codec import Codec
 
         settings = incoming.settings(args, whisper.SETTINGS)
-        folder = Path(args["model_repository"], args["model_version"])
-        try:
-            codec, detector = Codec.load(folder), Detector.load()
-        except Exception as error:  # the errors of tokenizers and ONNX Runtime have no common base
-            raise pb_utils.TritonModelException(f"cannot load {folder}: {error}") from error
+        codec, detector = incoming.load(args, Codec.load), Detector.load()
         write = models.Whisper(settings["whisper_generate"]).ask
         self.recordings = LongRecordings(settings, whisper.WhisperTranscriber(settings, codec, write, detector))
         self.answers = sequences.LongAnswers(self.recordings, segments.NOTHING_IN_NO_LANGUAGE)

@@ -7,7 +7,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # where an export puts asr_contract and asr_serving
 
-import triton_python_backend_utils as pb_utils
 from asr_serving.triton import requests as incoming
 from asr_serving.triton import responses
 
@@ -21,17 +20,14 @@ class TritonPythonModel:
         """Load the graphs and what the export put beside them."""
         from asr_serving.whisper import graphs, wire  # here: Triton imports this file twice, ONNX Runtime is large
         from asr_serving.whisper.engine import Engine
-        from asr_serving.whisper.settings import Settings
+        from asr_serving.whisper.settings import FILE, Settings
 
         settings = incoming.settings(args, SETTINGS)
         gpu = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
-        folder = Path(args["model_repository"], args["model_version"])
         self.wire = wire
-        try:
-            backend = graphs.load(folder, gpu, int(settings["intra_op_thread_count"]))
-            checkpoint = Settings.load(folder / "whisper.json")
-        except Exception as error:  # the errors of ONNX Runtime have no common base
-            raise pb_utils.TritonModelException(f"cannot load {folder}: {error}") from error
+        threads = int(settings["intra_op_thread_count"])
+        backend = incoming.load(args, lambda folder: graphs.load(folder, gpu, threads))
+        checkpoint = incoming.load(args, lambda folder: Settings.load(folder / FILE))
         self.engine = Engine(backend, checkpoint, int(settings["max_rows"]), int(settings["max_queue"]))
 
     def execute(self, requests: list[Any]) -> None:

@@ -1,8 +1,9 @@
 """Input from Triton: a model's settings, and requests."""
 
 import json
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar
 
 import triton_python_backend_utils as pb_utils
 from asr_contract import tensors
@@ -10,6 +11,8 @@ from asr_contract.errors import RequestError
 from numpy.typing import NDArray
 
 from asr_serving.sequences import Piece
+
+Loaded = TypeVar("Loaded")
 
 START, END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START, pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END
 
@@ -31,6 +34,23 @@ def settings(args: dict[str, str], needed: Collection[str], optional: Collection
         takes = f", and takes {sorted(optional)}" if optional else ""
         raise pb_utils.TritonModelException(f"parameters are {sorted(found)}; needs {sorted(needed)}{takes}")
     return found
+
+
+def load(args: dict[str, str], loader: Callable[[Path], Loaded]) -> Loaded:
+    """Return what a loader makes of the files that an export put beside a model's adapter.
+
+    Args:
+        args: of `initialize`.
+        loader: takes their folder.
+
+    Raises:
+        TritonModelException: it fails.
+    """
+    folder = Path(args["model_repository"], args["model_version"])
+    try:
+        return loader(folder)
+    except Exception as error:  # the errors of ONNX Runtime and tokenizers have no common base
+        raise pb_utils.TritonModelException(f"cannot load {folder}: {error}") from error
 
 
 def parameters(request: Any) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from asr_serving.whisper import options as whisper_options
 from asr_serving.whisper.log_mel import log_mel
 from asr_serving.whisper.options import Options
 from asr_serving.whisper.recording import Recording, Segment, Transcript
-from asr_serving.whisper.settings import Settings
+from asr_serving.whisper.settings import FILE, Settings
 
-SETTINGS, TOKENIZER, MEL_FILTERS = "whisper.json", "tokenizer.json", "mel_filters.npy"  # files
+TOKENIZER, MEL_FILTERS = "tokenizer.json", "mel_filters.npy"  # files
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Codec:
         Raises:
             ValueError, OSError: a file is missing or broken.
         """
-        settings = Settings.load(folder / SETTINGS)
+        settings = Settings.load(folder / FILE)
         mel_filters = np.load(folder / MEL_FILTERS, allow_pickle=False)
         tokenizer = Tokenizer.from_str((folder / TOKENIZER).read_text(encoding="utf-8"))
         return Codec(settings, tokenizer, mel_filters)

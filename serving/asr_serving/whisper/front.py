@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from asr_contract import tensors
-from asr_contract.errors import Cancelled, QueueFull
+from asr_contract.errors import Cancelled, QueueFull, Stopping
 
 from asr_serving.whisper.codec import Codec
 from asr_serving.whisper.options import Options
@@ -69,7 +69,8 @@ class Recordings:
             raise QueueFull("the server has more requests than it can handle")
         deadline = time.monotonic() + call.timeout_s if call.timeout_s else float("inf")
         self._under_way.add(call)
-        self._executor.submit(self._answer, call, deadline, finish)
+        begun = self._executor.submit(self._answer, call, deadline, finish)
+        begun.add_done_callback(lambda done: finish(Stopping("the server is stopping")) if done.cancelled() else None)
 
     def close(self) -> None:
         """Give up the recordings that wait, and finish the others."""

@@ -9,6 +9,9 @@ SECONDS_PER_TIMESTAMP = 0.02
 FRAMES_PER_TIMESTAMP = 2
 
 
+FILE = "whisper.json"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Tokens, limits and audio geometry of one checkpoint."""

@@ -146,6 +146,23 @@ def test_more_recordings_than_may_wait_are_refused(front: Any, generate: Any) ->
         assert taken.sent[0][0].error is None
 
 
+def test_who_waits_when_the_server_stops_gets_an_answer(front: Any, generate: Any) -> None:
+    held = threading.Event()
+    encode = generate.engine._backend.encode
+    generate.engine._backend.encode = lambda features: held.wait(60) and encode(features)
+    requests = [request(noise(1_000), max_new_tokens=2) for _ in range(6)]
+    front.execute(requests)
+    stopping = threading.Thread(target=front.finalize)
+    stopping.start()
+    for waiting in requests[4:]:  # four are under way
+        wait_until(lambda waiting=waiting: waiting.sent)
+        assert waiting.sent[0][0].error.code == TritonError.UNAVAILABLE
+        assert "STOPPING" in str(waiting.sent[0][0].error)
+    held.set()
+    stopping.join(60)
+    assert all(begun.sent[0][0].error is None for begun in requests[:4])
+
+
 def test_after_the_caller_has_gone_no_further_window_is_written(front: Any, generate: Any) -> None:
     windows: list[int] = []
     encode = generate.engine._backend.encode
