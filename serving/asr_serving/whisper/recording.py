@@ -99,22 +99,26 @@ class Recording:
         size = self._settings.window_frames
         window = self._features[:, self._seek : self._seek + size]
         padded = np.pad(window, ((0, 0), (0, size - window.shape[1])))
-        frames = min(size, self._frames - self._seek)
-        audio_frames = max(1, min(frames, self._audio_frames - self._seek))
+        frames, audio_frames = self._window_frames()
         return Task(padded, frames, audio_frames, self._options, self._seek, self.deadline)
+
+    def _window_frames(self) -> tuple[int, int]:
+        """Return how many frames of the next window count, and how many of them hold audio."""
+        frames = min(self._settings.window_frames, self._frames - self._seek)
+        return frames, max(1, min(frames, self._audio_frames - self._seek))
 
     def take(self, written: Written) -> list[Segment]:
         """Take what was written for the window; return its segments."""
         self._options = replace(self._options, language=written.language)
-        task = self.task()
+        frames, audio_frames = self._window_frames()
         if written.is_silence:
-            self._seek += task.frames
+            self._seek += frames
             return []
         posteriors = np.exp(written.log_probs).tolist()
         if written.end_log_prob is not None:
             self._ends.append(float(np.exp(written.end_log_prob)))
         offset = self._seek / FRAMES_PER_TIMESTAMP * SECONDS_PER_TIMESTAMP
-        found, moved = windows.split(written.tokens, task.frames, self._settings)
+        found, moved = windows.split(written.tokens, frames, self._settings)
         taken = [
             Segment(
                 offset + segment.start_s,
@@ -125,20 +129,20 @@ class Recording:
             for segment in found
         ]
         if written.alignment is not None:
-            taken = self._with_words(taken, written.alignment, task, offset)
+            taken = self._with_words(taken, written.alignment, audio_frames, offset)
         self._segments += taken
         self._seek += moved
         return taken
 
     def _with_words(
-        self, segments: list[Segment], weights: NDArray[np.float32], task: Task, offset: float
+        self, segments: list[Segment], weights: NDArray[np.float32], audio_frames: int, offset: float
     ) -> list[Segment]:
         options = self._options
         words = word_times(
             weights,
             [self._text(segment) for segment in segments],
             prompt_tokens=len(options.alignment_tokens(self._settings, options.language, [])) - 2,
-            frames=min(task.audio_frames, FRAMES_PER_TIMESTAMP * weights.shape[2]),
+            frames=min(audio_frames, FRAMES_PER_TIMESTAMP * weights.shape[2]),
             decode=self._decode,
             language="en" if options.task == TRANSLATE else options.language,
             window_start_s=offset,
