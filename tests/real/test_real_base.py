@@ -14,7 +14,7 @@ from real.speech import Recording
 pytestmark = pytest.mark.real
 NAME = "whisper-base"
 HUMAN = ("fr", "it", "ru")  # of the prompts, beside English
-FEW = 8
+FEW = 5
 PROMPT = "Asterisk conference: the extension, the agent, the pound key."
 
 

@@ -125,7 +125,7 @@ def test_a_window_does_not_depend_on_what_it_does_not_see(tmp_path: Path) -> Non
     alone = run(model, quiet[:, :, :9], tmp_path / "alone.onnx")
     quiet[:, :, 9:] = loud[:, :, 9:]  # as padding would be, or the next word
     together = run(model, np.concatenate([quiet, loud]), tmp_path / "together.onnx")
-    np.testing.assert_array_equal(together[:1, :, :4], alone)
+    np.testing.assert_allclose(together[:1, :, :4], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_a_convolution_of_the_waveform_stays_in_float32(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from asr_export.graph.gate import open_session, synthetic_speech
 from asr_export.repository.model_folder import read_config
 from asr_export.whisper import checkpoint, pipeline
 from asr_export.whisper.gate import check_converted
+from asr_serving.whisper.codec import Answer
 from asr_serving.whisper.graphs import names
 from asr_serving.whisper.service import Service
 from onnx import TensorProto, numpy_helper
@@ -66,6 +66,18 @@ def report(output: Path) -> dict[str, Any]:
     return found
 
 
+def said(answer: Answer) -> tuple[Any, ...]:
+    """Return what must be the same to the last bit."""
+    return answer.text, answer.language, [(word["word"], word["start"], word["end"]) for word in answer.words]
+
+
+def confidences(answers: list[Answer]) -> list[float]:
+    """Return the confidences of answers and of their words."""
+    return [
+        value for answer in answers for value in (answer.confidence, *(word["confidence"] for word in answer.words))
+    ]
+
+
 @pytest.mark.parametrize("precision", FEW_BITS)
 def test_a_recording_is_the_same_alone_and_beside_others(
     precision: str, exported: Callable[[str], ExportResult]
@@ -78,9 +90,10 @@ def test_a_recording_is_the_same_alone_and_beside_others(
             for samples, parameters in zip((9_000, 50_000, 32_000, 20_000), asked, strict=True)
         ]
         together = service.answer(requests)
-        assert [asdict(answer) for answer in together] == [  # type: ignore[call-overload]
-            asdict(service.answer([request])[0]) for request in requests
-        ]
+        alone = [service.answer([request])[0] for request in requests]
+        assert list(map(said, together)) == list(map(said, alone))
+        # Floating-point products of another shape are rounded differently on some processors; words to four digits.
+        assert confidences(together) == pytest.approx(confidences(alone), abs=2e-4)
 
 
 @pytest.mark.parametrize("precision", FEW_BITS)
@@ -145,7 +158,8 @@ def test_an_int8_row_does_not_depend_on_its_neighbours(exported: Callable[[str],
     feeds |= {names.TOKENS: np.array([[9], [40]]), names.PADDING: np.array([0, 2]), names.READ: np.zeros((2, 1), int)}
     together = session.run([names.LOGITS], feeds)[0]
     alone = session.run([names.LOGITS], {name: values[:1] for name, values in feeds.items()})[0]
-    np.testing.assert_array_equal(together[:1], alone)
+    # As close as float32 rounds: with one scale for both rows, the loud one would drown the other.
+    np.testing.assert_allclose(together[:1], alone, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
