@@ -20,7 +20,7 @@ Urls = Annotated[
         "--url",
         "-u",
         metavar="HOST:PORT",
-        help="The server; by default 127.0.0.1:8001 (8000 for HTTP). Repeat it for several servers with the same models.",
+        help="The server; by default 127.0.0.1:8001 (8000 for HTTP). Repeat it for servers with the same models.",
     ),
 ]
 Protocol = Annotated[_options.Protocol, typer.Option("--protocol", "-i", help="Protocol of the server.")]
