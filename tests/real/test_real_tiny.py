@@ -1,15 +1,17 @@
 """whisper-tiny.en, exported by the command and served: its texts are those of transformers' `generate()`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from asr_contract.word_errors import compare
 from real import models, speech
 from real.comparing import ComparedWhisper
 from real.results import Results
 from real.service import served
 from real.speech import RATE, Recording
+from sounds import SOUNDS, music, rattle
 
 from tests.real.conftest import IS_SHORT
 
@@ -54,6 +56,24 @@ def test_odd_recordings(whisper: ComparedWhisper, english: list[Recording]) -> N
 def test_a_joined_recording(whisper: ComparedWhisper, english: list[Recording], asked: dict[str, object]) -> None:
     seconds = 60 if IS_SHORT else 150
     assert whisper.compare("joined prompts, en", [speech.joined(english, seconds)], **asked) == []
+
+
+@pytest.mark.parametrize("sound", SOUNDS)
+def test_where_nobody_speaks_nothing_is_written(whisper: ComparedWhisper, sound: str) -> None:
+    for seconds in (3, 45):
+        assert whisper.service.client.transcribe(SOUNDS[sound](seconds), sampling_rate=RATE, vad=True).text == ""
+
+
+@pytest.mark.parametrize("sound", [rattle, music])
+def test_words_between_sounds(
+    whisper: ComparedWhisper, english: list[Recording], sound: Callable[[float], np.ndarray]
+) -> None:
+    """Without the voice detector, whisper-tiny.en loops for 140 words over the rattle."""
+    first, second = english[:2]
+    said = np.concatenate([sound(20), first.samples(), sound(35), second.samples(), sound(12)])
+    heard = whisper.service.client.transcribe(said, sampling_rate=RATE, vad=True).text
+    score = compare([(f"{first.text} {second.text}", heard)])
+    assert score.word_errors <= 0.15 * score.words
 
 
 @pytest.mark.skipif(IS_SHORT, reason="only in the full form: minutes")
