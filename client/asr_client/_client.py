@@ -237,7 +237,7 @@ class Client(Core[Transport]):
                 else:
                     self._proceed(run, step)
 
-    def _proceed(self, run: Run[Any], step: Step) -> None:
+    def _proceed(self, run: Run[Step, Any], step: Step) -> None:
         try:
             value = self._do(step)
         except AsrError as error:
@@ -417,7 +417,7 @@ class AsyncClient(Core[AsyncTransport]):
                     else:
                         await self._proceed(run, step)
 
-    async def _proceed(self, run: Run[Any], step: Step) -> None:
+    async def _proceed(self, run: Run[Step, Any], step: Step) -> None:
         try:
             value = await self._do(step)
         except AsrError as error:

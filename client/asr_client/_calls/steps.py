@@ -12,6 +12,7 @@ from asr_client._calls.protocol import Answer, Operation
 from asr_client._errors import AsrError
 from asr_client._transports.base import AsyncStream, Stream
 
+Kind = TypeVar("Kind")
 Result = TypeVar("Result")
 END = object()  # marks the end of a caller's source
 
@@ -73,18 +74,18 @@ class Dialogue(Operation[Answer]):
         raise NotImplementedError
 
 
-class Run(Generic[Result]):
-    """A run of steps.
+class Run(Generic[Kind, Result]):
+    """A run of steps, of any kind.
 
     Attributes:
         step: the next step; None after the last one.
         result: the result of the run, set after the last step.
     """
 
-    step: Step | None
+    step: Kind | None
     result: Result
 
-    def __init__(self, steps: Steps[Result]) -> None:
+    def __init__(self, steps: Generator[Kind, Any, Result]) -> None:
         self._steps = steps
         self._resume(lambda: next(steps))
 
@@ -100,7 +101,7 @@ class Run(Generic[Result]):
         """Give up the remaining steps."""
         self._steps.close()
 
-    def _resume(self, resume: Callable[[], Step]) -> None:
+    def _resume(self, resume: Callable[[], Kind]) -> None:
         try:
             self.step = resume()
         except StopIteration as stop:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from asr_client._calls.protocol import Answer, Infer, ModelReady, Operation, Piece, Said, ServerReady
+from asr_client._calls.steps import Run
 from asr_client._errors import AsrError, ServerUnavailable
 from asr_client._transports.base import AsyncStream, AsyncTransport, Endpoint, Stream, Transport
 from asr_client._transports.servers import Clock, Place, Server, Servers, got_nothing
@@ -96,6 +97,9 @@ class _Balanced(Generic[AnyTransport]):
             finally:
                 self._servers.answered(server, is_ready)
 
+    def _transport(self, attempt: Attempt) -> AnyTransport:
+        return self._transports[attempt.server.number]
+
     def _left_s(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(deadline - self._clock(), 0.001)
 
@@ -108,18 +112,15 @@ class BalancedTransport(_Balanced[Transport]):
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Send the operation to the server with the fewest requests under way, or to the next one that takes it."""
-        with closing(self._attempts(operation, timeout_s)) as attempts:
-            try:
-                attempt = next(attempts)
-                while True:
-                    try:
-                        answer = self._transports[attempt.server.number].send(attempt.operation, attempt.timeout_s)
-                    except AsrError as error:
-                        attempt = attempts.throw(error)
-                    else:
-                        attempt = attempts.send(answer)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
+        with closing(Run(self._attempts(operation, timeout_s))) as run:
+            while (attempt := run.step) is not None:
+                try:
+                    answer = self._transport(attempt).send(attempt.operation, attempt.timeout_s)
+                except AsrError as error:
+                    run.fail(error)
+                else:
+                    run.succeed(answer)
+            return run.result
 
     def open_stream(self, silence_s: float | None) -> Stream:
         """Return a stream to one server; it goes to another one if that one does not take its first piece."""
@@ -136,19 +137,15 @@ class AsyncBalancedTransport(_Balanced[AsyncTransport]):
 
     async def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Send the operation to the server with the fewest requests under way, or to the next one that takes it."""
-        with closing(self._attempts(operation, timeout_s)) as attempts:
-            try:
-                attempt = next(attempts)
-                while True:
-                    transport = self._transports[attempt.server.number]
-                    try:
-                        answer = await transport.send(attempt.operation, attempt.timeout_s)
-                    except AsrError as error:
-                        attempt = attempts.throw(error)
-                    else:
-                        attempt = attempts.send(answer)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
+        with closing(Run(self._attempts(operation, timeout_s))) as run:
+            while (attempt := run.step) is not None:
+                try:
+                    answer = await self._transport(attempt).send(attempt.operation, attempt.timeout_s)
+                except AsrError as error:
+                    run.fail(error)
+                else:
+                    run.succeed(answer)
+            return run.result
 
     def open_stream(self, silence_s: float | None) -> AsyncStream:
         """Return a stream to one server; it goes to another one if that one does not take its first piece."""

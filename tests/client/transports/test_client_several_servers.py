@@ -21,6 +21,7 @@ from asr_client import (
     ServerUnavailable,
     Transcription,
 )
+from asr_client._transports.balanced import AsyncBalancedTransport
 from client_caller import QUICK, Caller
 from fake_inference import HELLO, FakeTriton, Refusal, Seen, serving
 
@@ -166,6 +167,29 @@ def test_a_hanging_server_does_not_take_the_deadline_of_all(two: list[FakeTriton
     lost = [outcome for outcome in outcomes if not outcome.ok]
     assert {type(outcome.error) for outcome in lost} <= {DeadlineExceeded}
     assert len(lost) <= 4
+
+
+def test_a_cancelled_request_gives_its_place_back() -> None:
+    free = threading.Event()
+
+    def stuck(seen: Seen) -> Transcription:
+        free.wait(20)
+        return HELLO
+
+    async def run(addresses: list[str]) -> list[int]:
+        async with AsyncClient(addresses) as client:
+            task = asyncio.create_task(client.transcribe(b"RIFF"))
+            while not one.seen + other.seen:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            transport = client._transport
+            assert isinstance(transport, AsyncBalancedTransport)
+            return [server.under_way for server in transport._servers.all]
+
+    with serving(FakeTriton("grpc", model=stuck)) as one, serving(FakeTriton("grpc", model=stuck)) as other:
+        assert asyncio.run(run([one.url, other.url])) == [0, 0]
+        free.set()
 
 
 def heard(piece: bytes, number: int, is_last: bool) -> dict[str, Any]:
