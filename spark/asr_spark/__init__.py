@@ -1,0 +1,1 @@
+"""Speech recognition with Apache Spark, over one or many Triton servers."""
