@@ -141,7 +141,7 @@ def _steps(server: TritonServer, plan: Plan, schedule: Schedule) -> Sequence[Ste
         for index, (file, seconds) in enumerate(zip(_recordings(lengths), lengths, strict=True))
     ]
     load_test = loadtest.LoadTest(
-        Connection(url=server.grpc_url, model=NAME),
+        Connection(urls=[server.grpc_url], model=NAME),
         str(SAMPLES),
         recordings,
         Settings(ramp_s=plan.ramp_s),

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from asr_client import _options
 from asr_client._errors import InvalidOption
@@ -20,6 +20,22 @@ _HEADER_NAME = re.compile(r"[0-9A-Za-z_.-]+")
 _NOT_PRINTABLE_ASCII = re.compile(r"[^ -~]")
 # Environment variables through which gRPC finds a proxy, in its order.
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+
+
+def checked_addresses(url: str | Sequence[str] | None, protocol: _options.Protocol) -> tuple[str, ...]:
+    """Return the addresses to connect to: one, or several servers that have the same models.
+
+    Raises:
+        InvalidOption: there is none, one is no address, or one stands there twice.
+    """
+    if url is None or isinstance(url, str):
+        return (checked_address(url, protocol),)
+    addresses = tuple(checked_address(one, protocol) for one in url)
+    if not addresses:
+        raise InvalidOption("url is an empty list; needs HOST:PORT, or a list of them")
+    if len(set(addresses)) < len(addresses):
+        raise InvalidOption(f"url is {', '.join(addresses)}; needs each server once")
+    return addresses
 
 
 def checked_address(url: str | None, protocol: _options.Protocol) -> str:

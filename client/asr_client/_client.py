@@ -186,7 +186,10 @@ class Client(Core[Transport]):
         return self._given(self._live(iter(chunks), sampling_rate, encoding, channels, decode, timeout_s))
 
     def server_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
-        """Return whether the server takes requests; False also when nobody answers within `timeout_s` seconds."""
+        """Return whether the server takes requests; False also when nobody answers within `timeout_s` seconds.
+
+        With several servers: whether at least one does.
+        """
         return self._run(self._server_readiness(timeout_s))
 
     def model_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> bool:
@@ -267,7 +270,7 @@ class Client(Core[Transport]):
             if self._closing.is_set():
                 raise self._closed_error()
             if self._transport is None:
-                self._transport = open_transport(self._endpoint)
+                self._transport = open_transport(self._endpoints)
             return self._transport
 
 
@@ -459,7 +462,7 @@ class AsyncClient(Core[AsyncTransport]):
                 raise InvalidOption("the AsyncClient is in use in another event loop; make one for each loop")
             self._transport = None  # each asyncio.run has its own loop, and a connection ends with its loop
         if self._transport is None:
-            self._transport, self._loop = open_async_transport(self._endpoint), loop
+            self._transport, self._loop = open_async_transport(self._endpoints), loop
         return self._transport
 
 

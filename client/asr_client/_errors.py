@@ -2,6 +2,7 @@
 
 AsrError
 ├── InvalidRequest           the server refuses what was sent; sending it again will not help
+│   ├── OptionRefused        the model does not take one of the options of decoding, or its value
 │   ├── AudioTooLong         the recording is longer than the model takes
 │   └── InvalidAudio         the client cannot send the recording: missing file, array without sampling rate …
 ├── MessageTooLarge          the recording does not fit the message limit, here or at the server
@@ -47,6 +48,10 @@ class InvalidRequest(AsrError):
 
 class InvalidAudio(InvalidRequest):
     """The recording cannot be sent: file missing, wrong array shape or dtype, sampling rate missing …"""
+
+
+class OptionRefused(InvalidRequest):
+    """The model does not take one of the options of decoding, or its value; it would refuse them for any recording."""
 
 
 class AudioTooLong(InvalidRequest):

@@ -51,6 +51,7 @@ def test_exported_names() -> None:
         "MessageTooLarge",
         "ModelMismatch",
         "ModelNotFound",
+        "OptionRefused",
         "Outcome",
         "ProcessForked",
         "QueueFull",

@@ -11,15 +11,16 @@ DOCS = Path(__file__).parents[2] / "docs"
 DEFAULT_URL = "127.0.0.1:8001"
 
 
-def run(page: str, triton: FakeTriton, block: int = 0, **names: Any) -> None:
-    """Run one of the page's blocks of Python, by default the first."""
+def run(page: str, triton: FakeTriton, block: int = 0, **names: Any) -> dict[str, Any]:
+    """Run one of the page's blocks of Python, by default the first, and return its names."""
     text = (DOCS / page).read_text(encoding="utf-8")
     code = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[block]
     assert DEFAULT_URL in code
     exec(compile(code.replace(DEFAULT_URL, triton.url), page, "exec"), names)
+    return names
 
 
-@pytest.mark.parametrize(("page", "blocks"), [("client.md", 2), ("decoding.md", 1), ("streaming.md", 1)])
+@pytest.mark.parametrize(("page", "blocks"), [("client.md", 3), ("decoding.md", 1), ("streaming.md", 1)])
 def test_every_block_is_run(page: str, blocks: int) -> None:
     assert (DOCS / page).read_text(encoding="utf-8").count("```python") == blocks
 
@@ -53,6 +54,14 @@ def test_options_of_whisper(
     shared = {"temperature_fallback": True, "max_new_tokens": 200}
     assert {**shared, "language": "german", "timestamps": True}.items() <= segments.items()
     assert {**shared, "language": "auto", "task": "translate"}.items() <= translation.items()
+
+
+def test_several_servers(grpc_triton: FakeTriton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("call.wav", "talk.wav"):
+        Path(name).write_bytes(b"RIFF")
+    outcomes = run("client.md", grpc_triton, block=2)["outcomes"]  # nobody listens at the other address
+    assert [outcome.unwrap().text for outcome in outcomes] == [HELLO.text] * 2
 
 
 def test_decoding(grpc_triton: FakeTriton, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,11 +180,11 @@ def test_a_client_goes_to_another_process(triton: FakeTriton) -> None:
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_a_copy_has_the_same_settings(kind: type[Client] | type[AsyncClient]) -> None:
     policy = RetryPolicy(max_attempts=2)
-    original = kind("host:1", protocol="http", model="en", model_version="3", timeout_s=7, retry=policy, tls=True)
+    original = kind(["host:1", "other:1"], protocol="http", model="en", model_version="3", timeout_s=7, retry=policy, tls=True)
     for other in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
         assert type(other) is kind
         settings = [vars(client) for client in (original, other)]
-        for name in ("_endpoint", "_model", "_model_version", "_timeout_s", "_retry"):
+        for name in ("_endpoints", "_model", "_model_version", "_timeout_s", "_retry"):
             assert settings[0][name] == settings[1][name], name
 
 

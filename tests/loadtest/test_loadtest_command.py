@@ -127,6 +127,7 @@ def test_no_server_is_one_line(run, folder):
         (("--streams", "search"), "needs a promise to keep"),
         (("--streams", "search", "--soak", 1, "--slo-p95-ms", 9), "--soak needs a number of streams"),
         (("--streams", "2,4", "--soak", 1), "--soak needs one number"),
+        (("--rates", "1", "-u", "one:8001", "-u", "other:8001"), "--url is given 2 times; this command takes one server"),
     ],
 )
 def test_wrong_usage_ends_in_2(run, folder, arguments, words):

@@ -4,11 +4,11 @@ import dataclasses
 import functools
 import math
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from asr_client import _audio, _fork, _options
-from asr_client._address import checked_address, checked_headers
+from asr_client._address import checked_addresses, checked_headers
 from asr_client._audio import Audio, AudioSource, Encoding, Pieces
 from asr_client._calls import protocol as _protocol
 from asr_client._calls import retry as _retry
@@ -46,7 +46,7 @@ class Core(Generic[AnyTransport]):
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         *,
         protocol: _options.Protocol = "grpc",
         model: str = _options.DEFAULT_MODEL,
@@ -61,7 +61,8 @@ class Core(Generic[AnyTransport]):
         """Prepare a client; it connects with the first request.
 
         Args:
-            url: HOST:PORT, without a scheme; by default 127.0.0.1 and Triton's port for the protocol (8001, 8000).
+            url: HOST:PORT, without a scheme; by default 127.0.0.1 and Triton's port for the protocol (8001, 8000). Or
+                several servers with the same models, as a list: each request goes to the one with the fewest under way.
             protocol: "grpc" or "http".
             model: name of the ensemble, as in `triton-asr export --name`.
             model_version: a version of it; "" leaves the choice to the server.
@@ -82,13 +83,14 @@ class Core(Generic[AnyTransport]):
                 f"max_message_bytes is {max_message_bytes}; needs more than {_audio.MESSAGE_OVERHEAD_BYTES} and less "
                 "than 2 GiB, the limit of gRPC and Triton"
             )
-        self._endpoint = Endpoint(
-            address=checked_address(url, protocol),
+        endpoint = functools.partial(
+            Endpoint,
             protocol=protocol,
             tls=Tls() if tls is True else tls or None,
             headers=checked_headers(headers),
             max_message_bytes=max_message_bytes,
         )
+        self._endpoints = tuple(endpoint(address) for address in checked_addresses(url, protocol))
         self._model = model
         self._model_version = model_version
         self._timeout_s = _seconds(timeout_s)
@@ -103,7 +105,7 @@ class Core(Generic[AnyTransport]):
         """Return what makes a copy, mostly in another process: it has the same settings, and its own connections."""
         if self._given_transport is not None:
             raise TypeError(f"{self!r} was given its transport, and cannot be pickled or copied")
-        endpoint = self._endpoint
+        endpoint = self._endpoints[0]  # they differ in their address
         settings: dict[str, Any] = {
             "protocol": endpoint.protocol,
             "model": self._model,
@@ -114,7 +116,7 @@ class Core(Generic[AnyTransport]):
             "headers": endpoint.headers,
             "max_message_bytes": endpoint.max_message_bytes,
         }
-        return functools.partial(type(self), endpoint.address, **settings), ()
+        return functools.partial(type(self), [each.address for each in self._endpoints], **settings), ()
 
     def _begin(self) -> None:
         """Reset the client: no connection, and no request under way."""
@@ -132,13 +134,14 @@ class Core(Generic[AnyTransport]):
 
     def __repr__(self) -> str:
         state = "closed" if self._closing.is_set() else "open"
-        return f"<{type(self).__name__} {state}: model {self._model!r} of the {self._endpoint}>"
+        others = "".join(f", {endpoint.address}" for endpoint in self._endpoints[1:])
+        return f"<{type(self).__name__} {state}: model {self._model!r} of the {self._endpoints[0]}{others}>"
 
     def _transcription(
         self, audio: Audio, options: DecodeOptions, timeout_s: float | None, on_segment: OnSegment | None = None
     ) -> Steps[Transcription]:
         try:
-            payload = yield Read(lambda: _audio.load(audio, self._endpoint.max_message_bytes))
+            payload = yield Read(lambda: _audio.load(audio, self._max_message_bytes))
         except MessageTooLarge as error:
             pieces = _audio.pieces(audio)
             if pieces is None or not self._opened().supports_streams:
@@ -163,7 +166,7 @@ class Core(Generic[AnyTransport]):
     ) -> Steps[Transcription]:
         """Return the transcript of a recording that was refused, with `error`, because of its length."""
         silence_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
-        room = self._endpoint.max_message_bytes - _audio.MESSAGE_OVERHEAD_BYTES
+        room = self._max_message_bytes - _audio.MESSAGE_OVERHEAD_BYTES
         recording = LongRecording(self._model, pieces, options, silence_s, room, on_segment)
         try:
             segments = yield from _retry.ask(recording, self._long_retry, self._retry_state, math.inf)
@@ -218,6 +221,10 @@ class Core(Generic[AnyTransport]):
     def _opened(self) -> AnyTransport:
         """Return the transport; its first use opens it."""
         raise NotImplementedError
+
+    @property
+    def _max_message_bytes(self) -> int:
+        return self._endpoints[0].max_message_bytes
 
     def _closed_error(self) -> ClientClosed:
         return ClientClosed("the client is closed: make a new one, or stay inside its `with` block")

@@ -53,7 +53,7 @@ _ERROR_OF_CODE: dict[str, type[_errors.AsrError]] = {
 }
 _ERROR_OF_KIT = {
     ErrorCode.INVALID_AUDIO: _errors.InvalidRequest,
-    ErrorCode.INVALID_PARAMETER: _errors.InvalidRequest,
+    ErrorCode.INVALID_PARAMETER: _errors.OptionRefused,
     ErrorCode.INVALID_REQUEST: _errors.InvalidRequest,
     ErrorCode.AUDIO_TOO_LONG: _errors.AudioTooLong,
     ErrorCode.UNKNOWN_SEQUENCE: _errors.StreamLost,

@@ -15,7 +15,7 @@ from typing import Any
 from tritonclient.utils import InferenceServerException
 
 from asr_client._calls.protocol import Piece, Said
-from asr_client._errors import AsrError, ClientClosed, DeadlineExceeded
+from asr_client._errors import ClientClosed, DeadlineExceeded
 from asr_client._fork import Owner
 from asr_client._transports.base import Endpoint
 from asr_client._transports.errors import our_errors
@@ -46,8 +46,7 @@ class _Ledger:
         if said is not None:
             self.unanswered -= said.is_final
         else:
-            is_within = isinstance(error, InferenceServerException) and error.status() is None
-            self.unanswered = self.unanswered - 1 if is_within else 0
+            self.unanswered = 0 if _ends_all(error) else self.unanswered - 1
 
     def farewell(self) -> Piece | None:
         """Return the piece that gives the sequence up; None if it has ended, or was never begun."""
@@ -87,14 +86,15 @@ class GrpcStream:
             client.start_stream(self._hear, headers=calls.headers)
 
     def send(self, piece: Piece) -> None:
-        """Send a piece, and do not wait."""
+        """Send a piece, and do not wait. Where the stream is broken already, `receive` says why."""
         self._owner.check("the stream")
         if self._is_closed:
             raise _closed(self._endpoint)
-        self._send(piece)
+        with contextlib.suppress(InferenceServerException):
+            self._send(piece)
 
     def _send(self, piece: Piece) -> None:
-        with our_errors(self._endpoint), self._changed:
+        with self._changed:
             self._client.async_stream_infer(**self._calls.piece(piece))
             self._ledger.sent(piece)
 
@@ -115,6 +115,8 @@ class GrpcStream:
             except queue.Empty:
                 raise _silent(self._silence_s) from None
             if isinstance(answer, Exception):
+                if _ends_all(answer):
+                    self._answers.put(answer)  # whoever asks again gets the same error
                 raise answer
             return answer
 
@@ -137,7 +139,7 @@ class GrpcStream:
     def _discard(self) -> None:
         if (farewell := self._ledger.farewell()) is None:
             return
-        with contextlib.suppress(AsrError):  # a broken stream, which the server has noticed as well
+        with contextlib.suppress(InferenceServerException):  # a broken stream, which the server has noticed as well
             self._send(farewell)
             with self._changed:
                 self._changed.wait_for(lambda: self._ledger.unanswered <= 0, _closing_s(self._silence_s))
@@ -241,6 +243,11 @@ class AsyncGrpcStream:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_closing_s(self._silence_s)):
                 await self._all_answered.wait()
+
+
+def _ends_all(error: Exception | None) -> bool:
+    """Return whether the error is one of the stream, and not of a piece within it."""
+    return not isinstance(error, InferenceServerException) or error.status() is not None
 
 
 def _closing_s(silence_s: float | None) -> float:

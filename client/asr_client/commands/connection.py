@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 AnyClient = TypeVar("AnyClient")
 
-Url = Annotated[
-    str | None,
-    typer.Option("--url", "-u", metavar="HOST:PORT", help="The server; by default 127.0.0.1:8001 (8000 for HTTP)."),
+Urls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url",
+        "-u",
+        metavar="HOST:PORT",
+        help="The server; by default 127.0.0.1:8001 (8000 for HTTP). Repeat it for several servers with the same models.",
+    ),
 ]
 Protocol = Annotated[_options.Protocol, typer.Option("--protocol", "-i", help="Protocol of the server.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="Name of the model, as in export --name.")]
@@ -37,7 +42,7 @@ Headers = Annotated[
 class Connection:
     """The server and the connection to it: each field is an option of the command line (see `groups`)."""
 
-    url: Url = None
+    urls: Urls = None
     protocol: Protocol = "grpc"
     model: Model = _options.DEFAULT_MODEL
     timeout_s: Timeout = _options.DEFAULT_TIMEOUT_S
@@ -65,10 +70,16 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """Return HOST:PORT of the server, also when it is the default."""
+        """Return HOST:PORT of the server, also when it is the default.
+
+        Raises:
+            typer.BadParameter: there are several.
+        """
         from asr_client._address import DEFAULT_ADDRESSES
 
-        return self.url or DEFAULT_ADDRESSES[self.protocol]
+        if self.urls and len(self.urls) > 1:
+            raise typer.BadParameter(f"--url is given {len(self.urls)} times; this command takes one server")
+        return self.urls[0] if self.urls else DEFAULT_ADDRESSES[self.protocol]
 
     @property
     def security(self) -> "Tls | bool":
@@ -88,7 +99,7 @@ class Connection:
 
         try:
             return kind(
-                self.url,
+                self.urls or None,
                 protocol=self.protocol,
                 model=self.model,
                 timeout_s=self.timeout_s,

@@ -113,7 +113,7 @@ class Workshop:
         with TritonServer(self._copy, http_port=0, grpc_port=0, metrics_port=0, log=lambda line: None) as server:
             url, model = server.grpc_url, self._folders.ensemble
             load_test = LoadTest(
-                connection=Connection(url=url, model=model, timeout_s=TIMEOUT_S),
+                connection=Connection(urls=[url], model=model, timeout_s=TIMEOUT_S),
                 source=self._load.source,
                 recordings=self._load.recordings,
                 settings=_settings(measure, self._load.slo),

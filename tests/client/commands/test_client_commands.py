@@ -62,6 +62,10 @@ def test_a_bad_file_does_not_stop_the_rest(run: Run, server: list[str], folder: 
     ]
 
 
+def test_a_second_server_takes_over(run: Run, server: list[str], folder: Path) -> None:
+    assert run("transcribe", "-u", "127.0.0.1:1", *server, "a.wav") == Ran(0, "hello world\n", "")
+
+
 def test_json_lines(run: Run, server: list[str], folder: Path) -> None:
     lines = run("transcribe", *server, "-f", "json", "a.wav", "b.wav").out.splitlines()
     assert [json.loads(line)["audio"] for line in lines] == ["a.wav", "b.wav"]
