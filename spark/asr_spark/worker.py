@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import asr_client
 import pyarrow as pa
 from asr_client import (
     AccessDenied,
@@ -28,6 +27,7 @@ from asr_client import (
     InvalidOption,
     ModelMismatch,
     ModelNotFound,
+    OptionRefused,
     ProcessForked,
     RequestInterrupted,
     ServerUnavailable,
@@ -56,7 +56,7 @@ _OF_THE_JOB = (
     ModelMismatch,
     ModelNotFound,
     ProcessForked,
-    getattr(asr_client, "OptionRefused", InvalidOption),
+    OptionRefused,
 )
 
 

@@ -16,6 +16,7 @@ from asr_client import (
     DecodeOptions,
     InvalidRequest,
     ModelNotFound,
+    OptionRefused,
     Transcription,
     Word,
 )
@@ -130,7 +131,7 @@ def test_alternatives_have_a_field_when_they_are_asked_for() -> None:
     assert row["alternatives"] == [{"text": "a", "score": -1.0}, {"text": "b", "score": -2.0}]
 
 
-@pytest.mark.parametrize("error", [AccessDenied, ModelNotFound])
+@pytest.mark.parametrize("error", [AccessDenied, ModelNotFound, OptionRefused])
 def test_what_concerns_every_row_fails_the_task_with_model_and_address(error: type[Exception]) -> None:
     def model(request) -> Transcription:
         raise error("no")
