@@ -8,6 +8,8 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+from asr_contract.names import RESERVED_ENDS
+
 from asr_client import _audio, _fork, _options
 from asr_client._address import checked_addresses, checked_headers
 from asr_client._audio import Audio, AudioSource, Encoding, Pieces
@@ -225,7 +227,9 @@ class Core(Generic[AnyTransport]):
         names = []
         try:
             for name in (yield from _retry.ask(ListModels(), _NO_RETRY, self._retry_state, READY_TIMEOUT_S)):
-                with contextlib.suppress(ModelMismatch, ModelNotFound):  # a step, or unloaded just now
+                if name.endswith(RESERVED_ENDS):  # one that callers do not name, such as NAME_long
+                    continue
+                with contextlib.suppress(ModelMismatch, ModelNotFound):  # of another kind, or unloaded just now
                     asked = DescribeModel(name, "")
                     description = yield from _retry.ask(asked, _NO_RETRY, self._retry_state, READY_TIMEOUT_S)
                     _protocol.check_description(name, description)

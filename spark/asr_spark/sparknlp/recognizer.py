@@ -33,9 +33,9 @@ class Recognizer(
     `setUrls` or Spark's configuration `spark.triton.asr.urls` says where the servers are. A row without samples gets no
     annotation. A recording that fails gets an empty `result`, and `error` and `error_type` in its metadata.
 
-    The metadata is a map of texts: `audio`, `sentence`, `length` (samples), `confidence` (0 to 1), `duration` (seconds),
-    `language` (Whisper), `words` (JSON, after `setWordTimestamps(True)` or `setTimestamps(True)`) and `alternatives`
-    (JSON, after `setNbest`).
+    The metadata is a map of texts: `audio`, `sentence`, `length` (samples), `confidence` (0 to 1), `duration`
+    (seconds), `language` (Whisper), `words` (JSON, after `setWordTimestamps(True)` or `setTimestamps(True)`) and
+    `alternatives` (JSON, after `setNbest`).
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Recognizer(
 
     def _recognizer(self, dataset: DataFrame) -> TritonSpeechToText:
         """Return a TritonSpeechToText with the Params of this one, and with addresses."""
-        recognizer: TritonSpeechToText = self._copyValues(TritonSpeechToText())  # type: ignore[attr-defined]
+        recognizer: TritonSpeechToText = self._copyValues(TritonSpeechToText())
         if not recognizer.isDefined(recognizer.urls):
             urls = configured_urls(dataset.sparkSession)
             if not urls:
