@@ -36,7 +36,7 @@ if "checkpoint" in job:  # a stream: batches of a few files, until there are no 
     stream = results.writeStream.format("json").option("checkpointLocation", job["checkpoint"])
     stream.trigger(availableNow=True).start(job["output"]).awaitTermination()
 else:  # a batch
-    files = session.read.format("binaryFile").load(job["input"]).select("path").repartition(8, F.col("path"))
+    files = session.read.format("binaryFile").load(job["input"]).select("path").repartition(job["tasks"], F.col("path"))
     stt.transform(files).select("path", "speech.text", "speech.error").write.json(job["output"])
 sys.stdout.write(f"{stt.summary()}\n")
 session.stop()
