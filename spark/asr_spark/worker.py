@@ -163,17 +163,21 @@ class _Task:
     def _transcribe(self, audio: Audio) -> Transcription:
         """Return the transcript. While no server answers, wait, and send the recording again."""
         sent_at = time.monotonic()
-        was_interrupted = False
+        suspicions: set[type[AsrError]] = set()
         for left in reversed(range(MAX_SENDS)):
             try:
                 # Rows whose server has ended go one by one: one of them may have ended it, and the others pass.
-                with self._alone if was_interrupted else nullcontext():
+                with self._alone if RequestInterrupted in suspicions else nullcontext():
                     transcription = self._client.transcribe(audio, options=self._options)
             except (ServerUnavailable, DeadlineExceeded) as error:
                 was_away = self.availability.wait(sent_at, error)
-                if not left or self._is_its_own(error, was_away, was_interrupted):
+                is_suspect = isinstance(error, RequestInterrupted) or (
+                    isinstance(error, DeadlineExceeded) and not was_away
+                )
+                if not left or (is_suspect and type(error) in suspicions):
                     raise
-                was_interrupted |= isinstance(error, RequestInterrupted)
+                if is_suspect:  # once, that may be the tail of an outage; twice, it is the recording
+                    suspicions.add(type(error))
             except AsrError:
                 self.availability.note_answer()
                 raise
@@ -181,14 +185,6 @@ class _Task:
                 self.availability.note_answer()
                 return transcription
         raise AssertionError("unreachable: the last send returns or raises")
-
-    @staticmethod
-    def _is_its_own(error: AsrError, was_away: bool, was_interrupted: bool) -> bool:
-        """Return whether the recording is to blame, and not an outage."""
-        if isinstance(error, RequestInterrupted):
-            return was_interrupted  # the client has now tried three times, and three times more
-        # The server was there all the time, and too slow for this recording. After several attempts it was not there.
-        return isinstance(error, DeadlineExceeded) and error.attempts == 1 and not was_away
 
 
 @contextmanager
