@@ -134,11 +134,11 @@ def test_a_name_that_the_servers_do_not_have(session: "SparkSession", urls: list
 
 
 def test_options_of_whisper_reach_the_server(session: "SparkSession") -> None:
-    fake = FakeTriton("grpc", model=lambda seen: Transcription("hallo", 0.5, 1.0, language="german"))
+    fake = FakeTriton("grpc", model=lambda seen: Transcription("hallo", 0.5, 1.0, language="de"))
     with serving(fake):
         whisper = WhisperForCTC.pretrained().setUrls(fake.url).setLanguage("<|de|>").setTask("<|translate|>")
         [[annotation]] = annotations(table(session, [[0.0] * RATE]), whisper.setSamplingRate(8_000))
-    assert (annotation.result, annotation.metadata["language"]) == ("hallo", "german")
+    assert (annotation.result, annotation.metadata["language"]) == ("hallo", "de")
     (seen,) = fake.seen
     assert {"language": "de", "task": "translate", "sample_rate": 8_000}.items() <= seen.parameters.items()
 
