@@ -14,6 +14,7 @@ from asr_client._calls.protocol import (
     Answer,
     DescribeModel,
     Infer,
+    ListModels,
     ModelDescription,
     ModelReady,
     Operation,
@@ -55,6 +56,8 @@ class MockTransport:
                 return cast("Answer", _tensors(self._handler(operation)))
             case DescribeModel():
                 return cast("Answer", ModelDescription(INPUTS, OUTPUTS))
+            case ListModels():
+                return cast("Answer", ())
             case ServerReady() | ModelReady():
                 return cast("Answer", True)
             case _:

@@ -1,11 +1,14 @@
 """The base of both clients: every request as steps, without threads or event loops."""
 
+import contextlib
 import dataclasses
 import functools
 import math
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
+
+from asr_contract.names import RESERVED_ENDS
 
 from asr_client import _audio, _fork, _options
 from asr_client._address import checked_addresses, checked_headers
@@ -14,7 +17,7 @@ from asr_client._calls import protocol as _protocol
 from asr_client._calls import retry as _retry
 from asr_client._calls.live import Chunk, Live
 from asr_client._calls.long import LongRecording, OnSegment
-from asr_client._calls.protocol import DescribeModel, ModelReady, Operation, ServerReady
+from asr_client._calls.protocol import DescribeModel, ListModels, ModelReady, Operation, ServerReady
 from asr_client._calls.steps import Read, Steps
 from asr_client._errors import (
     AsrError,
@@ -24,6 +27,7 @@ from asr_client._errors import (
     InvalidAudio,
     InvalidOption,
     MessageTooLarge,
+    ModelMismatch,
     ModelNotFound,
     ProcessForked,
     ServerUnavailable,
@@ -210,9 +214,29 @@ class Core(Generic[AnyTransport]):
         return self._readiness(ModelReady(self._model, self._model_version), timeout_s)
 
     def _model_check(self, timeout_s: float | None) -> Steps[frozenset[str]]:
-        description = yield from self._ask(DescribeModel(self._model, self._model_version), timeout_s)
+        try:
+            description = yield from self._ask(DescribeModel(self._model, self._model_version), timeout_s)
+        except ModelNotFound as error:
+            names = yield from self._models_there()
+            raise ModelNotFound(f"{error}{names}") from error
         _protocol.check_description(self._model, description)
         return frozenset(description.outputs)
+
+    def _models_there(self) -> Steps[str]:
+        """Return which models of this kit the server has, for a message; "" if it does not tell."""
+        names = []
+        try:
+            for name in (yield from _retry.ask(ListModels(), _NO_RETRY, self._retry_state, READY_TIMEOUT_S)):
+                if name.endswith(RESERVED_ENDS):  # one that callers do not name, such as NAME_long
+                    continue
+                with contextlib.suppress(ModelMismatch, ModelNotFound):  # of another kind, or unloaded just now
+                    asked = DescribeModel(name, "")
+                    description = yield from _retry.ask(asked, _NO_RETRY, self._retry_state, READY_TIMEOUT_S)
+                    _protocol.check_description(name, description)
+                    names.append(name)
+        except AsrError:  # many servers keep their list to themselves
+            return ""
+        return f"; it has {', '.join(names)}" if names else "; it has no model of this kit"
 
     def _ask(self, operation: Operation[_protocol.Answer], timeout_s: float | None) -> Steps[_protocol.Answer]:
         timeout_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)

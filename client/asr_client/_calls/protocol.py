@@ -65,6 +65,11 @@ class DescribeModel(Operation[ModelDescription]):
 
 
 @dataclass(frozen=True)
+class ListModels(Operation[tuple[str, ...]]):
+    """Asks for the names of the models that take requests, steps of ensembles among them."""
+
+
+@dataclass(frozen=True)
 class Infer(Operation[Tensors]):
     """Asks for the transcript of a recording."""
 

@@ -15,6 +15,7 @@ from asr_client._calls.protocol import (
     Answer,
     DescribeModel,
     Infer,
+    ListModels,
     ModelDescription,
     ModelReady,
     Operation,
@@ -31,7 +32,7 @@ class Dialect:
 
     module: ModuleType  # tritonclient.grpc or tritonclient.http
     keeps_deadlines: bool  # takes `client_timeout`, in seconds
-    metadata: Mapping[str, Any]  # arguments that give a model's description as a dictionary
+    metadata: Mapping[str, Any]  # arguments that give descriptions and lists of models as plain objects
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Calls:
             case DescribeModel(model, version):
                 arguments = {**common, **self._dialect.metadata, "model_name": model, "model_version": version}
                 return Call("get_model_metadata", arguments)
+            case ListModels():
+                return Call("get_model_repository_index", {**common, **self._dialect.metadata})
             case _:
                 raise TypeError(f"unknown operation {operation!r}")
 
@@ -75,6 +78,8 @@ class Calls:
                 return cast("Answer", {name: result.as_numpy(name) for name in names})
             case DescribeModel():
                 return cast("Answer", ModelDescription(_tensors(result, "inputs"), _tensors(result, "outputs")))
+            case ListModels():
+                return cast("Answer", _ready(result))
             case _:
                 return cast("Answer", bool(result))
 
@@ -113,6 +118,12 @@ class Calls:
             "parameters": dict(request.parameters),
             "timeout": None if timeout_s is None else max(1, int(timeout_s * 1e6)),
         }
+
+
+def _ready(index: Mapping[str, Any] | list[dict[str, str]]) -> tuple[str, ...]:
+    """Return the names in Triton's index: of gRPC an object with the list, of HTTP the list itself."""
+    models = index.get("models", []) if isinstance(index, Mapping) else index
+    return tuple(sorted({model["name"] for model in models if model.get("state") == "READY"}))
 
 
 def _tensors(metadata: Mapping[str, Any], kind: str) -> dict[str, str]:

@@ -216,7 +216,19 @@ def test_check_model_names_every_difference(triton: FakeTriton, call: Caller) ->
 
 
 def test_check_model_that_is_not_there(triton: FakeTriton, call: Caller) -> None:
-    with pytest.raises(ModelNotFound, match="'other' is not found"):
+    with pytest.raises(ModelNotFound, match="'other' is not found; it has asr$"):
+        call(triton.url, triton.protocol, "check_model", client={"model": "other"})
+
+
+def test_check_model_at_a_server_without_models_of_this_kit(triton: FakeTriton, call: Caller) -> None:
+    triton.inputs = []
+    with pytest.raises(ModelNotFound, match="'other' is not found; it has no model of this kit$"):
+        call(triton.url, triton.protocol, "check_model", client={"model": "other"})
+
+
+def test_check_model_at_a_server_that_keeps_its_list_to_itself(triton: FakeTriton, call: Caller) -> None:
+    triton.index = None
+    with pytest.raises(ModelNotFound, match="'other' is not found$"):
         call(triton.url, triton.protocol, "check_model", client={"model": "other"})
 
 

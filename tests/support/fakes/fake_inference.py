@@ -25,6 +25,7 @@ OUTPUTS = [
     {"name": "DURATION", "datatype": "FP32", "shape": [-1, 1]},
     {"name": "WORDS", "datatype": "BYTES", "shape": [-1, 1]},
 ]
+INDEX = [{"name": "asr", "state": "READY"}, {"name": "gone", "state": "READY"}, {"name": "old", "state": "UNAVAILABLE"}]
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
     "UNAUTHENTICATED": 401,
@@ -70,6 +71,7 @@ class FakeTriton:
     inputs: list[dict[str, Any]] = field(default_factory=lambda: list(INPUTS))
     outputs: list[dict[str, Any]] = field(default_factory=lambda: list(OUTPUTS))
     is_ready: bool = True
+    index: list[dict[str, str]] | None = field(default_factory=lambda: list(INDEX))  # None: it keeps its list to itself
     long_model: Callable[[Seen], Iterator[Transcription]] | None = None  # None: there is no asr_long
     live_model: Callable[[bytes, int, bool], dict[str, Any]] | None = None  # None: there is no asr_stream
     live_pieces: list[bytes] = field(default_factory=list)
@@ -179,6 +181,11 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelMetadataResponse(
             name=request.name, inputs=self._fake.inputs, outputs=self._fake.outputs
         )
+
+    def RepositoryIndex(self, request, context):
+        if self._fake.index is None:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted")
+        return service_pb2.RepositoryIndexResponse(models=self._fake.index)
 
     def ModelInfer(self, request, context):
         seen, answers = _seen(request, context), []
@@ -311,6 +318,9 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) > 2**20:
             self._refuse(413, "request body is too large")
             return
+        if self.path == "/v2/repository/index":
+            self._index()
+            return
         header_length = int(self.headers["Inference-Header-Content-Length"])
         header = json.loads(body[:header_length])
         seen = Seen(
@@ -333,6 +343,12 @@ class _Handler(BaseHTTPRequestHandler):
         head = json.dumps({"model_name": "asr", "outputs": outputs}).encode()
         data = head + b"".join(data for _, data in tensors.values())
         self._reply(200, data, {"Inference-Header-Content-Length": str(len(head))})
+
+    def _index(self):
+        if self.triton.index is None:
+            self._refuse(403, "This API is restricted")
+        else:
+            self._reply(200, json.dumps(self.triton.index).encode())
 
     def _refuse(self, status, message):
         self._reply(status, json.dumps({"error": message}).encode())

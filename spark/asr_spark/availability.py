@@ -1,0 +1,125 @@
+"""Tells an outage of the server from a recording that fails: who waits for a server, how long, and who gives up."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from asr_client import AsrError, Client, DeadlineExceeded, ServerUnavailable
+
+PAUSE_S = 0.5  # between two looks at a server that does not answer
+LOOK_S = 3.0  # longest time for its answer
+WARN_EVERY_S = 10.0
+
+
+class JobFailed(RuntimeError):
+    """An error that concerns every row; the task fails with it."""
+
+
+class Stopped(Exception):
+    """The task is over, and nobody waits for this row any more."""
+
+
+class Availability:
+    """When the server last answered the rows of a task. The threads of the task share it.
+
+    Args:
+        client: asks the server.
+        fail_after_s: seconds without an answer after which a job fails.
+        where: model and addresses, for messages.
+        warn: takes lines for the log.
+        given_up: a file that a task leaves when it gives up. Spark starts a failed task again, and the next attempt on
+            this machine then gives up after one look, so that a job does not wait `fail_after_s` for each attempt.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        fail_after_s: float,
+        where: str,
+        warn: Callable[[str], None],
+        given_up: Path | None = None,
+    ) -> None:
+        self._client = client
+        self._fail_after_s = fail_after_s
+        self._where = where
+        self._warn = warn
+        self._given_up = given_up
+        self._answered_at = time.monotonic()
+        self._warned_at = -WARN_EVERY_S
+        self._looking = threading.Lock()
+        self._stop = threading.Event()
+
+    def note_answer(self) -> None:
+        """Note that the server has answered just now."""
+        self._answered_at = time.monotonic()
+
+    def _note_ready(self) -> None:
+        self.note_answer()
+        if self._given_up is not None:
+            with suppress(OSError):
+                self._given_up.unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """Make everybody who waits raise Stopped."""
+        self._stop.set()
+
+    def check_model(self) -> None:
+        """Make sure that the model is one of this kit's. Waits for a server that is not there yet.
+
+        Raises:
+            JobFailed: nobody has answered for `fail_after_s`.
+            AsrError: the model is not there, or is another kind of model, or access is denied.
+        """
+        began_at = time.monotonic()
+        while True:
+            try:
+                self._client.check_model(timeout_s=LOOK_S)
+            except (ServerUnavailable, DeadlineExceeded) as error:
+                self._give_up_or_pause(began_at, error)
+            else:
+                self._note_ready()
+                return
+
+    def wait(self, sent_at: float, error: AsrError) -> bool:
+        """Wait until the model takes requests; return whether it did not do so at once.
+
+        Args:
+            sent_at: when the row was first sent, by `time.monotonic`.
+            error: the row's error.
+
+        Raises:
+            JobFailed: nobody has answered, this row or any other one, for `fail_after_s`.
+            Stopped: the task is over.
+        """
+        was_away = False
+        while True:
+            with self._looking:  # one look for all who wait
+                if self._stop.is_set():
+                    raise Stopped
+                if self._answered_at > time.monotonic() - PAUSE_S and self._answered_at > sent_at:
+                    return was_away
+                if self._client.model_ready(timeout_s=LOOK_S):
+                    self._note_ready()
+                    return was_away
+                was_away = True
+                self._give_up_or_pause(max(sent_at, self._answered_at), error)
+
+    def _give_up_or_pause(self, since: float, error: AsrError) -> None:
+        silent_s = time.monotonic() - since
+        given_up_before = self._given_up is not None and self._given_up.exists()
+        if silent_s >= self._fail_after_s or given_up_before:
+            if self._given_up is not None:
+                with suppress(OSError):  # then the next attempt waits again
+                    self._given_up.touch()
+            before = " after an earlier attempt that gave up" if given_up_before else ""
+            raise JobFailed(
+                f"nobody has answered for {silent_s:.0f} s{before} (failAfterS is {self._fail_after_s:g}) at "
+                f"{self._where}: {error}"
+            ) from error
+        if time.monotonic() - self._warned_at >= WARN_EVERY_S:
+            self._warned_at = time.monotonic()
+            self._warn(f"waiting for {self._where}, which has not answered for {silent_s:.0f} s: {error}")
+        if self._stop.wait(PAUSE_S):
+            raise Stopped
