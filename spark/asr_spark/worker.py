@@ -116,7 +116,7 @@ def transcribe(
             yield from rows(column, settings.sampling_rate)
 
     with _job_errors(settings):
-        task = _Task((connect or _shared_client)(settings), settings, given_up)
+        task = _Task((connect or shared_client)(settings), settings, given_up)
         try:
             task.availability.check_model()
             results: list[Result] = []
@@ -178,8 +178,9 @@ class _Task:
                     raise
                 if is_suspect:  # once, that may be the tail of an outage; twice, it is the recording
                     suspicions.add(type(error))
-            except AsrError:
-                self.availability.note_answer()
+            except AsrError as error:
+                if error.attempts:  # it was sent, and this is the server's answer
+                    self.availability.note_answer()
                 raise
             else:
                 self.availability.note_answer()
@@ -215,7 +216,7 @@ def new_client(settings: Settings, access: Credentials) -> Client:
 _clients: dict[tuple[Settings, Credentials], Client] = {}
 
 
-def _shared_client(settings: Settings) -> Client:
+def shared_client(settings: Settings) -> Client:
     """Return this process's client for the settings, and for the credentials as they are now."""
     key = (settings, credentials(settings.files))
     if key not in _clients:
