@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -172,3 +172,23 @@ def test_a_task_that_fails_leaves_no_thread_waiting() -> None:
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
+
+
+def test_files_that_are_missing_are_no_sign_of_a_server(tmp_path: Path) -> None:
+    server, taken = Server(), 0
+
+    def missing_for_ever() -> Iterator[pa.Array]:
+        nonlocal taken
+        yield pa.array([str(tmp_path / "there")])
+        while True:
+            taken += 1
+            time.sleep(0.01)
+            yield pa.array([str(tmp_path / "missing")])
+
+    (tmp_path / "there").write_bytes(b"a")
+    server.before = lambda audio: setattr(server, "away_for", FOR_EVER)
+    settings = Settings(urls=("here:1",), fail_after_s=0.3, concurrency=2)
+    retry = RetryPolicy(max_attempts=1)
+    with pytest.raises(JobFailed, match="nobody has answered"):
+        list(transcribe(missing_for_ever(), settings, connect=lambda _: Client(transport=server, retry=retry)))
+    assert taken > 1
