@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from asr_client import AsrError, Client, DeadlineExceeded, ServerUnavailable
 
@@ -27,6 +29,8 @@ class Availability:
         fail_after_s: seconds without an answer after which a job fails.
         where: model and addresses, for messages.
         warn: takes lines for the log.
+        given_up: a file that a task leaves when it gives up. Spark starts a failed task again, and the next attempt on
+            this machine then gives up after one look, so that a job does not wait `fail_after_s` for each attempt.
     """
 
     def __init__(
@@ -35,11 +39,13 @@ class Availability:
         fail_after_s: float,
         where: str,
         warn: Callable[[str], None],
+        given_up: Path | None = None,
     ) -> None:
         self._client = client
         self._fail_after_s = fail_after_s
         self._where = where
         self._warn = warn
+        self._given_up = given_up
         self._answered_at = time.monotonic()
         self._warned_at = -WARN_EVERY_S
         self._looking = threading.Lock()
@@ -48,6 +54,12 @@ class Availability:
     def note_answer(self) -> None:
         """Note that the server has answered just now."""
         self._answered_at = time.monotonic()
+
+    def _note_ready(self) -> None:
+        self.note_answer()
+        if self._given_up is not None:
+            with suppress(OSError):
+                self._given_up.unlink(missing_ok=True)
 
     def stop(self) -> None:
         """Make everybody who waits raise Stopped."""
@@ -67,7 +79,7 @@ class Availability:
             except (ServerUnavailable, DeadlineExceeded) as error:
                 self._give_up_or_pause(began_at, error)
             else:
-                self.note_answer()
+                self._note_ready()
                 return
 
     def wait(self, sent_at: float, error: AsrError) -> bool:
@@ -89,17 +101,22 @@ class Availability:
                 if self._answered_at > time.monotonic() - PAUSE_S and self._answered_at > sent_at:
                     return was_away
                 if self._client.model_ready(timeout_s=LOOK_S):
-                    self.note_answer()
+                    self._note_ready()
                     return was_away
                 was_away = True
                 self._give_up_or_pause(max(sent_at, self._answered_at), error)
 
     def _give_up_or_pause(self, since: float, error: AsrError) -> None:
         silent_s = time.monotonic() - since
-        if silent_s >= self._fail_after_s:
+        given_up_before = self._given_up is not None and self._given_up.exists()
+        if silent_s >= self._fail_after_s or given_up_before:
+            if self._given_up is not None:
+                with suppress(OSError):  # then the next attempt waits again
+                    self._given_up.touch()
+            before = " after an earlier attempt that gave up" if given_up_before else ""
             raise JobFailed(
-                f"nobody has answered for {silent_s:.0f} s (failAfterS is {self._fail_after_s:g}) at {self._where}: "
-                f"{error}"
+                f"nobody has answered for {silent_s:.0f} s{before} (failAfterS is {self._fail_after_s:g}) at "
+                f"{self._where}: {error}"
             ) from error
         if time.monotonic() - self._warned_at >= WARN_EVERY_S:
             self._warned_at = time.monotonic()

@@ -14,7 +14,7 @@ _FIELDS: dict[str, "Field[Any]"] = {option.name: option for option in fields(Dec
 def _param(name: str) -> "Param[Any]":
     """Return the Param of a request parameter, with its help, and with the check of its values."""
     about = parameter(_FIELDS[name])
-    return Param(Params._dummy(), name, about.help, lambda value: _checked(name, value))  # type: ignore[attr-defined]
+    return Param(Params._dummy(), name, about.help, lambda value: _checked(name, value))
 
 
 def _checked(name: str, value: object) -> Any:

@@ -14,7 +14,7 @@ _MOST_REQUESTS = 1_000
 
 
 def _param(name: str, doc: str, check: Callable[[str, Any], Any]) -> "Param[Any]":
-    return Param(Params._dummy(), name, doc, lambda value: check(name, value))  # type: ignore[attr-defined]
+    return Param(Params._dummy(), name, doc, lambda value: check(name, value))
 
 
 def _addresses(name: str, value: object) -> list[str]:

@@ -1,9 +1,8 @@
 """`TritonSpeechToText`: a column of recordings becomes a column of transcripts."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-import pyarrow as pa
 from asr_contract.parameters import DecodeParameters
 from pyspark import keyword_only
 from pyspark.ml import Transformer
@@ -13,7 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, DataType, DoubleType, FloatType, StringType
 
-from asr_spark import schema, worker
+from asr_spark import schema, task, worker
 from asr_spark.credentials import Credentials
 from asr_spark.decoding import DecodingParams
 from asr_spark.params import ConnectionParams
@@ -51,6 +50,8 @@ class TritonSpeechToText(
         stt.transform(df).select("path", "speech.text")
     """
 
+    _input_kwargs: dict[str, Any]  # what `keyword_only` was given
+
     @keyword_only
     def __init__(
         self,
@@ -78,7 +79,7 @@ class TritonSpeechToText(
         """
         super().__init__()
         self._latest: list[Accumulator[Tally]] = []  # copies share it
-        self._set_all(cast("dict[str, Any]", self._input_kwargs))
+        self._set_all(self._input_kwargs)
 
     @keyword_only
     def setParams(
@@ -105,7 +106,7 @@ class TritonSpeechToText(
         Raises:
             ValueError: a value is not valid; the message says what is.
         """
-        return self._set_all(cast("dict[str, Any]", self._input_kwargs))
+        return self._set_all(self._input_kwargs)
 
     def setInputCol(self, value: str) -> Self:
         """Set `inputCol`."""
@@ -168,7 +169,9 @@ class TritonSpeechToText(
         self._latest[:] = [accumulated] if accumulated is not None else []
         kind = schema.ddl(alternatives=settings.has_alternatives)
         # Deterministic, it would run once for each use of its column: a filter on the text would send rows twice.
-        function = F.arrow_udf(_work(settings, reporter(accumulated)), kind).asNondeterministic()
+        function = F.arrow_udf(  # type: ignore[attr-defined]
+            task.work(settings, reporter(accumulated)), kind
+        ).asNondeterministic()
         return dataset.withColumn(self.getOutputCol(), function(column))
 
     def _check_columns(self, dataset: DataFrame, kind: DataType) -> None:
@@ -184,17 +187,6 @@ class TritonSpeechToText(
             )
         if self.getOutputCol() in dataset.columns:
             raise ValueError(f"column {self.getOutputCol()} exists already; needs another outputCol, or drop it first")
-
-
-def _work(
-    settings: worker.Settings, report: Callable[[Tally], None]
-) -> Callable[[Iterator[pa.Array]], Iterator[pa.Array]]:
-    """Return the function that a task calls."""
-
-    def transcribe(columns: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        yield from worker.transcribe(columns, settings, report)
-
-    return transcribe
 
 
 # Saved pipelines name the class by its module: by the one that users import, which stays.

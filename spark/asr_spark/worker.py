@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-import asr_client
 import pyarrow as pa
 from asr_client import (
     AccessDenied,
@@ -27,6 +27,7 @@ from asr_client import (
     InvalidOption,
     ModelMismatch,
     ModelNotFound,
+    OptionRefused,
     ProcessForked,
     RequestInterrupted,
     ServerUnavailable,
@@ -55,7 +56,7 @@ _OF_THE_JOB = (
     ModelMismatch,
     ModelNotFound,
     ProcessForked,
-    getattr(asr_client, "OptionRefused", InvalidOption),
+    OptionRefused,
 )
 
 
@@ -89,6 +90,7 @@ def transcribe(
     settings: Settings,
     report: Callable[[Tally], None] = lambda tally: None,
     connect: Callable[[Settings], Client] | None = None,
+    given_up: Path | None = None,
 ) -> Iterator[pa.Array]:
     """Yield the results of each array of recordings, in the order of its rows.
 
@@ -99,6 +101,7 @@ def transcribe(
         settings: where and how to transcribe.
         report: gets the tally of all rows after the last one.
         connect: makes the client; by default this process has one for each set of settings, which later tasks use too.
+        given_up: a file for the attempts of one task on one machine, as in `Availability`.
 
     Raises:
         JobFailed: an error that concerns every row; the message has model and addresses.
@@ -113,7 +116,7 @@ def transcribe(
             yield from rows(column, settings.sampling_rate)
 
     with _job_errors(settings):
-        task = _Task((connect or _shared_client)(settings), settings)
+        task = _Task((connect or _shared_client)(settings), settings, given_up)
         try:
             task.availability.check_model()
             results: list[Result] = []
@@ -134,11 +137,11 @@ def transcribe(
 class _Task:
     """Transcribes rows; threads share it."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: Settings, given_up: Path | None) -> None:
         self._client = client
         self._options = settings.options
         self._alone = threading.Lock()
-        self.availability = Availability(client, settings.fail_after_s, settings.where, _LOG.warning)
+        self.availability = Availability(client, settings.fail_after_s, settings.where, _LOG.warning, given_up)
 
     def result(self, row: Row | None) -> Result:
         """Return the transcript of a row, or its error.
@@ -204,7 +207,7 @@ def new_client(settings: Settings, access: Credentials) -> Client:
         InvalidOption: a setting is not valid.
     """
     return Client(
-        settings.urls[0] if len(settings.urls) == 1 else list(settings.urls),  # type: ignore[arg-type]
+        settings.urls[0] if len(settings.urls) == 1 else list(settings.urls),
         protocol=settings.protocol,
         model=settings.model,
         timeout_s=settings.timeout_s,
