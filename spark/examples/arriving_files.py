@@ -65,7 +65,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--glob", default="*", help="of the files' names, such as *.{wav,flac}")
     parser.add_argument("--once", action="store_true", help="transcribe what has arrived, and end")
     parser.add_argument("--every-s", type=int, default=10, help="seconds between two looks into the folder")
-    parser.add_argument("--files", type=int, default=1_000, help="files at most of a batch; a killed batch starts again")
+    parser.add_argument(
+        "--files", type=int, default=1_000, help="files at most of a batch; a killed batch starts again"
+    )
     parser.add_argument("--tasks", type=int, default=8, help="tasks of a batch")
     parser.add_argument("--concurrency", type=int, default=8, help="requests at a time, of each task")
     parser.add_argument("--fail-after-s", type=float, default=60.0, help="seconds without an answer of any server")
