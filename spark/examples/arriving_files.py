@@ -15,6 +15,7 @@ command is wrong.
 import argparse
 import sys
 
+from asr_client import AsrError
 from asr_spark import TritonSpeechToText
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -30,6 +31,15 @@ LOOK_S = 2
 def main() -> int:
     """Run the query, and return the exit code."""
     arguments = parse()
+    try:
+        return transcribe(arguments)
+    except (AsrError, PySparkException, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def transcribe(arguments: argparse.Namespace) -> int:
+    """Write the rows until the query ends, then the summary; return whether recordings have failed."""
     stt = TritonSpeechToText(
         inputCol="path",
         outputCol="speech",
@@ -41,14 +51,13 @@ def main() -> int:
     )
     spark = SparkSession.builder.appName("arriving files").getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
-    try:
-        rows = stt.transform(arriving(spark, arguments)).select("path", "speech.*")
-        writer = rows.writeStream.format("parquet").option("checkpointLocation", arguments.checkpoint)
-        trigger = {"availableNow": True} if arguments.once else {"processingTime": f"{arguments.every_s} seconds"}
-        follow(writer.trigger(**trigger).start(arguments.output))  # type: ignore[arg-type]
-    except PySparkException as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    rows = stt.transform(arriving(spark, arguments)).select("path", "speech.*")
+    writer = rows.writeStream.format("parquet").option("checkpointLocation", arguments.checkpoint)
+    if arguments.once:
+        writer = writer.trigger(availableNow=True)
+    else:
+        writer = writer.trigger(processingTime=f"{arguments.every_s} seconds")
+    follow(writer.start(arguments.output))
     summary = stt.summary()
     print(f"in this run: {summary}", file=sys.stderr)
     return 1 if summary.errors else 0
@@ -65,9 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--glob", default="*", help="of the files' names, such as *.{wav,flac}")
     parser.add_argument("--once", action="store_true", help="transcribe what has arrived, and end")
     parser.add_argument("--every-s", type=int, default=10, help="seconds between two looks into the folder")
-    parser.add_argument(
-        "--files", type=int, default=1_000, help="files at most of a batch; a killed batch starts again"
-    )
+    parser.add_argument("--files", type=int, default=1_000, help="at most, of a batch; a killed batch starts again")
     parser.add_argument("--tasks", type=int, default=8, help="tasks of a batch")
     parser.add_argument("--concurrency", type=int, default=8, help="requests at a time, of each task")
     parser.add_argument("--fail-after-s", type=float, default=60.0, help="seconds without an answer of any server")

@@ -2,13 +2,14 @@
 
     spark-submit folder_to_parquet.py s3a://calls/2026-05/ s3a://texts/2026-05/ --url triton-1:8001 --url triton-2:8001
 
-Columns: path, text, confidence, duration, language, words, error. The exit code is 0, 1 if recordings have failed (their
-rows have an error), or 2 if the job has failed or the command is wrong.
+Columns: path, text, confidence, duration, language, words, error. The exit code is 0, 1 if recordings have failed
+(their rows have an error), or 2 if the job has failed or the command is wrong.
 """
 
 import argparse
 import sys
 
+from asr_client import AsrError
 from asr_spark import TritonSpeechToText
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -20,6 +21,15 @@ SHOWN_ERRORS = 20
 def main() -> int:
     """Run the job, and return the exit code."""
     arguments = parse()
+    try:
+        return transcribe(arguments)
+    except (AsrError, PySparkException, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def transcribe(arguments: argparse.Namespace) -> int:
+    """Write the rows and the summary; return whether recordings have failed."""
     stt = TritonSpeechToText(
         inputCol="path",
         outputCol="speech",
@@ -31,14 +41,10 @@ def main() -> int:
     )
     spark = SparkSession.builder.appName("folder to Parquet").getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
-    try:
-        recordings = paths(spark, arguments.recordings, arguments.glob, arguments.tasks)
-        rows = stt.transform(recordings).select("path", "speech.*")
-        rows.write.mode("overwrite" if arguments.overwrite else "errorifexists").parquet(arguments.output)
-        failed = report(spark.read.parquet(arguments.output))
-    except PySparkException as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    recordings = paths(spark, arguments.recordings, arguments.glob, arguments.tasks)
+    rows = stt.transform(recordings).select("path", "speech.*")
+    rows.write.mode("overwrite" if arguments.overwrite else "errorifexists").parquet(arguments.output)
+    failed = report(spark.read.parquet(arguments.output))
     print(stt.summary(), file=sys.stderr)
     return 1 if failed else 0
 

@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from asr_client import AsrError
 from asr_contract import manifest, word_errors
 from asr_spark import TritonSpeechToText
 from pyspark.errors import PySparkException
@@ -27,6 +28,16 @@ SCORE = f"struct<{', '.join(f'{name}: int' for name in COUNTS)}>"
 def main() -> int:
     """Run the job, and return the exit code."""
     arguments = parse()
+    try:
+        return evaluate(arguments)
+    except (AsrError, PySparkException, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Transcribe, score and report; return whether recordings have failed."""
+    entries = manifest.read(arguments.manifest)
     stt = TritonSpeechToText(
         inputCol="path",
         outputCol="speech",
@@ -35,24 +46,19 @@ def main() -> int:
         concurrency=arguments.concurrency,
         failAfterS=arguments.fail_after_s,
     )
-    try:
-        entries = manifest.read(arguments.manifest)
-    except manifest.ManifestError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     spark = SparkSession.builder.appName("word error rate").getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
-    try:
-        said = spark.createDataFrame(
-            [(str(entry.path.absolute()), entry.text) for entry in entries], "path string, reference string"
-        )
-        scored = with_score(stt.transform(said.repartition(min(arguments.tasks, len(entries)))))
-        # Scores are read more than once, and recordings are to be sent once.
-        scored.persist() if arguments.output is None else scored.write.parquet(arguments.output)
-        failed = report(scored if arguments.output is None else spark.read.parquet(arguments.output), arguments.worst)
-    except PySparkException as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    said = spark.createDataFrame(
+        [(str(entry.path.absolute()), entry.text) for entry in entries], "path string, reference string"
+    )
+    scored = with_score(stt.transform(said.repartition(min(arguments.tasks, len(entries)))))
+    # The rows are used more than once, and recordings are to be sent once.
+    if arguments.output is None:
+        scored.persist()
+    else:
+        scored.write.parquet(arguments.output)
+        scored = spark.read.parquet(arguments.output)
+    failed = report(scored, arguments.worst)
     print(stt.summary(), file=sys.stderr)
     return 1 if failed else 0
 
