@@ -17,6 +17,7 @@ import sys
 
 from asr_client import AsrError
 from asr_spark import TritonSpeechToText
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
@@ -33,7 +34,7 @@ def main() -> int:
     arguments = parse()
     try:
         return transcribe(arguments)
-    except (AsrError, PySparkException, ValueError) as error:
+    except (AsrError, Py4JJavaError, PySparkException, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -11,6 +11,7 @@ import sys
 
 from asr_client import AsrError
 from asr_spark import TritonSpeechToText
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -23,7 +24,7 @@ def main() -> int:
     arguments = parse()
     try:
         return transcribe(arguments)
-    except (AsrError, PySparkException, ValueError) as error:
+    except (AsrError, Py4JJavaError, PySparkException, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -69,7 +70,7 @@ def paths(spark: SparkSession, folder: str, glob: str, tasks: int) -> DataFrame:
     files = spark.read.format("binaryFile").option("recursiveFileLookup", "true").option("pathGlobFilter", glob)
     found = files.load(folder).select("path")
     # Not coalesce(): Spark sorts files by size, so the first tasks would get the longest recordings.
-    return found.repartition(min(tasks, max(1, found.count())))
+    return found.repartition(min(tasks, max(1, found.rdd.getNumPartitions())))
 
 
 def report(rows: DataFrame) -> int:

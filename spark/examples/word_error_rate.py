@@ -17,6 +17,7 @@ from pathlib import Path
 from asr_client import AsrError
 from asr_contract import manifest, word_errors
 from asr_spark import TritonSpeechToText
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -30,7 +31,7 @@ def main() -> int:
     arguments = parse()
     try:
         return evaluate(arguments)
-    except (AsrError, PySparkException, ValueError) as error:
+    except (AsrError, Py4JJavaError, PySparkException, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
