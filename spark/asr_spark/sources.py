@@ -151,9 +151,10 @@ def _file_system(scheme: str, uri: str) -> tuple[Any, str]:
         ) from error
     except ImportError as error:
         raise InvalidAudio(f"cannot read {uri}: a package is missing on the executors: {error}") from error
+    address = f"{scheme}:{uri.partition(':')[2]}"
     with _reading(uri):
         # Not `fsspec.open`, which takes "::" in a name for a chain of file systems.
-        return kind(**kind._get_kwargs_from_urls(uri)), kind._strip_protocol(uri)
+        return kind(**kind._get_kwargs_from_urls(address)), kind._strip_protocol(address)
 
 
 def _found(files: Any, path: str, uri: str) -> tuple[str, int | None]:

@@ -185,7 +185,9 @@ class TritonSpeechToText(
                 f"column {name} is {kind.simpleString()}, which does not tell its sampling rate: "
                 "call setSamplingRate(16_000), or what it is, in Hz"
             )
-        if self.getOutputCol() in dataset.columns:
+        is_exact = dataset.sparkSession.conf.get("spark.sql.caseSensitive") == "true"
+        fold = str if is_exact else str.lower
+        if fold(self.getOutputCol()) in map(fold, dataset.columns):
             raise ValueError(f"column {self.getOutputCol()} exists already; needs another outputCol, or drop it first")
 
 

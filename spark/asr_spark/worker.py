@@ -116,7 +116,7 @@ def transcribe(
             yield from rows(column, settings.sampling_rate)
 
     with _job_errors(settings):
-        task = _Task((connect or _shared_client)(settings), settings, given_up)
+        task = _Task((connect or shared_client)(settings), settings, given_up)
         try:
             task.availability.check_model()
             results: list[Result] = []
@@ -163,32 +163,29 @@ class _Task:
     def _transcribe(self, audio: Audio) -> Transcription:
         """Return the transcript. While no server answers, wait, and send the recording again."""
         sent_at = time.monotonic()
-        was_interrupted = False
+        suspicions: set[type[AsrError]] = set()
         for left in reversed(range(MAX_SENDS)):
             try:
                 # Rows whose server has ended go one by one: one of them may have ended it, and the others pass.
-                with self._alone if was_interrupted else nullcontext():
+                with self._alone if RequestInterrupted in suspicions else nullcontext():
                     transcription = self._client.transcribe(audio, options=self._options)
             except (ServerUnavailable, DeadlineExceeded) as error:
                 was_away = self.availability.wait(sent_at, error)
-                if not left or self._is_its_own(error, was_away, was_interrupted):
+                is_suspect = isinstance(error, RequestInterrupted) or (
+                    isinstance(error, DeadlineExceeded) and not was_away
+                )
+                if not left or (is_suspect and type(error) in suspicions):
                     raise
-                was_interrupted |= isinstance(error, RequestInterrupted)
-            except AsrError:
-                self.availability.note_answer()
+                if is_suspect:  # once, that may be the tail of an outage; twice, it is the recording
+                    suspicions.add(type(error))
+            except AsrError as error:
+                if error.attempts:  # it was sent, and this is the server's answer
+                    self.availability.note_answer()
                 raise
             else:
                 self.availability.note_answer()
                 return transcription
         raise AssertionError("unreachable: the last send returns or raises")
-
-    @staticmethod
-    def _is_its_own(error: AsrError, was_away: bool, was_interrupted: bool) -> bool:
-        """Return whether the recording is to blame, and not an outage."""
-        if isinstance(error, RequestInterrupted):
-            return was_interrupted  # the client has now tried three times, and three times more
-        # The server was there all the time, and too slow for this recording. After several attempts it was not there.
-        return isinstance(error, DeadlineExceeded) and error.attempts == 1 and not was_away
 
 
 @contextmanager
@@ -219,7 +216,7 @@ def new_client(settings: Settings, access: Credentials) -> Client:
 _clients: dict[tuple[Settings, Credentials], Client] = {}
 
 
-def _shared_client(settings: Settings) -> Client:
+def shared_client(settings: Settings) -> Client:
     """Return this process's client for the settings, and for the credentials as they are now."""
     key = (settings, credentials(settings.files))
     if key not in _clients:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from asr_client import InvalidOption, Tls
+from asr_spark import worker
 from asr_spark.credentials import CredentialFiles, credentials
+from asr_spark.worker import Settings
 
 SECRET = "Bearer s3cret"
 
@@ -55,3 +57,13 @@ def test_tls(tmp_path: Path) -> None:
 def test_a_flag_that_is_none() -> None:
     with pytest.raises(InvalidOption, match="TRITON_ASR_TLS is 'maybe'; needs 1 or 0"):
         credentials(CredentialFiles(), {"TRITON_ASR_TLS": "maybe"})
+
+
+def test_a_process_keeps_its_client_until_the_credentials_change(tmp_path: Path) -> None:
+    file = tmp_path / "headers"
+    file.write_text("authorization: one")
+    settings = Settings(urls=("127.0.0.1:1",), files=CredentialFiles(headers=str(file)))
+    first = worker.shared_client(settings)
+    assert worker.shared_client(settings) is first
+    file.write_text("authorization: two")
+    assert worker.shared_client(settings) is not first

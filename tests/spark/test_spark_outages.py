@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -126,7 +126,7 @@ def test_a_recording_that_ends_the_server_is_an_error_and_its_neighbours_are_not
     assert server.sent.count(b"poison") == 6
 
 
-def test_a_recording_that_takes_too_long_is_sent_once() -> None:
+def test_a_recording_that_takes_too_long_is_sent_twice() -> None:
     server = Server()
 
     def before(audio: bytes) -> None:
@@ -136,7 +136,7 @@ def test_a_recording_that_takes_too_long_is_sent_once() -> None:
     server.before = before
     slow, other = run(server, b"slow", b"b")
     assert (slow["error"]["type"], other["text"]) == ("DeadlineExceeded", "b")
-    assert server.sent.count(b"slow") == 1
+    assert server.sent.count(b"slow") == 2
 
 
 def test_a_full_server_is_asked_again_but_not_for_ever() -> None:
@@ -172,3 +172,23 @@ def test_a_task_that_fails_leaves_no_thread_waiting() -> None:
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
+
+
+def test_files_that_are_missing_are_no_sign_of_a_server(tmp_path: Path) -> None:
+    server, taken = Server(), 0
+
+    def missing_for_ever() -> Iterator[pa.Array]:
+        nonlocal taken
+        yield pa.array([str(tmp_path / "there")])
+        while True:
+            taken += 1
+            time.sleep(0.01)
+            yield pa.array([str(tmp_path / "missing")])
+
+    (tmp_path / "there").write_bytes(b"a")
+    server.before = lambda audio: setattr(server, "away_for", FOR_EVER)
+    settings = Settings(urls=("here:1",), fail_after_s=0.3, concurrency=2)
+    retry = RetryPolicy(max_attempts=1)
+    with pytest.raises(JobFailed, match="nobody has answered"):
+        list(transcribe(missing_for_ever(), settings, connect=lambda _: Client(transport=server, retry=retry)))
+    assert taken > 1

@@ -1,0 +1,150 @@
+"""Executors, servers and drivers are killed in the middle of a job, and no recording is lost or doubled."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+import spark_job
+import spark_service
+from asr_server import TritonServer
+from asr_spark import TritonSpeechToText
+from spark_service import answered, wait_until
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# All tests of the server are on one worker of pytest-xdist, which starts one Spark.
+pytestmark = [pytest.mark.spark, pytest.mark.e2e, pytest.mark.usefixtures("server")]
+SCRIPT = spark_job.__file__
+SOME = 10  # recordings that are answered before something is killed
+Calls = tuple[Path, dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def second(demo_repository: Path) -> Iterator[TritonServer]:
+    """A server to kill."""
+    with spark_service.serving(demo_repository) as running:
+        yield running
+
+
+def job(**fields: object) -> "subprocess.Popen[bytes]":
+    """A driver in a process of its own."""
+    return subprocess.Popen([sys.executable, SCRIPT, json.dumps(fields)], stdout=subprocess.PIPE)
+
+
+def processes(driver: "subprocess.Popen[bytes]", word: str) -> list[psutil.Process]:
+    """The processes under a driver whose command has this word."""
+    found = []
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        try:
+            if any(word in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def read(rows: list[dict[str, object]]) -> dict[str, object]:
+    """The texts by file name; each path is there once, and none failed."""
+    assert [row.get("error") for row in rows] == [None] * len(rows)
+    texts = {str(row["path"]).rpartition("/")[2]: row["text"] for row in rows}
+    assert len(texts) == len(rows)
+    return texts
+
+
+def files(session: "SparkSession", calls: Calls) -> "DataFrame":
+    return session.read.format("binaryFile").load(str(calls[0])).select("path").repartition(2)
+
+
+def transcribe(session: "SparkSession", calls: Calls, **params: object) -> dict[str, object]:
+    stt = TritonSpeechToText(inputCol="path", outputCol="speech", **params)
+    rows = stt.transform(files(session, calls)).select("path", "speech.text", "speech.error").collect()
+    return read([row.asDict() for row in rows])
+
+
+@pytest.fixture
+def pipeline(session: "SparkSession", server: TritonServer, tmp_path: Path) -> str:
+    """The folder of a saved pipeline."""
+    from pyspark.ml import PipelineModel
+
+    stt = TritonSpeechToText(inputCol="path", outputCol="speech", urls=[server.grpc_url], concurrency=2)
+    PipelineModel([stt]).save(str(tmp_path / "pipeline"))
+    return str(tmp_path / "pipeline")
+
+
+def test_a_killed_executor(server: TritonServer, calls: Calls, pipeline: str, tmp_path: Path) -> None:
+    folder, told = calls
+    output, before = tmp_path / "out", answered(server)
+    cluster = "local-cluster[2,1,1024]"
+    with job(master=cluster, pipeline=pipeline, input=str(folder), output=str(output)) as driver:
+        wait_until(lambda: answered(server) - before >= SOME)
+        processes(driver, "CoarseGrainedExecutorBackend")[0].send_signal(signal.SIGKILL)
+        assert not (output / "_SUCCESS").exists(), "the job had ended before"
+        summary, _ = driver.communicate(timeout=240)
+    assert driver.returncode == 0
+    assert b" rows (0 without a recording), " in summary
+    rows = [json.loads(line) for part in output.glob("part-*") for line in part.read_text("utf-8").splitlines()]
+    assert read(rows) == told
+
+
+def test_one_of_two_servers_is_killed(
+    session: "SparkSession", server: TritonServer, second: TritonServer, calls: Calls
+) -> None:
+    def strike() -> None:
+        wait_until(lambda: answered(second) >= SOME)
+        spark_service.kill(second)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    urls = [server.grpc_url, second.grpc_url]
+    try:
+        assert transcribe(session, calls, urls=urls, concurrency=2) == calls[1]
+    finally:
+        thread.join(240)
+        second.start()
+
+
+def test_the_only_server_is_killed_and_starts_again(
+    session: "SparkSession", second: TritonServer, calls: Calls
+) -> None:
+    def strike() -> None:
+        wait_until(lambda: answered(second) >= SOME)
+        spark_service.kill(second)
+        second.start()
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    # Far less than the server's start takes: the rows outlive their own deadline.
+    assert transcribe(session, calls, urls=[second.grpc_url], concurrency=2, timeoutS=3.0, failAfterS=200.0) == calls[1]
+    thread.join(240)
+
+
+def test_a_killed_driver_of_a_stream(
+    session: "SparkSession", server: TritonServer, calls: Calls, pipeline: str, tmp_path: Path
+) -> None:
+    folder, told = calls
+    before = answered(server)
+    fields = {name: str(tmp_path / name) for name in ("output", "checkpoint")} | {"input": str(folder)}
+    fields |= {"master": "local[2]", "pipeline": pipeline}
+    with job(**fields) as driver:
+        wait_until(lambda: answered(server) - before >= 15)  # in the second batch of ten
+        for process in [*processes(driver, "org.apache.spark.deploy.SparkSubmit"), psutil.Process(driver.pid)]:
+            process.kill()
+        assert driver.wait(60) == -signal.SIGKILL
+    assert answered(server) - before < len(told), "the stream had ended before"
+
+    spark_job.stream(session, fields)
+    rows = session.read.schema("path string, text string, error string").json(fields["output"]).collect()
+    assert read([row.asDict() for row in rows]) == told
+
+    sent = answered(server)
+    spark_job.stream(session, fields)
+    assert session.read.json(fields["output"]).count() == len(told)
+    assert answered(server) == sent
