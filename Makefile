@@ -105,7 +105,7 @@ bench-whisper-live: $(INSTALLED) ## Measure live streams of human speech; writes
 	$(BIN)/python benchmarks/compare_whisper.py --live $(BENCH_OPTIONS)
 
 bench-spark: $(DEMO_EXPORT) ## Measure a Spark job beside the client (half an hour, and Java 17); writes docs/benchmarks-spark.md
-	$(BIN)/python benchmarks/spark.py $(DEMO_REPOSITORY) $(BENCH_OPTIONS)
+	$(BIN)/python benchmarks/compare_spark.py $(DEMO_REPOSITORY) $(BENCH_OPTIONS)
 
 faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minutes); `make test` has it in short
 	$(BIN)/python benchmarks/faults.py $(DEMO_REPOSITORY)

@@ -1,4 +1,4 @@
-"""The figures of `spark.py` -> the tables of docs/benchmarks-spark.md."""
+"""The figures of `compare_spark.py` -> the tables of docs/benchmarks-spark.md."""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Compare a Spark job with `Client.transcribe_many`: the same files, the same server, the same number of requests.
 
-    python benchmarks/spark.py REPOSITORY [--parts mixed,small,large] [--rounds 5]
+    python benchmarks/compare_spark.py REPOSITORY [--parts mixed,small,large] [--rounds 5]
 
 Parts: `mixed` has recordings of 1 to 20 s, `small` 10,000 of half a second, `large` 48 files of 40 MB. Spark runs on
 this machine with two tasks of 8 requests, in a JVM with a heap of 1 GB, and goes from the folder to Parquet; the client
