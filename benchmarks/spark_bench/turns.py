@@ -3,7 +3,7 @@
 import statistics
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,7 +59,7 @@ def figures(heard: Mapping[str, list[Heard]]) -> dict[str, Any]:
     }
 
 
-def _most(heard: Mapping[str, list[Heard]], count: Any) -> int:
+def _most(heard: Mapping[str, list[Heard]], count: Callable[[dict[str, str]], int]) -> int:
     return max(count(one.texts) for ones in heard.values() for one in ones)
 
 

@@ -1,6 +1,7 @@
-"""What docs/spark.md shows runs, as it stands there."""
+"""What docs/spark.md and the README show runs, as it stands there."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,19 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.spark, pytest.mark.e2e]
-PAGE = (Path(__file__).parents[2] / "docs" / "spark.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "spark.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEFAULT_URL = "127.0.0.1:8001"
 
 
-def run(block: int, server: TritonServer, folder: Path) -> None:
-    """Run one of the page's blocks of Python, with this server, and with paths that do not depend on where Spark is."""
-    code = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[block]
-    assert DEFAULT_URL in code
-    places = {DEFAULT_URL: server.grpc_url, "demo/samples": str(SAMPLES), "build/": f"{folder}/"}
+def run(page: str, block: int, places: dict[str, str], **names: object) -> None:
+    """Run one of a page's blocks of Python, with other places in it."""
+    code = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[block]
     for written, here in places.items():
         code = code.replace(written, here)
-    exec(compile(code, "spark.md", "exec"), {})
+    assert DEFAULT_URL not in code
+    exec(compile(code, "a page", "exec"), names)
 
 
 def test_every_block_is_run() -> None:
@@ -35,7 +37,7 @@ def test_every_block_is_run() -> None:
 def test_quick_start(
     session: "SparkSession", server: TritonServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(0, server, tmp_path)
+    run(PAGE, 0, {DEFAULT_URL: server.grpc_url, "demo/samples": str(SAMPLES), "build/": f"{tmp_path}/"})
     printed = capsys.readouterr().out
     assert re.match(r"6 rows \(0 without a recording\), .* errors: none", printed)
     assert re.search(r"^\|file:.*\| +\w+\|0\.\d+\|", printed, re.MULTILINE)
@@ -47,8 +49,17 @@ def test_quick_start(
 def test_a_saved_pipeline(
     session: "SparkSession", server: TritonServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(1, server, tmp_path)
+    run(PAGE, 1, {DEFAULT_URL: server.grpc_url, "build/": f"{tmp_path}/"})
     assert re.search(r"^\| +\| +1\.0\|$", capsys.readouterr().out, re.MULTILINE)  # a second, in which nobody speaks
+
+
+def test_readme(session: "SparkSession", server: TritonServer, tmp_path: Path) -> None:
+    (tmp_path / "calls").mkdir()
+    shutil.copy(SAMPLES / "quilter.wav", tmp_path / "calls")
+    servers = {"triton-1:8001": server.grpc_url, "triton-2:8001": "127.0.0.1:9"}  # nobody listens at the second one
+    run(README, 1, {**servers, "s3a://calls": f"{tmp_path}/calls", "s3a://texts": f"{tmp_path}/texts"}, spark=session)
+    (row,) = session.read.parquet(f"{tmp_path}/texts").collect()
+    assert row.text.startswith("MISTER QUILTER")
 
 
 def test_every_param_is_there(session: "SparkSession") -> None:
