@@ -58,9 +58,9 @@ def transcribe(arguments: argparse.Namespace) -> int:
         writer = writer.trigger(availableNow=True)
     else:
         writer = writer.trigger(processingTime=f"{arguments.every_s} seconds")
-    follow(writer.start(arguments.output))
+    follow(writer.start(arguments.output), stt)
     summary = stt.summary()
-    print(f"in this run: {summary}", file=sys.stderr)
+    print(f"in this run {summary}", file=sys.stderr)
     return 1 if summary.errors else 0
 
 
@@ -89,8 +89,8 @@ def arriving(spark: SparkSession, arguments: argparse.Namespace) -> DataFrame:
     return files.load(arguments.recordings).select("path").repartition(arguments.tasks)
 
 
-def follow(query: StreamingQuery) -> None:
-    """Print a line for each batch, until the query ends.
+def follow(query: StreamingQuery, stt: TritonSpeechToText) -> None:
+    """Print a line for each batch, with the summary until now, until the query ends.
 
     Raises:
         StreamingQueryException: it has failed.
@@ -102,7 +102,8 @@ def follow(query: StreamingQuery) -> None:
         for progress in query.recentProgress:
             if progress["batchId"] > latest and progress["numInputRows"]:
                 latest = progress["batchId"]
-                print(f"batch {latest}: {progress['numInputRows']} recordings", file=sys.stderr, flush=True)
+                line = f"batch {latest}: {progress['numInputRows']} recordings; until now {stt.summary()}"
+                print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ def transcribe(arguments: argparse.Namespace) -> int:
         failAfterS=arguments.fail_after_s,
         word_timestamps=True,
     )
-    spark = SparkSession.builder.appName("folder to Parquet").getOrCreate()
+    builder = SparkSession.builder.appName("folder to Parquet").config("spark.ui.showConsoleProgress", "true")
+    spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     recordings = paths(spark, arguments.recordings, arguments.glob, arguments.tasks)
     rows = stt.transform(recordings).select("path", "speech.*")

@@ -47,7 +47,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
         concurrency=arguments.concurrency,
         failAfterS=arguments.fail_after_s,
     )
-    spark = SparkSession.builder.appName("word error rate").getOrCreate()
+    builder = SparkSession.builder.appName("word error rate").config("spark.ui.showConsoleProgress", "true")
+    spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     said = spark.createDataFrame(
         [(str(entry.path.absolute()), entry.text) for entry in entries], "path string, reference string"
