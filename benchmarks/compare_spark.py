@@ -26,6 +26,7 @@ from pyspark.sql import SparkSession
 from spark_bench.contenders import TASKS, ByClient, BySpark, Contender, as_listed, equal_tasks, neighbours
 from spark_bench.page import PARTS, RESULTS, read_results, write_page
 from spark_bench.recordings import Job, of_all_lengths, of_half_a_second, of_many_megabytes
+from spark_bench.shares import fullest
 from spark_bench.turns import in_turns
 
 PACKAGES = ("nvidia-pytriton", "onnxruntime", "pyarrow", "pyspark", "tritonclient", "triton-asr-kit")
@@ -90,10 +91,13 @@ def measure(part: str, session: SparkSession, url: str, warm_up: Job, job: Job, 
         contenders["spark-coalesce"] = BySpark(session, url, neighbours)
     if part == "small":
         contenders["spark-as-listed"] = BySpark(session, url, as_listed)
+    found = in_turns(part, contenders, warm_up, job, rounds)
+    if part == "mixed":
+        found["fullest"] = fullest(session, job)
     jvm: Any = session.sparkContext._jvm
     about = machine(PACKAGES) | {"java": jvm.java.lang.System.getProperty("java.version")}
     heap_mb = jvm.java.lang.Runtime.getRuntime().maxMemory() // 2**20
-    return {"machine": about, "heap_mb": heap_mb, **in_turns(part, contenders, warm_up, job, rounds)}
+    return {"machine": about, "heap_mb": heap_mb, **found}
 
 
 def missed_aims(found: dict[str, Any]) -> list[str]:

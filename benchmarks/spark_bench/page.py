@@ -62,12 +62,19 @@ def _part(found: Found) -> str:
         for name, one in found["contenders"].items()
     ]
     size = f" of {found['file_mb']:.0f} MB" if found["file_mb"] >= 1 else ""
+    fullest = ""
+    if shares := found.get("fullest"):
+        fullest = (
+            f"In eight tasks, the fullest gets {shares['repartition']:.2f} times the mean of the audio by "
+            f"`repartition`, {shares['coalesce']:.2f} times by `coalesce`.\n"
+        )
     memory = ", ".join(f"{mb} MB ({kind})" for kind, mb in _of_each(found["most_mb"]).items())
     return (
         f"{found['recordings']} files{size}, {found['audio_s']:.0f} s in all; {found['rounds']} rounds.\n\n"
         f"{table(columns, rows)}\n"
         f"In no round did more than {found['errors']} recordings fail, or more than {found['different']} have another "
         f"text than the client got.\nThe JVM had a heap of {found['heap_mb']} MB. Most memory of a process: {memory}.\n"
+        f"{fullest}"
     )
 
 

@@ -32,6 +32,7 @@ def test_part(session: "SparkSession", server: TritonServer, tmp_path: Path, par
     assert found["recordings"] == number
     assert (found["errors"], found["different"]) == (0, 0)
     assert found["heap_mb"] == 1024
+    assert ("fullest" in found) == (part == "mixed")
     assert set(found["most_mb"]) == {"JVM", "Python workers"}
     assert found["contenders"]["client"]["to_client"] == {"median": 1, "min": 1, "max": 1}
     assert all(one["cpu_ms"] > 0 and one["seconds"]["min"] > 0 for one in found["contenders"].values())

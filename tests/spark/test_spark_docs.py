@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import spark_submit
 from asr_server import TritonServer
+from asr_spark import TritonSpeechToText
 from spark_service import SAMPLES
 
 if TYPE_CHECKING:
@@ -62,9 +63,7 @@ def test_readme(session: "SparkSession", server: TritonServer, tmp_path: Path) -
     assert row.text.startswith("MISTER QUILTER")
 
 
-def test_every_param_is_there(session: "SparkSession") -> None:
-    from asr_spark import TritonSpeechToText
-
+def test_every_param_is_there() -> None:
     section = PAGE.partition("## Params")[2].partition("\n## ")[0]
     assert {param.name for param in TritonSpeechToText().params} <= set(re.findall(r"`(\w+)`", section))
 

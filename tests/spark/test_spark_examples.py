@@ -28,8 +28,11 @@ Here = Callable[..., int]
 
 
 @pytest.fixture
-def here(session: "SparkSession", monkeypatch: pytest.MonkeyPatch) -> Here:
-    """Run an example in this process, with the session of the tests; it returns the exit code."""
+def here(session: "SparkSession", server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """Run an example in this process, with the session of the tests; it returns the exit code.
+
+    It names the server, so that pytest-xdist keeps all on one worker, with one JVM.
+    """
 
     def run(script: str, *arguments: object) -> int:
         spec = importlib.util.spec_from_file_location("example", spark_submit.EXAMPLES / script)
