@@ -62,8 +62,13 @@ class Availability:
                 self._given_up.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """Make everybody who waits raise Stopped."""
+        """Make everybody who waits, or is about to send, raise Stopped."""
         self._stop.set()
+
+    def check_stopped(self) -> None:
+        """Raise Stopped if the task is over."""
+        if self._stop.is_set():
+            raise Stopped
 
     def check_model(self) -> None:
         """Make sure that the model is one of this kit's. Waits for a server that is not there yet.
@@ -96,8 +101,7 @@ class Availability:
         was_away = False
         while True:
             with self._looking:  # one look for all who wait
-                if self._stop.is_set():
-                    raise Stopped
+                self.check_stopped()
                 if self._answered_at > time.monotonic() - PAUSE_S and self._answered_at > sent_at:
                     return was_away
                 if self._client.model_ready(timeout_s=LOOK_S):

@@ -38,6 +38,7 @@ from asr_spark import schema
 from asr_spark.availability import Availability, JobFailed
 from asr_spark.credentials import CredentialFiles, Credentials, credentials
 from asr_spark.ordered import in_order
+from asr_spark.room import Room, size_of
 from asr_spark.schema import Failure, Result
 from asr_spark.sources import Row, rows
 from asr_spark.tally import Tally
@@ -141,6 +142,7 @@ class _Task:
         self._client = client
         self._options = settings.options
         self._alone = threading.Lock()
+        self._room = Room()
         self.availability = Availability(client, settings.fail_after_s, settings.where, _LOG.warning, given_up)
 
     def result(self, row: Row | None) -> Result:
@@ -162,12 +164,14 @@ class _Task:
 
     def _transcribe(self, audio: Audio) -> Transcription:
         """Return the transcript. While no server answers, wait, and send the recording again."""
-        sent_at = time.monotonic()
+        sent_at, size = time.monotonic(), size_of(audio)
         suspicions: set[type[AsrError]] = set()
         for left in reversed(range(MAX_SENDS)):
             try:
                 # Rows whose server has ended go one by one: one of them may have ended it, and the others pass.
-                with self._alone if RequestInterrupted in suspicions else nullcontext():
+                turn = self._alone if RequestInterrupted in suspicions else nullcontext()
+                with turn, self._room.taken(size):
+                    self.availability.check_stopped()
                     transcription = self._client.transcribe(audio, options=self._options)
             except (ServerUnavailable, DeadlineExceeded) as error:
                 was_away = self.availability.wait(sent_at, error)

@@ -1,6 +1,7 @@
 """Executors, servers and drivers are killed in the middle of a job, and no recording is lost or doubled."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+import pyspark
 import pytest
 import spark_job
 import spark_service
@@ -34,9 +36,17 @@ def second(demo_repository: Path) -> Iterator[TritonServer]:
         yield running
 
 
-def job(**fields: object) -> "subprocess.Popen[bytes]":
-    """A driver in a process of its own."""
-    return subprocess.Popen([sys.executable, SCRIPT, json.dumps(fields)], stdout=subprocess.PIPE)
+def job(folder: Path, **fields: object) -> "subprocess.Popen[bytes]":
+    """A driver in a process of its own.
+
+    A cluster on one machine writes its logs beside the installed Spark, so the folder has links to all that it needs.
+    """
+    home = folder / "spark"
+    home.mkdir()
+    for part in ("bin", "jars"):
+        (home / part).symlink_to(Path(pyspark.__file__).parent / part)
+    environment = os.environ | {"SPARK_HOME": str(home)}
+    return subprocess.Popen([sys.executable, SCRIPT, json.dumps(fields)], stdout=subprocess.PIPE, env=environment)
 
 
 def processes(driver: "subprocess.Popen[bytes]", word: str) -> list[psutil.Process]:
@@ -83,7 +93,7 @@ def test_a_killed_executor(server: TritonServer, calls: Calls, pipeline: str, tm
     folder, told = calls
     output, before = tmp_path / "out", answered(server)
     cluster = "local-cluster[2,1,1024]"
-    with job(master=cluster, pipeline=pipeline, input=str(folder), output=str(output)) as driver:
+    with job(tmp_path, master=cluster, pipeline=pipeline, input=str(folder), output=str(output)) as driver:
         wait_until(lambda: answered(server) - before >= SOME)
         processes(driver, "CoarseGrainedExecutorBackend")[0].send_signal(signal.SIGKILL)
         assert not (output / "_SUCCESS").exists(), "the job had ended before"
@@ -133,7 +143,7 @@ def test_a_killed_driver_of_a_stream(
     before = answered(server)
     fields = {name: str(tmp_path / name) for name in ("output", "checkpoint")} | {"input": str(folder)}
     fields |= {"master": "local[2]", "pipeline": pipeline}
-    with job(**fields) as driver:
+    with job(tmp_path, **fields) as driver:
         wait_until(lambda: answered(server) - before >= 15)  # in the second batch of ten
         for process in [*processes(driver, "org.apache.spark.deploy.SparkSubmit"), psutil.Process(driver.pid)]:
             process.kill()

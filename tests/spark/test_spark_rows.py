@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,7 +22,9 @@ from asr_client import (
     Word,
 )
 from asr_client.testing import Handler, MockTransport
+from asr_spark import worker
 from asr_spark.availability import JobFailed
+from asr_spark.room import Room
 from asr_spark.tally import Tally
 from asr_spark.worker import Settings, transcribe
 
@@ -185,6 +188,22 @@ def test_tallies_add_up() -> None:
     two = Tally(1, 0, 0.5, Counter(A=1, B=1), 5.0, 15.0)
     assert one.merged(two) == Tally(3, 1, 3.5, Counter(A=2, B=1), 5.0, 20.0)
     assert Tally().merged(one) == one
+
+
+def test_large_recordings_are_sent_one_by_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(worker, "Room", lambda: Room(most_bytes=4))
+    sending = threading.Lock()
+
+    def model(request) -> Transcription:
+        assert sending.acquire(blocking=False), "two were sent together"
+        time.sleep(0.01)
+        sending.release()
+        return echo(request)
+
+    (tmp_path / "five!").write_bytes(b"five!")
+    paths = pa.array([str(tmp_path / "five!"), str(tmp_path / "gone"), str(tmp_path / "five!")])
+    assert [row["text"] for row in results([paths], model)[0]] == ["five!", None, "five!"]
+    assert [row["text"] for row in results([pa.array([b"abc", b"xyz", b"three"])], model)[0]] == ["abc", "xyz", "three"]
 
 
 class TestFiles:

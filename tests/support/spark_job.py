@@ -6,9 +6,7 @@ It loads a saved pipeline. With "checkpoint" it is a stream, which ends when the
 import json
 import os
 import sys
-from pathlib import Path
 
-import pyspark
 from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -26,7 +24,6 @@ def stream(session: SparkSession, job: dict[str, str]) -> None:
 
 def main(job: dict[str, str]) -> None:
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))  # where executors are started from
     builder = SparkSession.builder.master(job["master"]).config("spark.ui.enabled", "false")
     builder = builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
     session = builder.config("spark.executor.memory", "512m").getOrCreate()
