@@ -104,7 +104,7 @@ bench-whisper-hour: $(INSTALLED) ## Measure an hour of human speech in one recor
 bench-whisper-live: $(INSTALLED) ## Measure live streams of human speech; writes the same page
 	$(BIN)/python benchmarks/compare_whisper.py --live $(BENCH_OPTIONS)
 
-bench-spark: $(DEMO_EXPORT) ## Measure a Spark job beside the client (half an hour, and Java 17); writes docs/benchmarks-spark.md
+bench-spark: $(DEMO_EXPORT) ## Measure a Spark job beside the client (half an hour or more; needs Java 17); writes docs/benchmarks-spark.md
 	$(BIN)/python benchmarks/compare_spark.py $(DEMO_REPOSITORY) $(BENCH_OPTIONS)
 
 faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minutes); `make test` has it in short

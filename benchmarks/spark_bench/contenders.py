@@ -110,7 +110,9 @@ def processes() -> Iterator[tuple[str, psutil.Process]]:
     for child in psutil.Process().children():
         if child.name() == "java":
             yield "JVM", child
-            yield from (("Python workers", one) for one in child.children(recursive=True))
+            # A child that is still to become another program is a copy of the JVM, under the name of a thread.
+            workers = (one for one in child.children(recursive=True) if one.name().startswith("python"))
+            yield from (("Python workers", one) for one in workers)
 
 
 def cpu_s() -> float:

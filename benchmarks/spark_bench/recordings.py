@@ -13,8 +13,8 @@ from speech import RATE, equal, mixed, samples_of
 MANIFEST = Path(__file__).parents[2] / "demo" / "samples" / "manifest.tsv"
 SHORT_S = 0.5
 DIFFERENT = 500  # short recordings; more of them are copies
-STUDIO_RATE = 48_000  # Hz, of the large files, which have two channels of 16 bits
-BYTES_A_SECOND = 2 * 2 * STUDIO_RATE
+STUDIO_RATE = 96_000  # Hz, of the large files, which have two channels of 24 bits
+BYTES_A_SECOND = 2 * 3 * STUDIO_RATE
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def of_many_megabytes(folder: Path, number: int, megabytes: float) -> Job:
     for index in range(number):
         samples = np.resize(np.roll(said, -index * len(said) // number), length)
         files.append(folder / f"{index}.wav")
-        soundfile.write(files[-1], np.stack([samples, samples], axis=1), STUDIO_RATE, subtype="PCM_16")
+        soundfile.write(files[-1], np.stack([samples, samples], axis=1), STUDIO_RATE, subtype="PCM_24")
     return Job(folder, tuple(files), number * length / STUDIO_RATE)
 
 

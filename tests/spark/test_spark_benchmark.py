@@ -25,7 +25,7 @@ def test_part(session: "SparkSession", server: TritonServer, tmp_path: Path, par
     make: dict[str, Callable[[Path], recordings.Job]] = {
         "mixed": lambda folder: recordings.of_all_lengths(folder, 60),
         "small": lambda folder: recordings.of_half_a_second(folder, number),
-        "large": lambda folder: recordings.of_many_megabytes(folder, number, 8.0),  # more than the model takes at once
+        "large": lambda folder: recordings.of_many_megabytes(folder, number, 25.0),  # more than the model takes at once
     }
     warm_up = recordings.of_half_a_second(tmp_path / "warm-up", 2)
     found = compare_spark.measure(part, session, server.grpc_url, warm_up, make[part](tmp_path / part), rounds=1)
