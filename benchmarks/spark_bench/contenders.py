@@ -111,8 +111,14 @@ def processes() -> Iterator[tuple[str, psutil.Process]]:
         if child.name() == "java":
             yield "JVM", child
             # A child that is still to become another program is a copy of the JVM, under the name of a thread.
-            workers = (one for one in child.children(recursive=True) if one.name().startswith("python"))
-            yield from (("Python workers", one) for one in workers)
+            yield from (("Python workers", one) for one in child.children(recursive=True) if _is_python(one))
+
+
+def _is_python(process: psutil.Process) -> bool:
+    try:
+        return process.name().startswith("python")
+    except psutil.NoSuchProcess:
+        return False
 
 
 def cpu_s() -> float:
