@@ -72,10 +72,16 @@ def _part(found: Found) -> str:
     return (
         f"{found['recordings']} files{size}, {found['audio_s']:.0f} s in all; {found['rounds']} rounds.\n\n"
         f"{table(columns, rows)}\n"
-        f"In no round did more than {found['errors']} recordings fail, or more than {found['different']} have another "
-        f"text than the client got.\nThe JVM had a heap of {found['heap_mb']} MB. Most memory of a process: {memory}.\n"
+        f"{_whole(found)}\nThe JVM had a heap of {found['heap_mb']} MB. Most memory of a process: {memory}.\n"
         f"{fullest}"
     )
+
+
+def _whole(found: Found) -> str:
+    failed, different = found["errors"], found["different"]
+    if not failed and not different:
+        return "In each round all recordings got the text that the client got in the first one."
+    return f"In the worst round {failed} recordings failed, and {different} had another text than the client got."
 
 
 def _of_each(most_mb: dict[str, int]) -> dict[str, int]:

@@ -49,8 +49,14 @@ def test_the_page_says_what_was_measured() -> None:
     assert "2 files of 40 MB, 8 s in all; 2 rounds." in text
     assert "| Spark, `repartition(2)` | 20.5 | 11.0 to 30.0 | 1.30 | 1.10 to 1.50 | 5.0 |" in text
     assert "Most memory of a process: 431 MB (the JVM), 346 MB (a Python worker)." in text
+    assert text.count("In each round all recordings got the text that the client got in the first one.") == 2
     assert "- large: a processor, 2 cores; Python 3.11, Java 17.0.1, pyspark 4.3.0." in text
     assert text.count("Not measured yet.") == 1
+
+
+def test_the_page_does_not_hide_failures() -> None:
+    text = page(PAGE.read_text(encoding="utf-8"), {"small": part(errors=3, different=4)})
+    assert "In the worst round 3 recordings failed, and 4 had another text than the client got." in text
 
 
 def test_aims() -> None:
