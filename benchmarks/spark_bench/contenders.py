@@ -116,9 +116,10 @@ def processes() -> Iterator[tuple[str, psutil.Process]]:
 
 def _is_python(process: psutil.Process) -> bool:
     try:
-        return process.name().startswith("python")
+        name: str = process.name()
     except psutil.NoSuchProcess:
         return False
+    return name.startswith("python")
 
 
 def cpu_s() -> float:

@@ -72,7 +72,7 @@ def _part(found: Found) -> str:
     return (
         f"{found['recordings']} files{size}, {found['audio_s']:.0f} s in all; {found['rounds']} rounds.\n\n"
         f"{table(columns, rows)}\n"
-        f"{_whole(found)}\nThe JVM had a heap of {found['heap_mb']} MB. Most memory of a process: {memory}.\n"
+        f"{_whole(found)}\nThe JVM had a heap of {found['heap_mb']} MB.\nMost memory of a process: {memory}.\n"
         f"{fullest}"
     )
 
