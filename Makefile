@@ -13,7 +13,7 @@ SERVE_OPTIONS ?=
 BENCH_OPTIONS ?=
 REAL ?= full
 
-.PHONY: help install demo test test-exhaustive test-real check lint format serve bench bench-peers bench-speech bench-whisper bench-whisper-hour bench-whisper-live faults bench-precision parity parity-optimum check-tensorrt train-demo clean
+.PHONY: help install demo test test-exhaustive test-real check lint format serve bench bench-peers bench-speech bench-whisper bench-whisper-hour bench-whisper-live bench-spark faults bench-precision parity parity-optimum check-tensorrt train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -103,6 +103,9 @@ bench-whisper-hour: $(INSTALLED) ## Measure an hour of human speech in one recor
 
 bench-whisper-live: $(INSTALLED) ## Measure live streams of human speech; writes the same page
 	$(BIN)/python benchmarks/compare_whisper.py --live $(BENCH_OPTIONS)
+
+bench-spark: $(DEMO_EXPORT) ## Measure a Spark job beside the client (half an hour or more; needs Java 17); writes docs/benchmarks-spark.md
+	$(BIN)/python benchmarks/compare_spark.py $(DEMO_REPOSITORY) $(BENCH_OPTIONS)
 
 faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minutes); `make test` has it in short
 	$(BIN)/python benchmarks/faults.py $(DEMO_REPOSITORY)

@@ -82,7 +82,7 @@ def test_loadtest(url: str, folder: Path) -> None:
 
 def test_python(url: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.chdir(folder)
-    (code,) = blocks("python")
+    code, _ = blocks("python")  # the other one is tested in tests/spark
     assert len(code.splitlines()) <= 10
     assert DEFAULT_URL in code
     output = io.StringIO()

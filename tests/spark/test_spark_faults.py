@@ -1,4 +1,7 @@
-"""Executors, servers and drivers are killed in the middle of a job, and no recording is lost or doubled."""
+"""Executors and servers are killed in the middle of a job, and no recording is lost or doubled.
+
+The driver of a stream is killed in test_spark_examples.py.
+"""
 
 import json
 import os
@@ -134,27 +137,3 @@ def test_the_only_server_is_killed_and_starts_again(
     # Far less than the server's start takes: the rows outlive their own deadline.
     assert transcribe(session, calls, urls=[second.grpc_url], concurrency=2, timeoutS=3.0, failAfterS=200.0) == calls[1]
     thread.join(240)
-
-
-def test_a_killed_driver_of_a_stream(
-    session: "SparkSession", server: TritonServer, calls: Calls, pipeline: str, tmp_path: Path
-) -> None:
-    folder, told = calls
-    before = answered(server)
-    fields = {name: str(tmp_path / name) for name in ("output", "checkpoint")} | {"input": str(folder)}
-    fields |= {"master": "local[2]", "pipeline": pipeline}
-    with job(tmp_path, **fields) as driver:
-        wait_until(lambda: answered(server) - before >= 15)  # in the second batch of ten
-        for process in [*processes(driver, "org.apache.spark.deploy.SparkSubmit"), psutil.Process(driver.pid)]:
-            process.kill()
-        assert driver.wait(60) == -signal.SIGKILL
-    assert answered(server) - before < len(told), "the stream had ended before"
-
-    spark_job.stream(session, fields)
-    rows = session.read.schema("path string, text string, error string").json(fields["output"]).collect()
-    assert read([row.asDict() for row in rows]) == told
-
-    sent = answered(server)
-    spark_job.stream(session, fields)
-    assert session.read.json(fields["output"]).count() == len(told)
-    assert answered(server) == sent

@@ -1,6 +1,6 @@
 """A Spark job in a process of its own: `python spark_job.py '{"master": "local[2]", …}'`; it writes its summary.
 
-It loads a saved pipeline. With "checkpoint" it is a stream, which ends when there are no more files.
+It loads a saved pipeline.
 """
 
 import json
@@ -12,29 +12,16 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 
-def stream(session: SparkSession, job: dict[str, str]) -> None:
-    """Transcribe the files that the checkpoint does not have, ten of them in a batch."""
-    schema = session.read.format("binaryFile").load(job["input"]).schema
-    files = session.readStream.format("binaryFile").schema(schema).option("maxFilesPerTrigger", 10).load(job["input"])
-    results = PipelineModel.load(job["pipeline"]).transform(files.select("path"))
-    rows = results.select("path", "speech.text", "speech.error").writeStream.format("json")
-    rows = rows.option("checkpointLocation", job["checkpoint"]).trigger(availableNow=True)
-    rows.start(job["output"]).awaitTermination()
-
-
 def main(job: dict[str, str]) -> None:
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master(job["master"]).config("spark.ui.enabled", "false")
     builder = builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
     session = builder.config("spark.executor.memory", "512m").getOrCreate()
     session.sparkContext.setLogLevel("OFF")
-    if "checkpoint" in job:
-        stream(session, job)
-    else:
-        model = PipelineModel.load(job["pipeline"])
-        files = session.read.format("binaryFile").load(job["input"]).select("path").repartition(2, F.col("path"))
-        model.transform(files).select("path", "speech.text", "speech.error").write.json(job["output"])
-        sys.stdout.write(f"{model.stages[0].summary()}\n")
+    model = PipelineModel.load(job["pipeline"])
+    files = session.read.format("binaryFile").load(job["input"]).select("path").repartition(2, F.col("path"))
+    model.transform(files).select("path", "speech.text", "speech.error").write.json(job["output"])
+    sys.stdout.write(f"{model.stages[0].summary()}\n")
     session.stop()
 
 
