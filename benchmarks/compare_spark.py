@@ -22,9 +22,10 @@ from typing import Any
 
 from asr_server import TritonServer
 from machine import machine
+from places import read_results
 from pyspark.sql import SparkSession
 from spark_bench.contenders import TASKS, ByClient, BySpark, Contender, as_listed, equal_tasks, neighbours
-from spark_bench.page import PARTS, RESULTS, read_results, write_page
+from spark_bench.page import PARTS, RESULTS, write_page
 from spark_bench.recordings import Job, of_all_lengths, of_half_a_second, of_many_megabytes
 from spark_bench.shares import fullest
 from spark_bench.turns import in_turns

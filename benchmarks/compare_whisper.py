@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from machine import machine
+from places import read_results
 from whisper_bench import head_of_line, hour, live, speeds
 from whisper_bench.contenders import Job, Kit
 from whisper_bench.models import LIBRARIES, LONGEST_S, NAME, Models, prepare
-from whisper_bench.page import RESULTS, read_results, write_page
+from whisper_bench.page import RESULTS, write_page
 from whisper_bench.speech import Prompt, join, read_prompts, spread_by_length, write, write_all, write_manifest
 
 CLIPS = 10

@@ -1,9 +1,19 @@
 """Pages of docs/ with places for tables: `<!-- NAME -->` … `<!-- end -->`. The text around them is edited by hand."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+NOT_YET = "Not measured yet.\n"  # what a place holds before the first run
 
 Cells = Sequence[str]
+
+
+def read_results(file: Path) -> dict[str, Any]:
+    """Return the parts that were measured, by name; none if there is no file."""
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
 
 
 def fill(text: str, parts: Iterable[tuple[str, str]], page: str) -> str:

@@ -1,16 +1,14 @@
 """The figures of `compare_spark.py` -> the tables of docs/benchmarks-spark.md."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from places import fill, table
+from places import NOT_YET, fill, read_results, table
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks-spark.md"
 RESULTS = ROOT / "benchmarks" / "results" / "spark.json"
-NOT_YET = "Not measured yet.\n"
 PARTS = ("mixed", "small", "large")
 TITLES = {
     "client": "`Client.transcribe_many`, 16 requests",
@@ -22,14 +20,9 @@ TITLES = {
 Found = dict[str, Any]
 
 
-def read_results(file: Path = RESULTS) -> Found:
-    """Return the parts that were measured, by name; none if there is no file."""
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
-
-
 def write_page() -> Path:
     """Put the results into the page; return its path."""
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), read_results()), encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), read_results(RESULTS)), encoding="utf-8")
     return PAGE
 
 

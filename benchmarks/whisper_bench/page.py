@@ -1,16 +1,14 @@
 """The figures of `compare_whisper.py` -> the tables of docs/benchmarks-whisper.md."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from places import Cells, fill, table
+from places import NOT_YET, Cells, fill, read_results, table
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks-whisper.md"
 RESULTS = ROOT / "benchmarks" / "results" / "whisper.json"
-NOT_YET = "Not measured yet.\n"
 TITLES = {
     "faster-whisper-int8": "faster-whisper, int8",
     "faster-whisper-fp32": "faster-whisper, float32",
@@ -29,14 +27,9 @@ TITLES = {
 Found = dict[str, Any]
 
 
-def read_results(file: Path = RESULTS) -> Found:
-    """Return the parts that were measured, by name; none if there is no file."""
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
-
-
 def write_page() -> Path:
     """Put the results into the page; return its path."""
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), read_results()), encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), read_results(RESULTS)), encoding="utf-8")
     return PAGE
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import compare_spark
 import pytest
+from places import read_results
 from spark_bench import turns
 from spark_bench.contenders import Heard
-from spark_bench.page import PAGE, page, read_results
+from spark_bench.page import PAGE, RESULTS, page
 from spark_bench.recordings import Job
 
 MACHINE = {"cpu": "a processor", "cores": 2, "python": "3.11", "java": "17.0.1", "versions": {"pyspark": "4.3.0"}}
@@ -39,7 +40,7 @@ def part(spark_s: tuple[float, float] = (11.0, 30.0), **changed: Any) -> dict[st
 
 def test_the_page_has_the_figures_of_the_run() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert page(text, read_results()) == text
+    assert page(text, read_results(RESULTS)) == text
 
 
 def test_the_page_says_what_was_measured() -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import read_results
 from speech import RATE
 from whisper_bench import live, speeds
 from whisper_bench.contenders import Heard, Job
 from whisper_bench.live import Placed, Seen, Segment
-from whisper_bench.page import PAGE, page, read_results
+from whisper_bench.page import PAGE, RESULTS, page
 from whisper_bench.speech import Clip, Prompt, join, spread_by_length
 
 MACHINE = {"cpu": "a processor", "cores": 2, "python": "3.11", "versions": {"onnxruntime": "1.2"}}
@@ -39,7 +40,7 @@ def comparison() -> dict[str, Any]:
 
 def test_the_page_has_the_figures_of_the_run() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert page(text, read_results()) == text
+    assert page(text, read_results(RESULTS)) == text
 
 
 def test_the_page_says_what_was_measured_and_what_was_left_out() -> None:
