@@ -13,7 +13,7 @@ SERVE_OPTIONS ?=
 BENCH_OPTIONS ?=
 REAL ?= full
 
-.PHONY: help install demo test test-exhaustive test-real check lint format serve bench bench-peers bench-speech bench-whisper bench-whisper-hour bench-whisper-live bench-spark faults bench-precision parity parity-optimum check-tensorrt train-demo clean
+.PHONY: help install demo page test test-exhaustive test-real check lint format serve bench bench-peers bench-speech bench-whisper bench-whisper-hour bench-whisper-live bench-spark bench-gateway faults bench-precision parity parity-optimum check-tensorrt train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -39,6 +39,9 @@ $(DEMO_EXPORT): $(INSTALLED) $(wildcard demo/checkpoint/*) demo/language_model.a
 
 demo: $(DEMO_EXPORT) ## Export the demo checkpoint, serve it with a real Triton, transcribe the samples
 	$(BIN)/python demo/run.py $(DEMO_REPOSITORY) demo/samples/manifest.tsv
+
+page: $(DEMO_EXPORT) ## Serve the demo with the gateway, and open its page in the browser, until Ctrl-C
+	$(BIN)/python demo/page.py $(DEMO_REPOSITORY)
 
 # One process more than there are processors: tests of servers mostly wait.
 WORKERS := $(shell n=$$(nproc); echo $$(( n < 4 ? n + 1 : 5 )))
@@ -106,6 +109,9 @@ bench-whisper-live: $(INSTALLED) ## Measure live streams of human speech; writes
 
 bench-spark: $(DEMO_EXPORT) ## Measure a Spark job beside the client (half an hour or more; needs Java 17); writes docs/benchmarks-spark.md
 	$(BIN)/python benchmarks/compare_spark.py $(DEMO_REPOSITORY) $(BENCH_OPTIONS)
+
+bench-gateway: $(DEMO_EXPORT) ## Measure what the gateway costs, beside direct gRPC (six minutes); writes docs/benchmarks.md
+	$(BIN)/python benchmarks/compare_gateway.py $(DEMO_REPOSITORY) $(BENCH_OPTIONS)
 
 faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minutes); `make test` has it in short
 	$(BIN)/python benchmarks/faults.py $(DEMO_REPOSITORY)

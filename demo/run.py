@@ -29,6 +29,8 @@ def main() -> int:
             status = subprocess.run([command, *evaluate], check=False).returncode
         if status:
             print(*log, sep="\n", file=sys.stderr)
+        else:
+            print("Now with your own voice, in the browser: make page", file=sys.stderr)
         return status
     except TritonServerError as error:
         print(*log, f"error: {error}", sep="\n", file=sys.stderr)

@@ -2,7 +2,8 @@
 
     locust -f loadtest/locustfile.py --host 127.0.0.1:8001 --audio demo/samples OpenLoopGrpcUser
 
-The last word names the users: OpenLoopGrpcUser, OpenLoopHttpUser, GrpcUser (closed loop, the default), HttpUser, or
+The last word names the users: GrpcUser (closed loop, the default), HttpUser, OpenAIUser (by way of a gateway, whose
+address is http://HOST:PORT), the same in an open loop (OpenLoopGrpcUser, OpenLoopHttpUser, OpenLoopOpenAIUser), or
 StreamUser (live streams). `--help` lists the options; the first ones are for speech. Everything else is Locust's: web
 page, `--headless`, `--master` and `--worker`.
 """
@@ -11,11 +12,26 @@ from typing import Any
 
 from asr_loadtest.locust.session import is_worker
 from asr_loadtest.locust.stream_users import StreamUser
-from asr_loadtest.locust.users import GrpcUser, HttpUser, OpenLoopGrpcUser, OpenLoopHttpUser
+from asr_loadtest.locust.users import (
+    GrpcUser,
+    HttpUser,
+    OpenAIUser,
+    OpenLoopGrpcUser,
+    OpenLoopHttpUser,
+    OpenLoopOpenAIUser,
+)
 from locust import events
 from locust.env import Environment
 
-__all__ = ["GrpcUser", "HttpUser", "OpenLoopGrpcUser", "OpenLoopHttpUser", "StreamUser"]
+__all__ = [
+    "GrpcUser",
+    "HttpUser",
+    "OpenAIUser",
+    "OpenLoopGrpcUser",
+    "OpenLoopHttpUser",
+    "OpenLoopOpenAIUser",
+    "StreamUser",
+]
 
 
 def _one_protocol(environment: Environment, **_: Any) -> None:

@@ -87,7 +87,7 @@ def _export_whisper(checkpoint: Path, folder: Path, plan: Plan) -> None:
     )
     artefacts = folder / "artefacts"
     artefacts.mkdir()
-    write_artefacts(loaded, artefacts)
+    write_artefacts(loaded, artefacts, gpu=plan.gpu is not None)
     write_whisper(folder / "fp32", NAME, artefacts, deployment, {"precision": "fp32"})
     shutil.rmtree(artefacts)
 

@@ -10,16 +10,18 @@ from importlib.metadata import version
 from typing import Annotated
 
 import asr_export.command
+import asr_gateway.commands
 import asr_loadtest.command
 import asr_loadtest.tuning.command
-import asr_server.command
 import typer
 from asr_client.commands.evaluate import evaluate
+from asr_client.commands.models import models
 from asr_client.commands.output import use_any_encoding
 from asr_client.commands.stream import stream
 from asr_client.commands.transcribe import transcribe
 
 from triton_asr import caches
+from triton_asr.serve import serve
 
 DISTRIBUTION = "triton-asr-kit"
 DEBUG_VARIABLE = "TRITON_ASR_DEBUG"
@@ -28,13 +30,18 @@ EXTRAS: dict[str, str | None] = {
     "export": "export",
     "inspect": "export",
     "serve": "server",
+    "gateway": "gateway",
+    "gateway-key": "gateway",
     "transcribe": None,
     "stream": "mic",
     "evaluate": "evaluate",
+    "models": None,
     "loadtest": "loadtest",
     "tune": "loadtest",
 }
-OUR_PACKAGES = frozenset(("asr_client", "asr_contract", "asr_export", "asr_loadtest", "asr_server", "triton_asr"))
+OUR_PACKAGES = frozenset(
+    ("asr_client", "asr_contract", "asr_export", "asr_gateway", "asr_loadtest", "asr_server", "triton_asr")
+)
 
 app = typer.Typer(
     name="triton-asr",
@@ -49,10 +56,13 @@ app = typer.Typer(
 )
 app.command("export")(asr_export.command.export)
 app.command("inspect")(asr_export.command.inspect)
-app.command("serve")(asr_server.command.serve)
+app.command("serve")(serve)
+app.command("gateway")(asr_gateway.commands.gateway)
+app.command("gateway-key")(asr_gateway.commands.gateway_key)
 app.command("transcribe")(transcribe)
 app.command("stream")(stream)
 app.command("evaluate")(evaluate)
+app.command("models")(models)
 app.command("loadtest")(asr_loadtest.command.loadtest)
 app.command("tune")(asr_loadtest.tuning.command.tune)
 

@@ -4,6 +4,7 @@ The import is quick: numpy and tritonclient are imported with the first request.
 """
 
 from asr_client._audio import Audio
+from asr_client._calls.live import FLUSH, Flush
 from asr_client._client import AsyncClient, Client
 from asr_client._errors import (
     AccessDenied,
@@ -27,9 +28,10 @@ from asr_client._errors import (
     StreamLost,
 )
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
-from asr_client._results import Alternative, Outcome, StreamResult, Transcription, Word
+from asr_client._results import Alternative, ModelInfo, Outcome, Segment, StreamResult, Transcription, Word
 
 __all__ = [
+    "FLUSH",
     "AccessDenied",
     "Alternative",
     "AsrError",
@@ -40,11 +42,13 @@ __all__ = [
     "ClientClosed",
     "DeadlineExceeded",
     "DecodeOptions",
+    "Flush",
     "InvalidAudio",
     "InvalidManifest",
     "InvalidOption",
     "InvalidRequest",
     "MessageTooLarge",
+    "ModelInfo",
     "ModelMismatch",
     "ModelNotFound",
     "OptionRefused",
@@ -53,6 +57,7 @@ __all__ = [
     "QueueFull",
     "RequestInterrupted",
     "RetryPolicy",
+    "Segment",
     "ServerError",
     "ServerUnavailable",
     "StreamLost",

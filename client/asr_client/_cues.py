@@ -6,21 +6,20 @@ that fit the screen, `_groups` takes the one of the least cost (docs/decisions/0
 """
 
 import math
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from asr_client import _columns
+from asr_client import _columns, _wording
+from asr_client._division import PAUSE_S
 from asr_client._results import Transcription, Word
+from asr_client._turns import by_speaker
 
 # Subtitle guides (BBC, Netflix) agree on these limits, for a viewer who reads about 17 characters a second.
 LINE_COLUMNS = 42
 CUE_LINES = 2
 MIN_CUE_S = 1.0
 MAX_CUE_S = 7.0
-PAUSE_S = 0.6  # a silence between words that begins a new cue
 # Half as fast as slow speech (100 words, or 160 Chinese characters, a minute). A long segment with less text holds
 # silence, and so does a word of 30 s.
 SLOWEST_COLUMNS_PER_S = 5.0
@@ -35,15 +34,6 @@ _WITHIN_WORD = 0.25  # more: the time is a share of the word's
 _TOO_SHORT = 1.0  # more, for one that the next replaces within MIN_CUE_S
 _SLACK = 0.5  # times the square of the room that is left: cues of similar length
 
-# In the form NFKC, which makes "!" of the wide one, and three full stops of an ellipsis.
-_QUOTES_AND_BRACKETS = "\"')]»”」』\N{RIGHT SINGLE QUOTATION MARK}"
-_SENTENCE_ENDS = tuple(".!?。؟।")
-_CLAUSE_ENDS = tuple(",;:—、،")
-
-# Characters that readers of subtitles may take for the end of a line, and spaces around them. A blank line would end
-# the cue. No-break spaces are not among them.
-_WHITE_SPACE = re.compile("[ \t\n\v\f\r\x1c-\x1f\x85\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]+")
-
 
 @dataclass(frozen=True)
 class Cue:
@@ -53,6 +43,7 @@ class Cue:
     end: float  # seconds; after `start`
     lines: tuple[str, ...]
     text: str  # the lines as one line
+    speaker: str | None = None  # with `channels="separate"`
 
 
 @dataclass(frozen=True)
@@ -79,8 +70,18 @@ def cues(transcription: Transcription) -> list[Cue]:
     """Return subtitles of at most 2 lines of 42 columns and 7 s, which do not overlap.
 
     A pause of 0.6 s begins a new one. A subtitle lasts at least 1 s if the next one leaves room. Words have spaces
-    between them where the transcript's text has spaces. Without words, the text shares the recording's time.
+    between them where the transcript's text has spaces. Without words, the text of each segment shares its time.
+
+    Each speaker has subtitles of its own, in the order of their start; those of several may overlap, as their speech.
     """
+    if all(segment.speaker is None for segment in transcription.segments):
+        return _cues(transcription)
+    each = (replace(cue, speaker=speaker) for speaker, said in by_speaker(transcription) for cue in _cues(said))
+    return sorted(each, key=lambda cue: cue.start)
+
+
+def _cues(transcription: Transcription) -> list[Cue]:
+    """Return the subtitles of one speaker, or of a transcript without speakers."""
     text, words = _said(transcription)
     groups = [group for run in _runs(_units(text, words)) for group in _groups(run)]
     starts: list[float] = []
@@ -100,29 +101,9 @@ def cues(transcription: Transcription) -> list[Cue]:
 def _said(transcription: Transcription) -> tuple[str, list[Word]]:
     """Return the text in one line, and the words or segments whose letters it has."""
     words = [word for word in transcription.words if word.word.strip()]
-    if not words and transcription.text.strip():
-        words = [Word(transcription.text, 0.0, transcription.duration, transcription.confidence)]
-    text = " ".join(_pieces(transcription.text))
-    if _letters(text) != "".join(_letters(word.word) for word in words):  # they are not the words of this text
-        text = _joined([word.word for word in words])
-    return text, words
-
-
-def _pieces(text: str) -> list[str]:
-    """Return the parts of the text between white space."""
-    return [piece for piece in _WHITE_SPACE.split(text) if piece]
-
-
-def _letters(text: str) -> str:
-    return "".join(_pieces(text))
-
-
-def _joined(words: Sequence[str]) -> str:
-    """Return the words as one line, with spaces where their scripts have them."""
-    text = ""
-    for word in (" ".join(_pieces(word)) for word in words):
-        text += word if _columns.are_written_together(text, word) else f" {word}"
-    return text.strip(" ")
+    if not words:
+        words = [Word(each.text, each.start, each.end, each.confidence) for each in transcription.segments]
+    return _wording.one_line(transcription.text, [word.word for word in words]), words
 
 
 def _units(text: str, words: Sequence[Word]) -> list[_Unit]:
@@ -141,7 +122,7 @@ def _timed(words: Sequence[Word]) -> Iterator[_Letter]:
     """Yield the letters of the words. They share the time of their word by their width; no word begins too early."""
     now = 0.0
     for number, word in enumerate(words):
-        letters = _letters(word.word)
+        letters = _wording.letters(word.word)
         columns = max(1, _columns.width(letters))
         now = max(now, word.start)
         length = min(max(0.0, word.end - now), max(MAX_CUE_S, columns / SLOWEST_COLUMNS_PER_S))
@@ -196,9 +177,8 @@ def _cost(run: Sequence[_Unit], first: int, end: int) -> float:
     if end == len(run):
         return cost
     last, following = run[end - 1], run[end]
-    said = unicodedata.normalize("NFKC", last.atom.text).rstrip(_QUOTES_AND_BRACKETS)
-    if not said.endswith(_SENTENCE_ENDS):
-        cost += _AFTER_CLAUSE if said.endswith(_CLAUSE_ENDS) else _ELSEWHERE
+    if not _wording.ends_sentence(last.atom.text):
+        cost += _AFTER_CLAUSE if _wording.ends_clause(last.atom.text) else _ELSEWHERE
     cost += _WITHIN_WORD * (last.last_word == following.first_word)
     cost += _TOO_SHORT * (following.start - run[first].start < MIN_CUE_S)
     return cost

@@ -3,7 +3,7 @@
 import difflib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from asr_contract import parameters
 from asr_contract.errors import ParameterError
@@ -12,6 +12,8 @@ from asr_contract.parameters import DecodeParameters
 from asr_client._errors import InvalidOption
 
 Protocol = Literal["grpc", "http"]
+Channels = Literal["mixed", "separate"]  # how the channels of a recording are heard
+CHANNELS: tuple[Channels, ...] = get_args(Channels)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class DecodeOptions(parameters.DecodeOptions):
         try:
             super().__post_init__()
         except ParameterError as error:
-            raise InvalidOption(str(error)) from error
+            raise InvalidOption.for_anybody(str(error)) from error  # options come with each recording
 
 
 DEFAULT_OPTIONS = DecodeOptions()
@@ -80,6 +82,12 @@ class RetryPolicy:
     A client may spend `budget` retries at once. It gets `budget_per_s` new ones a second, and a fifth of one for each
     success. When none is left, a retry waits until there is one, or until its deadline. So a struggling server gets a
     bounded number of extra requests for any number of callers, and no recording is given up early.
+
+    `max_wait_s` is for callers who prefer an error to a long wait while the servers are away or overloaded. It bounds
+    the time that a request waits for its turn, for a connection, in pauses, and in attempts that no server took. The
+    time in which a server works on the request does not count; only `timeout_s` bounds that. When the time is over, the
+    last error is raised: `ServerUnavailable` or `QueueFull`. With this bound, the client asks whether anybody answers
+    before it sends a recording to a server that has not answered yet, or not the last time.
     """
 
     # The first one included; 1 switches retries off. None: as many as the deadline allows, but 5 while the server has
@@ -90,6 +98,8 @@ class RetryPolicy:
     max_backoff_s: float = 5.0  # longer pauses only waste the deadline
     budget: int = 100
     budget_per_s: float = 10.0
+    # Seconds that a request may wait, in all, while no server has it. None: until its deadline.
+    max_wait_s: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_attempts", "max_interruptions"):
@@ -100,6 +110,10 @@ class RetryPolicy:
             raise InvalidOption(
                 f"first_backoff_s is {self.first_backoff_s} and max_backoff_s {self.max_backoff_s}; "
                 "needs 0 <= first_backoff_s <= max_backoff_s"
+            )
+        if self.max_wait_s is not None and not self.max_wait_s > 0:
+            raise InvalidOption(
+                f"max_wait_s is {self.max_wait_s}; needs seconds above 0, or None to wait until the deadline"
             )
         if self.budget < 0 or not self.budget_per_s >= 0:
             raise InvalidOption(

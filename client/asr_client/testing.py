@@ -1,22 +1,24 @@
 """A transport without a network, for tests of programs that use this client."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import cast
 
 import numpy as np
-from asr_contract.names import STREAM_SUFFIX
-from asr_contract.tensors import INPUTS
+from asr_contract.names import DEFAULT_NAME, LONG_SUFFIX, STREAM_SUFFIX
+from asr_contract.tensors import INPUTS, LANGUAGE
 
 from asr_client._calls.protocol import (
     OUTPUTS,
     Answer,
     DescribeModel,
+    DescribeSettings,
     Infer,
     ListModels,
     ModelDescription,
     ModelReady,
+    ModelSettings,
     Operation,
     Piece,
     Said,
@@ -24,7 +26,7 @@ from asr_client._calls.protocol import (
     Tensors,
 )
 from asr_client._errors import InvalidOption
-from asr_client._results import StreamResult, Transcription
+from asr_client._results import ModelInfo, StreamResult, Transcription
 
 Handler = Callable[[Infer], Transcription]
 LiveHandler = Callable[[Piece], Iterable[StreamResult]]
@@ -38,15 +40,24 @@ class MockTransport:
     recording for the model NAME_long, and returns its only segment. `live` gets each piece of a live stream, and
     returns its new results, at most one of which is partial.
 
-    Use it as `Client(transport=…)` and, wrapped by `asynchronous()`, as `AsyncClient(transport=…)`. The server and its
-    model are always ready.
+    Use it as `Client(transport=…)` and, wrapped by `asynchronous()`, as `AsyncClient(transport=…)`. The server and
+    every model are always ready.
+
+    Args:
+        handler: gets each request, whatever its model.
+        live: gets each piece of a live stream.
+        models: the answer of `Client.models()`; by default the model "asr" alone.
     """
 
     supports_streams = True
 
-    def __init__(self, handler: Handler, live: LiveHandler | None = None) -> None:
+    def __init__(
+        self, handler: Handler, live: LiveHandler | None = None, models: Iterable[ModelInfo] | None = None
+    ) -> None:
         self._handler = handler
         self._live = live
+        asr = ModelInfo(DEFAULT_NAME, takes_long=True, takes_streams=live is not None, knows_languages=False)
+        self._models = {model.name: model for model in ((asr,) if models is None else models)}
 
     def send(self, operation: Operation[Answer], timeout_s: float | None) -> Answer:
         """Call the handler; `timeout_s` has no effect."""
@@ -54,10 +65,14 @@ class MockTransport:
         match operation:
             case Infer():
                 return cast("Answer", _tensors(self._handler(operation)))
-            case DescribeModel():
-                return cast("Answer", ModelDescription(INPUTS, OUTPUTS))
+            case DescribeModel(model):
+                known = self._models.get(model)
+                languages = {LANGUAGE: "BYTES"} if known and known.knows_languages else {}
+                return cast("Answer", ModelDescription(INPUTS, {**OUTPUTS, **languages}))
+            case DescribeSettings():
+                return cast("Answer", ModelSettings({}, ()))
             case ListModels():
-                return cast("Answer", ())
+                return cast("Answer", tuple(name for model in self._models.values() for name in _names(model)))
             case ServerReady() | ModelReady():
                 return cast("Answer", True)
             case _:
@@ -144,15 +159,26 @@ class AsyncMockStream:
         """Do nothing: there is no connection to close."""
 
 
+def _names(model: ModelInfo) -> Iterator[str]:
+    """Yield the names of the models on a server that make up this one."""
+    yield model.name
+    if model.takes_long:
+        yield model.name + LONG_SUFFIX
+    if model.takes_streams:
+        yield model.name + STREAM_SUFFIX
+
+
 def _tensors(result: Transcription) -> Tensors:
     words = json.dumps([asdict(word) for word in result.words])
     alternatives = json.dumps([asdict(alternative) for alternative in result.alternatives])
+    segments = json.dumps([asdict(segment) for segment in result.segments])
     return {
         "TRANSCRIPT": np.array([[result.text.encode()]], dtype=np.object_),
         "CONFIDENCE": np.array([[result.confidence]], dtype=np.float32),
         "DURATION": np.array([[result.duration]], dtype=np.float32),
         "WORDS": np.array([[words.encode()]], dtype=np.object_),
         "ALTERNATIVES": np.array([[alternatives.encode()]], dtype=np.object_),
+        "SEGMENTS": np.array([[segments.encode()]], dtype=np.object_),
         "LANGUAGE": None if result.language is None else np.array([[result.language.encode()]], dtype=np.object_),
     }
 
@@ -169,4 +195,5 @@ def _live_tensors(results: list[StreamResult]) -> Tensors:
         "STABLE": np.array([[len(partial.stable) if partial else 0]], dtype=np.int32),
         "FINALS": np.array([[json.dumps(finals).encode()]], dtype=np.object_),
         "DURATION": np.array([[max((result.seconds for result in results), default=0.0)]], dtype=np.float32),
+        "START": np.array([[-1.0 if partial is None or partial.start is None else partial.start]], dtype=np.float32),
     }

@@ -49,7 +49,7 @@ class AudioError(ServiceError):
 
 
 class AudioTooLong(AudioError):
-    """The recording is longer than this model takes."""
+    """The recording is longer than this model takes; `too_long` makes one that tells the limit."""
 
     code = ErrorCode.AUDIO_TOO_LONG
 
@@ -92,6 +92,46 @@ class Cancelled(ServiceError):
 
 class ModelFailed(ServiceError):
     """A model or its code failed."""
+
+
+_LIMIT = re.compile(r"this model takes up to (\d+(?:\.\d+)?(?:e[+-]\d+)?) s")
+
+
+def too_long(found: str, limit_s: float, advice: str = "") -> AudioTooLong:
+    """Return the error of a recording that is too long, from whose message `limit_of` reads the limit.
+
+    Args:
+        found: how long it is, such as "61.00 s".
+        limit_s: the longest recording that the model takes, in seconds.
+        advice: what the caller can do.
+    """
+    what_to_do = f": {advice}" if advice else ""
+    return AudioTooLong(f"audio is too long: {found}; this model takes up to {limit_s:g} s{what_to_do}")
+
+
+def limit_of(message: str) -> float | None:
+    """Return the limit in the message of `too_long`, in seconds; None if it tells none."""
+    found = _LIMIT.search(message)
+    return float(found[1]) if found else None
+
+
+_CHANNELS = re.compile(r"the recording has (\d+) channels?;")
+
+
+def other_channels(found: int, needed: str) -> AudioError:
+    """Return the error of a recording that has other channels than asked for; `channels_of` reads their number.
+
+    Args:
+        found: how many channels it has.
+        needed: what was asked for, such as "channel=2 needs 3 or more".
+    """
+    return AudioError(f"the recording has {found} channel{'s' if found > 1 else ''}; {needed}")
+
+
+def channels_of(message: str) -> int | None:
+    """Return how many channels the recording has by the message of `other_channels`; None if it tells nothing."""
+    found = _CHANNELS.search(message)
+    return int(found[1]) if found else None
 
 
 # Triton puts its own words before a message: "in ensemble 'asr', …".

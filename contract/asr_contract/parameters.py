@@ -20,6 +20,8 @@ Model = Literal["ctc", "whisper"]
 
 # Sent with the last piece of a sequence: its caller has given up, and the server forgets the whole sequence.
 DISCARD = "discard"
+# Sent with a piece of a live stream: the current segment ends with it, and the stream goes on.
+FLUSH = "flush"
 
 MIN_SAMPLING_RATE = 4_000  # Hz
 MAX_SAMPLING_RATE = 384_000  # Hz
@@ -28,6 +30,8 @@ MAX_BEAM_WIDTH = 1_000
 MAX_HOTWORD_WEIGHT = 100.0  # nats for each difference; far lower weights already find a hotword everywhere
 MAX_LM_WEIGHT = 10.0  # far lower weights already ignore the recording
 MAX_WORD_SCORE = 100.0  # nats
+MIN_SILENCE_MS = 100  # a shorter silence is part of many words
+MAX_SILENCE_MS = 10_000  # a longer one holds nothing that a segment could wait for
 MAX_NEW_TOKENS = 448  # positions of the decoder of each Whisper that OpenAI published; a prompt takes some of them
 
 
@@ -271,7 +275,7 @@ class DecodeParameters(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class AudioOptions:
-    """How AUDIO is encoded. The preprocess step reads these parameters; the other steps ignore them."""
+    """How AUDIO is encoded, and which channel is heard. Whatever reads AUDIO takes these; other steps ignore them."""
 
     encoding: Encoding = _parameter(
         "file", Choice(("file", "pcm_s16le", "pcm_f32le")), "ctc", "whisper", help="What the bytes are."
@@ -280,13 +284,43 @@ class AudioOptions:
         None, Integer(MIN_SAMPLING_RATE, MAX_SAMPLING_RATE), "ctc", "whisper", help="Of raw samples, in Hz."
     )
     channels: int = _parameter(1, Integer(1, MAX_CHANNELS), "ctc", "whisper", help="Of raw samples, interleaved.")
+    channel: int | None = _parameter(
+        None,
+        Integer(0, MAX_CHANNELS - 1),
+        "ctc",
+        "whisper",
+        help="The only channel that is heard, from 0.  [default: the mean of all]",
+    )
+    # Whoever asks for each channel has to guess how many there are; the refusal of a wrong guess tells the number.
+    of_channels: int | None = _parameter(
+        None, Integer(1, MAX_CHANNELS), "ctc", "whisper", help="How many channels the recording has to have."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """How a live stream is divided. Only the models for live streams take these parameters, with the first piece."""
+
+    silence_ms: int | None = _parameter(
+        None,
+        Integer(MIN_SILENCE_MS, MAX_SILENCE_MS),
+        "ctc",
+        "whisper",
+        help="Silence that ends a segment.  [default: the model's]",
+    )
+
+    def parameters(self) -> dict[str, Value]:
+        """Return the request parameters without defaults."""
+        return {} if self.silence_ms is None else {"silence_ms": self.silence_ms}
 
 
 AUDIO_PARAMETERS = tuple(option.name for option in fields(AudioOptions))
+CHANNEL_PARAMETERS = ("channel", "of_channels")  # of recordings; a live stream has none
+STREAM_PARAMETERS = (*(option.name for option in fields(StreamOptions)), FLUSH)
 
 
 def parameter(option: "Field[Any]") -> Parameter:
-    """Return the parameter that belongs to a field of `DecodeOptions` or `AudioOptions`."""
+    """Return the parameter that belongs to a field of `DecodeOptions`, `AudioOptions` or `StreamOptions`."""
     found = option.metadata["parameter"]
     assert isinstance(found, Parameter)
     return found
@@ -304,9 +338,12 @@ def read(received: Mapping[str, object], model: Model) -> DecodeOptions:
     Raises:
         ParameterError: this kind of model does not have the parameter, its value is malformed, or it needs another one.
     """
+    if stray := [name for name in STREAM_PARAMETERS if name in received]:
+        raise ParameterError(f"{', '.join(stray)} is for live streams, not for recordings")
     if unknown := sorted(received.keys() - set(names(model))):
         raise ParameterError(
-            f"unknown parameter {', '.join(map(repr, unknown))}; needs some of {', '.join(names(model))}"
+            f"unknown parameter {', '.join(map(repr, unknown))}; needs some of {', '.join(names(model))}; live streams "
+            f"also take {', '.join(STREAM_PARAMETERS)}"
         )
     own = [option for option in fields(DecodeOptions) if option.name in received]
     # `received` has been checked by name; each value is checked by its type.
@@ -322,6 +359,31 @@ def read(received: Mapping[str, object], model: Model) -> DecodeOptions:
     return options
 
 
+def read_stream(received: Mapping[str, object]) -> tuple[StreamOptions, dict[str, object]]:
+    """Return the options of a live stream in the parameters of its first piece, and all other parameters.
+
+    Raises:
+        ParameterError: a value is malformed.
+    """
+    options = StreamOptions(
+        **{  # type: ignore[arg-type]  # each value is checked by its type
+            option.name: parameter(option).type.check(option.name, received[option.name])
+            for option in fields(StreamOptions)
+            if option.name in received
+        }
+    )
+    return options, {name: value for name, value in received.items() if name not in STREAM_PARAMETERS}
+
+
+def flushes(received: Mapping[str, object]) -> bool:
+    """Return whether a piece of a live stream ends the current segment.
+
+    Raises:
+        ParameterError: the value is malformed.
+    """
+    return Flag().check(FLUSH, received.get(FLUSH, False))
+
+
 def refuse_whole_only(received: Mapping[str, object], what: str) -> None:
     """Raise an error for parameters that long recordings and live streams do not have.
 
@@ -332,8 +394,10 @@ def refuse_whole_only(received: Mapping[str, object], what: str) -> None:
     Raises:
         ParameterError: the request has such a parameter.
     """
-    stray = [
-        option.name for option in fields(DecodeOptions) if parameter(option).whole_only and option.name in received
-    ]
-    if stray:
+    if stray := whole_only(received):
         raise ParameterError(f"{', '.join(stray)} is for recordings that the model takes at once, not for {what}")
+
+
+def whole_only(received: Mapping[str, object]) -> list[str]:
+    """Return the names of the parameters of a request that long recordings and live streams do not have."""
+    return [option.name for option in fields(DecodeOptions) if parameter(option).whole_only and option.name in received]

@@ -60,7 +60,9 @@ def schedule_of_streams(arguments: Arguments) -> Schedule:
         typer.BadParameter: the options name no number of streams, or another load as well.
     """
     if arguments.protocol != "grpc":
-        raise typer.BadParameter(f"--streams needs gRPC; Triton has no streams over {arguments.protocol}")
+        raise typer.BadParameter(
+            f"--streams needs --protocol grpc; a load test has no streams over {arguments.protocol}"
+        )
     given = (("--rates", arguments.rates), ("--rate", arguments.rate), ("--closed", arguments.callers))
     if others := [name for name, value in given if value is not None]:
         raise typer.BadParameter(f"--streams is a load of its own; leave out {' and '.join(others)}")

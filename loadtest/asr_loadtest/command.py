@@ -1,11 +1,12 @@
 """`triton-asr loadtest`: measure what load a server carries, and whether it keeps its promises."""
 
 import asyncio
+import dataclasses
 import math
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from asr_client.commands import connection, groups
@@ -18,7 +19,10 @@ from asr_loadtest.results import Arrivals, Slo
 
 if TYPE_CHECKING:
     from asr_loadtest.loadtest import LoadTest
+    from asr_loadtest.openai.endpoint import Endpoint
     from asr_loadtest.results import Report
+
+Protocol = Literal["grpc", "http", "openai"]
 
 # A promise of latency implies one of errors: a server that fails every request quickly keeps no promise.
 DEFAULT_ERROR_RATE = 0.001
@@ -128,7 +132,16 @@ def loadtest(
     metrics_url: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Where the server gives its metrics, to read its GPUs.")
     ] = None,
-    server: connection.Connection = connection.DEFAULT,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            "--protocol",
+            "-i",
+            help="Protocol of the server. openai: of `triton-asr gateway`, with -u http://HOST:PORT, and a key in the "
+            "environment variable OPENAI_API_KEY.",
+        ),
+    ] = "grpc",
+    server: Annotated[connection.Connection, groups.Without("protocol")] = connection.DEFAULT,
 ) -> None:
     """Put a server under load: requests arrive on a schedule, whether or not earlier ones were answered.
 
@@ -144,9 +157,10 @@ def loadtest(
             "--slo-changed-rate compares transcripts, and --no-check does not: leave out one of them"
         )
     arguments = Arguments(
-        rates, soak, rate, closed, streams, server.protocol, slo, duration, max_rate, tolerance, reserve, seed
+        rates, soak, rate, closed, streams, protocol, slo, duration, max_rate, tolerance, reserve, seed
     )
     schedule = schedule_of_streams(arguments) if streams is not None else schedule_of_requests(arguments)
+    target = _target(server, protocol, metrics_url)
 
     from asr_loadtest import recordings as profiles
     from asr_loadtest.loadtest import LoadTest
@@ -154,7 +168,7 @@ def loadtest(
     from asr_loadtest.steps.settings import Settings
 
     load_test = LoadTest(
-        connection=server,
+        connection=target,
         source=str(source),
         recordings=profiles.load(source, mix=mix, number=recordings, seed=seed),
         settings=Settings(slo, arrivals, ramp, late_tolerance),
@@ -165,6 +179,28 @@ def loadtest(
         progress=TerminalProgress(),
     )
     _finish(_run(load_test), output)
+
+
+def _target(
+    server: connection.Connection, protocol: Protocol, metrics_url: str | None
+) -> "connection.Connection | Endpoint":
+    """Return the server under test.
+
+    Raises:
+        typer.BadParameter: an option is not valid, or nothing for this protocol.
+    """
+    if protocol != "openai":
+        return dataclasses.replace(server, protocol=protocol)
+    from asr_client import InvalidOption
+
+    from asr_loadtest.openai.endpoint import Endpoint
+
+    if metrics_url is not None:
+        raise typer.BadParameter("--metrics-url is for a server of Triton; leave it out with --protocol openai")
+    try:
+        return Endpoint.at(server.url, server.model, server.timeout_s, server.header_fields, server.security)
+    except InvalidOption as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _run(load_test: "LoadTest") -> "Report":

@@ -1,34 +1,32 @@
 """A whole load test: the baselines, then one step after the other, then the report."""
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from asr_client import AsyncClient, RetryPolicy, StreamResult, Transcription
+from asr_client import StreamResult, Transcription
 from asr_client.commands.connection import Connection
 from asr_contract.names import STREAM_SUFFIX
 
-from asr_loadtest import recordings, transcripts
+from asr_loadtest import recordings, transcripts, under_test
 from asr_loadtest.capacity import CapacitySearch, Hold, Plan
 from asr_loadtest.errors import VoidStep
+from asr_loadtest.openai.endpoint import Endpoint
 from asr_loadtest.recordings import Recording
 from asr_loadtest.report import environment
 from asr_loadtest.requests.generator import Generator, RequestHook
 from asr_loadtest.requests.runner import RequestRunner
-from asr_loadtest.results import Capacity, Report, Step, Target
+from asr_loadtest.results import Capacity, Report, Step
 from asr_loadtest.schedule import Schedule
-from asr_loadtest.server_view.probes import TritonProbe
-from asr_loadtest.server_view.resources import Resources
-from asr_loadtest.server_view.triton_statistics import MemberStatistics
 from asr_loadtest.steps import generator_process, validity
 from asr_loadtest.steps.settings import Settings
 from asr_loadtest.streams.generator import StreamGenerator
 from asr_loadtest.streams.playback import Pace, Script, scripts
 from asr_loadtest.streams.runner import StreamRunner
 from asr_loadtest.transcripts import Baseline
+from asr_loadtest.under_test import Triton, UnderTest
 
-# A second attempt would be load beside the schedule, and would hide that the first one failed.
-NO_RETRIES = RetryPolicy(max_attempts=1)
 _FIRST_STREAMS = 4.0  # of a search
 
 
@@ -50,7 +48,7 @@ class Progress:
 class LoadTest:
     """Everything that a load test needs to know."""
 
-    connection: Connection
+    connection: Connection | Endpoint  # to Triton, or to a service that speaks OpenAI's protocol; that takes no streams
     source: str  # folder or manifest of the recordings, as it was given
     recordings: Sequence[Recording]
     settings: Settings
@@ -72,6 +70,7 @@ class _Findings:
 class _Service:
     """A server that is ready to be put under load."""
 
+    under_test: UnderTest
     recordings: Sequence[Recording]  # all with their lengths
     baselines: Sequence[Baseline]
     hold: Hold
@@ -89,35 +88,10 @@ async def run(load_test: LoadTest) -> Report:
         AsrError: the server does not answer, or the model is not there.
     """
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    connection = load_test.connection
-    model = connection.model + (STREAM_SUFFIX if load_test.schedule.of_streams else "")
     generator_process.prepare()
-    async with (
-        connection.async_client(NO_RETRIES) as client,
-        MemberStatistics(
-            connection.address,
-            connection.protocol,
-            model,
-            tls=connection.security,
-            headers=connection.header_fields,
-        ) as statistics,
-    ):
-        await client.check_model()
-        watched = Resources(connection.address, load_test.metrics_url)
-        probe = TritonProbe(statistics, watched)
-        if load_test.schedule.of_streams:
-            service = await _stream_service(load_test, client, probe, Pace.of(await statistics.parameters()))
-        else:
-            service = await _request_service(load_test, client, probe)
+    async with _opened(load_test) as service:
         findings = await _follow(load_test, service)
-        target = Target(
-            url=connection.address,
-            protocol=connection.protocol,
-            model=model,
-            members=await statistics.members(),
-            server=await statistics.server(),
-            local=watched.local,
-        )
+        target = await service.under_test.target()
     return Report(
         kind=load_test.schedule.kind,
         started_at=started_at,
@@ -131,28 +105,40 @@ async def run(load_test: LoadTest) -> Report:
     )
 
 
-async def _request_service(load_test: LoadTest, client: AsyncClient, probe: TritonProbe) -> _Service:
-    async def send(recording: Recording) -> Transcription:
-        return await client.transcribe(recording.audio)
+@asynccontextmanager
+async def _opened(load_test: LoadTest) -> AsyncIterator[_Service]:
+    connection = load_test.connection
+    if isinstance(connection, Endpoint):
+        async with under_test.openai_service(connection) as service:
+            yield await _request_service(load_test, service)
+        return
+    of_streams = load_test.schedule.of_streams
+    model = connection.model + (STREAM_SUFFIX if of_streams else "")
+    async with under_test.triton(connection, model, load_test.metrics_url) as triton:
+        yield await (_stream_service if of_streams else _request_service)(load_test, triton)
 
+
+async def _request_service(load_test: LoadTest, server: UnderTest) -> _Service:
+    send = server.transcribe
     known, baselines = await transcripts.take_baselines(send, load_test.recordings, load_test.progress.baseline)
     runner = RequestRunner(
         Generator(send, known, load_test.connection.protocol, load_test.hook),
         known,
         baselines if load_test.check else None,
-        probe,
+        server.probe,
         load_test.settings,
     )
-    return _Service(known, baselines, runner.open, runner)
+    return _Service(server, known, baselines, runner.open, runner)
 
 
-async def _stream_service(load_test: LoadTest, client: AsyncClient, probe: TritonProbe, pace: Pace) -> _Service:
+async def _stream_service(load_test: LoadTest, server: Triton) -> _Service:
+    pace = Pace.of(await server.statistics.parameters())
     script_of = dict(scripts(load_test.recordings, pace))
     if left_out := [recording.name for recording in load_test.recordings if recording not in script_of]:
         load_test.progress.note(f"left out, because only the server can read them: {', '.join(left_out)}")
 
     def stream(chunks: AsyncIterator[bytes], script: Script) -> AsyncIterator[StreamResult]:
-        return client.stream(chunks, sampling_rate=script.sampling_rate, channels=script.channels)
+        return server.client.stream(chunks, sampling_rate=script.sampling_rate, channels=script.channels)
 
     async def send(recording: Recording) -> Transcription:
         """Stream the recording as fast as it is answered, which gives the same results."""
@@ -162,8 +148,8 @@ async def _stream_service(load_test: LoadTest, client: AsyncClient, probe: Trito
 
     known, baselines = await transcripts.take_baselines(send, [*script_of], load_test.progress.baseline)
     generator = StreamGenerator(stream, [*script_of.values()], pace)
-    runner = StreamRunner(generator, known, baselines if load_test.check else None, probe, load_test.settings)
-    return _Service(known, baselines, runner.hold, None)
+    runner = StreamRunner(generator, known, baselines if load_test.check else None, server.probe, load_test.settings)
+    return _Service(server, known, baselines, runner.hold, None)
 
 
 async def _at_once(script: Script) -> AsyncIterator[bytes]:

@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 from asr_client import AsrError, Client, DeadlineExceeded, ServerUnavailable
 
+from asr_spark.attempts import FIRST, Attempt
+
 PAUSE_S = 0.5  # between two looks at a server that does not answer
 LOOK_S = 3.0  # longest time for its answer
+HASTY_LOOK_S = 1.0  # where earlier attempts have waited
 WARN_EVERY_S = 10.0
 
 
@@ -29,8 +30,7 @@ class Availability:
         fail_after_s: seconds without an answer after which a job fails.
         where: model and addresses, for messages.
         warn: takes lines for the log.
-        given_up: a file that a task leaves when it gives up. Spark starts a failed task again, and the next attempt on
-            this machine then gives up after one look, so that a job does not wait `fail_after_s` for each attempt.
+        attempt: of the task. A hasty one gives up after one look, so that a job does not wait `fail_after_s` for each.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Availability:
         fail_after_s: float,
         where: str,
         warn: Callable[[str], None],
-        given_up: Path | None = None,
+        attempt: Attempt = FIRST,
     ) -> None:
         self._client = client
         self._fail_after_s = fail_after_s
         self._where = where
         self._warn = warn
-        self._given_up = given_up
+        self._attempt = attempt
         self._answered_at = time.monotonic()
         self._warned_at = -WARN_EVERY_S
         self._looking = threading.Lock()
@@ -57,9 +57,10 @@ class Availability:
 
     def _note_ready(self) -> None:
         self.note_answer()
-        if self._given_up is not None:
-            with suppress(OSError):
-                self._given_up.unlink(missing_ok=True)
+        self._attempt = self._attempt.answered()
+
+    def _look_s(self) -> float:
+        return HASTY_LOOK_S if self._attempt.is_hasty() else LOOK_S
 
     def stop(self) -> None:
         """Make everybody who waits, or is about to send, raise Stopped."""
@@ -80,7 +81,7 @@ class Availability:
         began_at = time.monotonic()
         while True:
             try:
-                self._client.check_model(timeout_s=LOOK_S)
+                self._client.check_model(timeout_s=self._look_s())
             except (ServerUnavailable, DeadlineExceeded) as error:
                 self._give_up_or_pause(began_at, error)
             else:
@@ -104,7 +105,7 @@ class Availability:
                 self.check_stopped()
                 if self._answered_at > time.monotonic() - PAUSE_S and self._answered_at > sent_at:
                     return was_away
-                if self._client.model_ready(timeout_s=LOOK_S):
+                if self._client.model_ready(timeout_s=self._look_s()):
                     self._note_ready()
                     return was_away
                 was_away = True
@@ -112,12 +113,10 @@ class Availability:
 
     def _give_up_or_pause(self, since: float, error: AsrError) -> None:
         silent_s = time.monotonic() - since
-        given_up_before = self._given_up is not None and self._given_up.exists()
-        if silent_s >= self._fail_after_s or given_up_before:
-            if self._given_up is not None:
-                with suppress(OSError):  # then the next attempt waits again
-                    self._given_up.touch()
-            before = " after an earlier attempt that gave up" if given_up_before else ""
+        is_hasty = self._attempt.is_hasty()
+        if silent_s >= self._fail_after_s or is_hasty:
+            self._attempt.give_up()
+            before = " after earlier attempts that gave up" if is_hasty else ""
             raise JobFailed(
                 f"nobody has answered for {silent_s:.0f} s{before} (failAfterS is {self._fail_after_s:g}) at "
                 f"{self._where}: {error}"

@@ -11,9 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Literal
+from uuid import uuid4
 
 import pyarrow as pa
 from asr_client import (
@@ -35,6 +35,7 @@ from asr_client import (
 )
 
 from asr_spark import schema
+from asr_spark.attempts import FIRST, Attempt
 from asr_spark.availability import Availability, JobFailed
 from asr_spark.credentials import CredentialFiles, Credentials, credentials
 from asr_spark.ordered import in_order
@@ -74,6 +75,7 @@ class Settings:
     sampling_rate: int | None = None  # Hz, of arrays
     options: DecodeOptions = DEFAULT_OPTIONS
     files: CredentialFiles = NO_FILES
+    job: str = field(default_factory=lambda: uuid4().hex, compare=False)  # tells its notes from those of other jobs
 
     @property
     def where(self) -> str:
@@ -91,7 +93,7 @@ def transcribe(
     settings: Settings,
     report: Callable[[Tally], None] = lambda tally: None,
     connect: Callable[[Settings], Client] | None = None,
-    given_up: Path | None = None,
+    attempt: Attempt = FIRST,
 ) -> Iterator[pa.Array]:
     """Yield the results of each array of recordings, in the order of its rows.
 
@@ -102,7 +104,7 @@ def transcribe(
         settings: where and how to transcribe.
         report: gets the tally of all rows after the last one.
         connect: makes the client; by default this process has one for each set of settings, which later tasks use too.
-        given_up: a file for the attempts of one task on one machine, as in `Availability`.
+        attempt: of the task; a later one waits less for a server.
 
     Raises:
         JobFailed: an error that concerns every row; the message has model and addresses.
@@ -117,7 +119,7 @@ def transcribe(
             yield from rows(column, settings.sampling_rate)
 
     with _job_errors(settings):
-        task = _Task((connect or shared_client)(settings), settings, given_up)
+        task = _Task((connect or shared_client)(settings), settings, attempt)
         try:
             task.availability.check_model()
             results: list[Result] = []
@@ -138,12 +140,12 @@ def transcribe(
 class _Task:
     """Transcribes rows; threads share it."""
 
-    def __init__(self, client: Client, settings: Settings, given_up: Path | None) -> None:
+    def __init__(self, client: Client, settings: Settings, attempt: Attempt) -> None:
         self._client = client
         self._options = settings.options
         self._alone = threading.Lock()
         self._room = Room()
-        self.availability = Availability(client, settings.fail_after_s, settings.where, _LOG.warning, given_up)
+        self.availability = Availability(client, settings.fail_after_s, settings.where, _LOG.warning, attempt)
 
     def result(self, row: Row | None) -> Result:
         """Return the transcript of a row, or its error.

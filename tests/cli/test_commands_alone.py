@@ -9,7 +9,19 @@ import installed
 import pytest
 from installed import COMMAND, ROOT
 
-SUBCOMMANDS = ("export", "inspect", "serve", "transcribe", "stream", "evaluate", "loadtest", "tune")
+SUBCOMMANDS = (
+    "export",
+    "inspect",
+    "serve",
+    "gateway",
+    "gateway-key",
+    "transcribe",
+    "stream",
+    "evaluate",
+    "models",
+    "loadtest",
+    "tune",
+)
 SAMPLES = ROOT / "demo" / "samples"
 
 

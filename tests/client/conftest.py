@@ -5,9 +5,30 @@ from pathlib import Path
 
 import pytest
 import triton_asr.main as command
+from asr_client import AsrError
 from client_caller import Caller
 from command_line import Ran, Run
 from fake_inference import Certificate, FakeTriton, serving
+from strangers import secrets
+
+
+@pytest.fixture(autouse=True)
+def errors_tell_strangers_nothing() -> Iterator[None]:
+    """Look at each error that a test makes the client raise: `public` names nothing behind the service."""
+    told: list[tuple[str, list[str]]] = []
+    made = AsrError.__init__
+
+    def note(self: AsrError, *message: object, public: str | None = None) -> None:
+        made(self, *message, public=public)
+        if found := secrets(self.public):
+            told.append((self.public, found))
+
+    AsrError.__init__ = note  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        AsrError.__init__ = made  # type: ignore[method-assign]
+    assert told == []
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -34,6 +34,7 @@ def run_python(code: str) -> str:
 
 def test_exported_names() -> None:
     assert asr_client.__all__ == [
+        "FLUSH",
         "AccessDenied",
         "Alternative",
         "AsrError",
@@ -44,11 +45,13 @@ def test_exported_names() -> None:
         "ClientClosed",
         "DeadlineExceeded",
         "DecodeOptions",
+        "Flush",
         "InvalidAudio",
         "InvalidManifest",
         "InvalidOption",
         "InvalidRequest",
         "MessageTooLarge",
+        "ModelInfo",
         "ModelMismatch",
         "ModelNotFound",
         "OptionRefused",
@@ -57,6 +60,7 @@ def test_exported_names() -> None:
         "QueueFull",
         "RequestInterrupted",
         "RetryPolicy",
+        "Segment",
         "ServerError",
         "ServerUnavailable",
         "StreamLost",
@@ -199,14 +203,14 @@ def test_mock_transport_takes_live_streams() -> None:
     def live(piece: Piece) -> list[StreamResult]:
         seconds = len(piece.audio) / 2 / 16_000
         final = StreamResult("hello", True, "hello", seconds, 0.0, 0.5, 0.75)
-        return [final] if piece.is_last else [StreamResult("hell", False, "", seconds)]
+        return [final] if piece.is_last else [StreamResult("hell", False, "", seconds, start=0.25)]
 
     transport = MockTransport(lambda request: Transcription("hi", 0.5, 2.0), live)
     with Client(transport=transport) as client:
         results = list(client.stream([bytes(16_000)], sampling_rate=16_000))
-    assert [(result.text, result.is_final, result.end) for result in results] == [
-        ("hell", False, None),
-        ("hello", True, 0.5),
+    assert [(result.text, result.is_final, result.start, result.end) for result in results] == [
+        ("hell", False, 0.25, None),
+        ("hello", True, 0.0, 0.5),
     ]
 
     async def ask() -> list[StreamResult]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from asr_client import Audio, InvalidAudio, MessageTooLarge
 from asr_client._audio import Payload, load
+from asr_client._uploads import InPieces, prepare
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -17,7 +18,9 @@ LIMIT = 2**20
 
 
 def loaded(source: Any, *format: Any) -> Payload:
-    return load(Audio(source, *format), LIMIT)
+    payload = prepare(Audio(source, *format), LIMIT, None)
+    assert isinstance(payload, Payload)
+    return payload
 
 
 @pytest.mark.parametrize("make", [str, Path, Path.read_bytes, lambda path: io.BytesIO(path.read_bytes())])
@@ -157,12 +160,14 @@ def test_large_file_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(MessageTooLarge, match=r"1,099,511,627,776 bytes does not fit"):
-        loaded(path)
+        load(Audio(path), LIMIT)
 
 
 def test_endless_file_object_is_not_read_to_its_end() -> None:
-    with Path("/dev/zero").open("rb") as file, pytest.raises(MessageTooLarge, match="audio of unknown size does"):
-        loaded(file)
+    with Path("/dev/zero").open("rb") as file:
+        endless = prepare(Audio(file), LIMIT, None)
+    assert isinstance(endless, InPieces)
+    assert "audio of unknown size does" in str(endless.reason)
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,16 @@ def busy(grpc_triton: FakeTriton) -> Iterator[threading.Event]:
 
 
 def let_the_time_pass(url: str, has_begun: threading.Event) -> None:
-    with Client(url, timeout_s=0.5, retry=RetryPolicy(max_attempts=1)) as client, pytest.raises(DeadlineExceeded):
-        client.transcribe(SECOND, sampling_rate=16_000)
+    with Client(url, timeout_s=1, retry=RetryPolicy(max_attempts=1)) as client:
+        assert client.server_ready(timeout_s=60)  # connected: the time is for the request alone
+        with pytest.raises(DeadlineExceeded):
+            client.transcribe(SECOND, sampling_rate=16_000)
 
 
 def let_the_time_pass_in_a_task(url: str, has_begun: threading.Event) -> None:
     async def run() -> None:
-        async with AsyncClient(url, timeout_s=0.5, retry=RetryPolicy(max_attempts=1)) as client:
+        async with AsyncClient(url, timeout_s=1, retry=RetryPolicy(max_attempts=1)) as client:
+            assert await client.server_ready(timeout_s=60)
             with pytest.raises(DeadlineExceeded):
                 await client.transcribe(SECOND, sampling_rate=16_000)
 

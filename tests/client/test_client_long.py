@@ -1,7 +1,5 @@
 """Recordings that the model does not take at once: in pieces to the model beside it, over gRPC."""
 
-import asyncio
-import io
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from asr_client import (
-    AsyncClient,
     Audio,
     Client,
     ClientClosed,
@@ -63,6 +60,12 @@ def test_what_is_too_long_goes_to_the_long_model(triton: FakeTriton, call: Calle
     assert triton.seen[1].parameters == {times: True}
 
 
+def test_silence_may_have_no_segments(call: Caller) -> None:
+    with serving(FakeTriton("grpc", model=refuse_as_too_long, long_model=lambda seen: iter(()))) as fake:
+        answer = call(fake.url, "grpc", "transcribe", b"RIFF")
+    assert answer == Transcription("", 0.0, 0.0)
+
+
 def test_segments_are_told_as_they_come(triton: FakeTriton) -> None:
     told: list[Transcription] = []
     with Client(triton.url) as client:
@@ -90,11 +93,6 @@ def test_arrays_and_raw_samples_keep_their_format(triton: FakeTriton, call: Call
     outcomes = call(triton.url, "grpc", "transcribe_many", [audio], client={"max_message_bytes": PIECE // 2})
     assert outcomes[0].unwrap().text == "one two three"
     assert triton.seen[0].parameters == {"encoding": "pcm_s16le", "sample_rate": 8000, "channels": 2}
-
-
-def test_a_file_object_too_large_for_a_message_is_refused(triton: FakeTriton, call: Caller) -> None:
-    with pytest.raises(MessageTooLarge, match="does not fit the message limit"):
-        call(triton.url, "grpc", "transcribe", io.BytesIO(bytes(PIECE)), client={"max_message_bytes": PIECE // 2})
 
 
 def test_without_a_long_model_the_first_error_stands(triton: FakeTriton, call: Caller) -> None:
@@ -148,31 +146,13 @@ def test_a_busy_server_is_asked_again(triton: FakeTriton, call: Caller) -> None:
 def test_the_deadline_is_for_silence(triton: FakeTriton, call: Caller) -> None:
     def slow(seen: Seen) -> Iterator[Transcription]:
         for segment in SEGMENTS:
-            time.sleep(0.3)
+            time.sleep(1)
             yield segment
 
     triton.long_model = slow
-    assert call(triton.url, "grpc", "transcribe", b"RIFF", timeout_s=0.6).text == "one two three"
+    assert call(triton.url, "grpc", "transcribe", b"RIFF", timeout_s=2.5).text == "one two three"
     with pytest.raises(DeadlineExceeded, match=r"0\.1 s"):
         call(triton.url, "grpc", "transcribe", b"RIFF", timeout_s=0.1)
-
-
-def test_an_upload_that_is_cancelled_is_given_up(triton: FakeTriton, tmp_path: Path) -> None:
-    file = tmp_path / "long.wav"
-    file.write_bytes(bytes(20 * PIECE))
-
-    async def ask() -> None:
-        async with AsyncClient(triton.url, max_message_bytes=20_000) as client:
-            task = asyncio.create_task(client.transcribe(file))
-            while len(triton.pieces) < 3:
-                await asyncio.sleep(0.01)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-    asyncio.run(ask())
-    assert triton.discarded == ["asr_long"]
-    assert not triton.seen  # nothing was transcribed
 
 
 def test_an_upload_of_a_client_that_is_closed_is_given_up(triton: FakeTriton, tmp_path: Path) -> None:

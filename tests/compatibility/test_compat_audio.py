@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 from asr_contract.errors import AudioError
-from asr_serving.audio import container
 from asr_serving.audio import waveform as audio
+from asr_serving.audio.samples import downmix
 from asr_serving.audio.waveform import Limits
 from odd_recordings import chunk, encoded, extensible, fmt, id3, pictures_alone, rf64, riff
 
@@ -143,17 +143,17 @@ def test_channels_that_cancel_each_other_out_are_heard(form: str, codec: str) ->
 
 def test_channels_that_do_not_are_averaged() -> None:
     stereo = np.stack([FLOATS, np.roll(FLOATS, 4_000)], axis=1)
-    np.testing.assert_allclose(container.downmix(stereo), stereo.mean(axis=1), atol=1e-7)
+    np.testing.assert_allclose(downmix(stereo), stereo.mean(axis=1), atol=1e-7)
     # So is an echo of the opposite sign that is as loud as the voice, where only some of it cancels out.
     stereo = np.stack([FLOATS, -0.7 * FLOATS], axis=1).astype(np.float32)
-    np.testing.assert_allclose(container.downmix(stereo), 0.15 * FLOATS, atol=1e-6)
+    np.testing.assert_allclose(downmix(stereo), 0.15 * FLOATS, atol=1e-6)
 
 
 def test_the_channel_that_is_heard_does_not_change_with_the_block() -> None:
     louder_right = np.stack([FLOATS, -1.1 * FLOATS], axis=1).astype(np.float32)
     louder_left = np.stack([1.1 * FLOATS, -FLOATS], axis=1).astype(np.float32)
-    np.testing.assert_array_equal(container.downmix(louder_right), FLOATS)
-    np.testing.assert_array_equal(container.downmix(louder_left), louder_left[:, 0])
+    np.testing.assert_array_equal(downmix(louder_right), FLOATS)
+    np.testing.assert_array_equal(downmix(louder_left), louder_left[:, 0])
 
 
 @pytest.mark.parametrize("form", ["mp4", "matroska"])

@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 import soundfile
 from asr_client import Audio, InvalidAudio
-from asr_client._audio import load, pieces
+from asr_client._audio import Payload
+from asr_client._uploads import pieces, prepare
 
 SAMPLE = Path(__file__).parents[2] / "demo" / "samples" / "quilter.wav"
 BYTES = SAMPLE.read_bytes()
 LIMIT = 2**22
+
+
+def load(audio: Audio, limit: int) -> Payload:
+    payload = prepare(audio, limit, None)
+    assert isinstance(payload, Payload)
+    return payload
 
 
 class BytesPath:
@@ -36,10 +43,8 @@ def test_a_path_of_bytes_is_a_path() -> None:
     audio = Audio(BytesPath())  # type: ignore[arg-type]
     assert load(audio, LIMIT).data == BYTES
     assert audio.name == str(SAMPLE)
-    parts = pieces(audio)
-    assert parts is not None
-    with parts.open() as file:
-        assert file.read() == BYTES
+    with pieces(audio).open() as file:
+        assert file.read(LIMIT) == BYTES
 
 
 def test_a_file_object_needs_no_name() -> None:

@@ -12,6 +12,22 @@ def test_a_code_is_read_back_from_what_triton_makes_of_the_message() -> None:
     assert errors.decode(f"in ensemble 'asr', {text}") == (code, "audio is too long: 61.00 s")
 
 
+@pytest.mark.parametrize("limit_s", [40.0, 0.5, 12.25, 86_400.0, 2e9])
+@pytest.mark.parametrize("advice", ["", "cut it: 5 s are enough"])
+def test_the_limit_of_a_recording_that_is_too_long_is_read_back(limit_s: float, advice: str) -> None:
+    _, text = errors.encode(errors.too_long("61.00 s or more", limit_s, advice))
+    assert errors.limit_of(text) == limit_s
+    assert errors.limit_of("recording is larger than 5 bytes, the limit for one recording") is None
+
+
+@pytest.mark.parametrize("channels", [1, 2, 64])
+def test_the_number_of_channels_is_read_back(channels: int) -> None:
+    code, text = errors.encode(errors.other_channels(channels, "of_channels=3 needs 3"))
+    assert code is ErrorCode.INVALID_AUDIO
+    assert errors.channels_of(f"in ensemble 'asr', {text} (after 2 attempts)") == channels
+    assert errors.channels_of("audio has 65 channels; needs 1 to 64") is None
+
+
 def test_words_of_others_have_no_code() -> None:
     assert errors.decode("Exceeds maximum queue size") == (None, "Exceeds maximum queue size")
     assert errors.decode("MY_QUEUE_FULL: no") == (None, "MY_QUEUE_FULL: no")

@@ -4,7 +4,7 @@ from typing import get_type_hints
 
 import pytest
 from asr_contract.errors import ParameterError
-from asr_contract.parameters import DecodeOptions, DecodeParameters, read
+from asr_contract.parameters import DecodeOptions, DecodeParameters, StreamOptions, flushes, read, read_stream
 
 
 def test_nothing_asked_is_the_default() -> None:
@@ -13,6 +13,7 @@ def test_nothing_asked_is_the_default() -> None:
 
 def test_the_preprocess_steps_parameters_are_let_through() -> None:
     assert read({"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1}, "ctc") == DecodeOptions()
+    assert read({"channel": 1, "of_channels": 2}, "whisper") == DecodeOptions()
 
 
 @pytest.mark.parametrize("value", [True, "true", "True"])
@@ -78,3 +79,33 @@ def test_a_whisper_has_times_of_words_and_of_segments_and_a_limit_of_tokens() ->
     assert read(asked, "whisper") == options
     with pytest.raises(ParameterError, match="max_new_tokens is 449; needs a whole number from 1 to 448"):
         read({"max_new_tokens": 449}, "whisper")
+
+
+def test_a_live_stream_has_options_of_its_own() -> None:
+    options, rest = read_stream({"silence_ms": "500", "flush": True, "encoding": "pcm_s16le", "beams": 1})
+    assert options == StreamOptions(silence_ms=500)
+    assert rest == {"encoding": "pcm_s16le", "beams": 1}
+    assert read_stream(StreamOptions(silence_ms=100).parameters())[0] == StreamOptions(silence_ms=100)
+    assert StreamOptions().parameters() == {}
+    assert [flushes({"flush": value}) for value in (True, "true", False)] == [True, True, False]
+    assert not flushes({})
+
+
+@pytest.mark.parametrize("silence_ms", [99, 10_001, 500.0, True, "0.5"])
+def test_a_silence_that_ends_no_segment(silence_ms: object) -> None:
+    with pytest.raises(ParameterError, match=f"silence_ms is {silence_ms!r}; needs a whole number from 100 to 10000"):
+        read_stream({"silence_ms": silence_ms})
+
+
+def test_a_flush_is_yes_or_no() -> None:
+    with pytest.raises(ParameterError, match="flush is 'now'; needs true or false"):
+        flushes({"flush": "now"})
+
+
+@pytest.mark.parametrize("name", ["silence_ms", "flush"])
+def test_recordings_refuse_what_is_for_live_streams(name: str) -> None:
+    for model in ("ctc", "whisper"):
+        with pytest.raises(ParameterError, match=f"^{name} is for live streams, not for recordings$"):
+            read({name: 500, "vad": True}, model)
+    with pytest.raises(ParameterError, match="live streams also take silence_ms, flush$"):
+        read({"silence": 500}, "ctc")

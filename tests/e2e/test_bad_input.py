@@ -11,6 +11,7 @@ import soundfile
 import tritonclient.grpc
 from asr_client import Client, ServerUnavailable
 from asr_server import TritonServer
+from triton_counts import settled
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.e2e
@@ -41,6 +42,7 @@ BAD: dict[str, tuple[bytes, dict[str, object], str]] = {
     "rate 0": (b"\0" * 3200, {**INTEGERS, "sample_rate": 0}, "sample_rate is 0; needs a whole number from 4000"),
     "unknown encoding": (b"\0" * 3200, {"encoding": "mulaw"}, "needs one of file, pcm_s16le, pcm_f32le"),
     "unknown parameter": (GOOD, {"beam": 4}, "unknown parameter 'beam'; needs some of encoding"),
+    "of live streams": (GOOD, {"silence_ms": 500}, "silence_ms is for live streams, not for recordings"),
     "unknown decoder": (GOOD, {"decoder": "magic"}, "decoder is 'magic'; needs one of greedy"),
     "malformed flag": (GOOD, {"word_timestamps": "maybe"}, "needs true or false"),
 }
@@ -58,9 +60,14 @@ def infer(triton: tritonclient.grpc.InferenceServerClient, data: bytes, paramete
 
 
 def test_every_bad_request_has_its_own_answer_and_the_good_ones_succeed(server: TritonServer) -> None:
+    # A busy machine may take the requests of a round one by one.
+    assert any(good_and_bad_share_batches(server) for _ in range(5))
+
+
+def good_and_bad_share_batches(server: TritonServer) -> bool:
     requests = [(name, *BAD[name]) for name in BAD]
+    before = settled(server, "preprocess")
     with tritonclient.grpc.InferenceServerClient(server.grpc_url) as triton, ThreadPoolExecutor(4 * len(BAD)) as pool:
-        before = triton.get_inference_statistics("preprocess").model_stats[0].execution_count
         bad = [
             (name, message, pool.submit(infer, triton, data, parameters))
             for name, data, parameters, message in requests
@@ -72,8 +79,9 @@ def test_every_bad_request_has_its_own_answer_and_the_good_ones_succeed(server: 
             assert answer is not None, name
             assert answer.startswith("StatusCode.INVALID_ARGUMENT"), (name, answer)
             assert re.search(message, answer), (name, answer)
-        executions = triton.get_inference_statistics("preprocess").model_stats[0].execution_count - before
-        assert executions < 4 * len(BAD)  # good and bad ones did share batches
+    done = settled(server, "preprocess") - before
+    assert done.inferences == 4 * len(BAD)
+    return done.executions < done.inferences
 
 
 def test_several_recordings_in_one_request_are_refused(server: TritonServer) -> None:

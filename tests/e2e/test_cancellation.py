@@ -3,6 +3,7 @@
 import _thread
 import asyncio
 import io
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_grpc_aio
 from asr_client import AsyncClient, Client, ClientClosed, Transcription
 from asr_server import TritonServer
+from triton_counts import counted, settled
 
 pytestmark = pytest.mark.e2e
 RATE = 16_000
@@ -35,33 +37,19 @@ class Windows:
     """How many windows the acoustic model has heard."""
 
     def __init__(self, server: TritonServer) -> None:
-        self._client = triton_grpc.InferenceServerClient(server.grpc_url)
-        self._before = self._count()
-
-    def _count(self) -> int:
-        (statistics,) = self._client.get_inference_statistics("acoustic").model_stats
-        return int(statistics.inference_count)
-
-    @property
-    def heard(self) -> int:
-        return self._count() - self._before
+        self._server = server
+        self._before = settled(server, "acoustic")
 
     def begin(self) -> None:
         """Return when some have been heard."""
         deadline = time.monotonic() + 60
-        while self.heard < 4:
+        while (counted(self._server, "acoustic") - self._before).inferences < 4:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
     def end(self) -> int:
         """The number that have been heard when there are no more."""
-        deadline = time.monotonic() + 60
-        last = -1
-        while last != (heard := self.heard):
-            assert time.monotonic() < deadline
-            last = heard
-            time.sleep(1)
-        return heard
+        return (settled(self._server, "acoustic", still_s=1) - self._before).inferences
 
 
 def cancel_a_task(url: str, recording: bytes, begin: Callable[[], None]) -> None:
@@ -94,15 +82,19 @@ def close_the_client(url: str, recording: bytes, begin: Callable[[], None]) -> N
 
 
 def leave_the_block(url: str, recording: bytes, begin: Callable[[], None]) -> None:
-    """Ctrl-C, say."""
+    """Ctrl-C, say, which a process in a shell's background ignores unless it is told to heed it."""
 
     def interrupt() -> None:
         begin()
         _thread.interrupt_main()
 
-    threading.Thread(target=interrupt).start()
-    with Client(url) as client, pytest.raises(KeyboardInterrupt):
-        client.transcribe(recording)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=interrupt).start()
+        with Client(url) as client, pytest.raises(KeyboardInterrupt):
+            client.transcribe(recording)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("go", [cancel_a_task, fail_at_a_segment, close_the_client, leave_the_block])

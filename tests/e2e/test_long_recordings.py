@@ -2,6 +2,7 @@
 
 import io
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import jiwer
@@ -10,8 +11,9 @@ import pytest
 import soundfile
 import soxr
 import tritonclient.grpc as triton_grpc
-from asr_client import AsyncClient, Client, DecodeOptions, InvalidRequest, Transcription
+from asr_client import AsyncClient, AudioTooLong, Client, DecodeOptions, InvalidRequest, Transcription
 from asr_server import TritonServer
+from triton_counts import settled
 
 from tests.e2e.conftest import ROOT
 
@@ -86,8 +88,64 @@ def test_a_file_larger_than_a_message_goes_in_pieces(
     with Client(server.grpc_url, max_message_bytes=2 * 2**20) as small:
         assert file.stat().st_size > 2 * 2**20
         assert small.transcribe(file).text == heard.text
-        with file.open("rb") as opened, pytest.raises(Exception, match="does not fit the message limit"):
-            small.transcribe(opened)  # which can be read but once
+        with file.open("rb") as opened:
+            assert small.transcribe(opened).text == heard.text
+
+
+class Once:
+    """A recording that can be read only once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
+
+
+def test_a_recording_that_can_be_read_only_once_has_any_size(
+    server: TritonServer, long_one: np.ndarray, heard: Transcription
+) -> None:
+    import asyncio
+
+    data = wav(long_one)
+
+    async def ask() -> str:
+        async with AsyncClient(server.grpc_url, max_message_bytes=2**20) as small:
+            return (await small.transcribe(Once(data))).text
+
+    with Client(server.grpc_url, max_message_bytes=2**20) as small:
+        assert small.transcribe(Once(data)).text == heard.text
+    assert asyncio.run(ask()) == heard.text
+
+
+def received(server: TritonServer) -> int:
+    """Recordings that the ensemble has received so far, those that it refused among them."""
+    return settled(server, "preprocess").inferences
+
+
+def test_what_is_known_to_be_too_long_travels_once(server: TritonServer, long_one: np.ndarray) -> None:
+    before = received(server)
+    with Client(server.grpc_url) as client:
+        for recording in (wav(long_one), io.BytesIO(wav(long_one))):
+            assert client.transcribe(recording).duration == pytest.approx(len(long_one) / RATE, abs=0.01)
+        assert client.transcribe(long_one, sampling_rate=RATE).duration == pytest.approx(len(long_one) / RATE, abs=0.01)
+    assert received(server) == before
+    with Client(server.http_url, protocol="http") as client, pytest.raises(AudioTooLong) as caught:
+        client.transcribe(wav(long_one))  # which knows no other way
+    assert caught.value.limit_s == 40
+    assert received(server) == before + 1
+
+
+def test_the_windows_are_segments(client: Client, long_one: np.ndarray, heard: Transcription) -> None:
+    told: list[Transcription] = []
+    answer = client.transcribe(long_one, sampling_rate=RATE, on_segment=told.append)
+    assert len(answer.segments) == len([part for part in told if part.text])
+    assert answer.segments[0].start == 0
+    assert all(before.end <= after.start for before, after in pairwise(answer.segments))
+    assert " ".join(segment.text for segment in answer.segments) == answer.text
+    assert " ".join(segment.text for segment in heard.segments) == heard.text
+    assert len(heard.segments) >= len(answer.segments)  # with words, windows are divided at pauses
+    assert {segment.avg_logprob for segment in heard.segments} == {None}
 
 
 def test_several_at_a_time_and_by_the_async_client(

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import steady_ports
 from asr_client import Client
-from asr_server import TritonServer, installation, ports
+from asr_server import TritonServer, installation
 
 pytestmark = pytest.mark.e2e
 
@@ -32,16 +33,16 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def triton(repository: Path, python: Path, scratch: Path) -> Iterator[str]:
     """Triton itself, without `triton-asr serve`; its gRPC address."""
     found = installation.find(None, scratch)
-    chosen = ports.reserve("127.0.0.1", ports.Ports(0, 0, 0))
+    http, grpc, metrics = steady_ports.free(3)
     environment = {**os.environ, **found.environment}
     environment["PATH"] = f"{python.parent}:{environment['PATH']}"
     command = [found.binary, *found.options, f"--model-repository={repository}", "--http-address=127.0.0.1"]
     command += ["--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1"]
-    command += [f"--grpc-port={chosen.grpc}", f"--http-port={chosen.http}", f"--metrics-port={chosen.metrics}"]
+    command += [f"--grpc-port={grpc}", f"--http-port={http}", f"--metrics-port={metrics}"]
     with (scratch / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
-            yield f"127.0.0.1:{chosen.grpc}"
+            yield f"127.0.0.1:{grpc}"
         finally:
             process.terminate()
             process.wait(60)

@@ -36,7 +36,7 @@ def test_live_streams_are_held_and_heard_as_without_load(
     wait_for_a_place(client)
     monkeypatch.setattr("asr_loadtest.steps.generator_process.prepare", lambda: None)
     load = ["--streams", "2", "--duration", "12", "--ramp", "1", "--mix", "uniform:1-4", "--recordings", "8"]
-    options = ["-u", server.grpc_url, "--late-tolerance", "1000", "-o", str(tmp_path)]
+    options = ["-u", server.grpc_url, "--late-tolerance", "10000", "-o", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["triton-asr", "loadtest", str(SAMPLES), *load, *options])
 
     with pytest.raises(SystemExit) as exited:
@@ -47,7 +47,7 @@ def test_live_streams_are_held_and_heard_as_without_load(
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     (step,) = report["steps"]
     assert step["errors"] == {}
-    assert step["audio_rate"] == pytest.approx(2, rel=0.1)
+    assert step["audio_rate"] == pytest.approx(2, rel=0.25)
     assert step["latency"]["count"] > 10
     assert step["latency"]["p50_ms"] > 480  # the chunk that is new, and the moment after it
     assert step["streams"]["final"]["count"] > 0

@@ -11,10 +11,10 @@ import jiwer
 import numpy as np
 import pytest
 import soundfile
-import tritonclient.grpc
 from asr_client import AsyncClient, Audio, Client
 from asr_server import TritonServer
 from reference import transformers_says
+from triton_counts import settled
 
 from tests.e2e.conftest import ROOT
 
@@ -105,17 +105,14 @@ def test_200_requests_at_once_answer_as_one_at_a_time(client: Client, server: Tr
     recordings = [wav(speech[start : start + length]) for start, length in zip(starts, lengths, strict=True)]
     alone = [client.transcribe(recording).text for recording in recordings]
 
-    statistics = tritonclient.grpc.InferenceServerClient(server.grpc_url)
-    before = statistics.get_inference_statistics("acoustic").model_stats[0]
+    before = settled(server, "acoustic")
     outcomes = client.transcribe_many([Audio(recording) for recording in recordings], concurrency=200)
-    after = statistics.get_inference_statistics("acoustic").model_stats[0]
+    done = settled(server, "acoustic") - before
 
     assert [outcome.unwrap().text for outcome in outcomes] == alone
     assert len(set(alone)) > 100
-    inferences = after.inference_count - before.inference_count
-    executions = after.execution_count - before.execution_count
-    assert inferences == 200
-    assert inferences / executions > 2
+    assert done.inferences == 200
+    assert done.inferences / done.executions > 2
 
 
 def test_silence_is_an_empty_transcript(client: Client) -> None:

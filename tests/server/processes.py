@@ -1,10 +1,12 @@
-"""What a server leaves on the machine: processes, shared memory, ports."""
+"""What a server leaves on the machine: processes, shared memory, sockets that listen."""
 
+import contextlib
 import os
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 
 def in_session(session: int) -> list[int]:
@@ -22,7 +24,9 @@ def in_session(session: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(living([psutil.Process(pid)]))
+    return False
 
 
 def shared_memory(starter: int | None = None) -> list[Path]:
@@ -30,15 +34,27 @@ def shared_memory(starter: int | None = None) -> list[Path]:
     return sorted(Path("/dev/shm").glob(f"triton-asr-{starter or os.getpid()}-*"))
 
 
-def can_bind(address: str) -> bool:
-    host, port = address.split(":")
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, int(port)))
-        except OSError:
-            return False
-        return True
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all under it."""
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def living(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended; another process may have the number of one that has."""
+    found = []
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def listens(pid: int, address: str) -> bool:
+    """Whether this very process listens there; a port that a server gives back may soon be that of another test."""
+    port = int(address.rpartition(":")[2])
+    found = psutil.Process(pid).net_connections("tcp")
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
 
 
 def eventually(condition: Callable[[], bool], timeout_s: float = 20) -> bool:

@@ -12,11 +12,14 @@ from asr_contract import gpu
 from asr_server import guard
 
 
-@pytest.fixture(params=["while True: pass", "import time; time.sleep(60)"], ids=["busy", "idle"])
+@pytest.fixture(params=["while True: pass", "time.sleep(60)"], ids=["busy", "idle"])
 def process(request: pytest.FixtureRequest) -> Iterator[tuple[int, bool]]:
     """A process, and whether it has something to do."""
-    with subprocess.Popen([sys.executable, "-ISc", request.param]) as child:
-        time.sleep(0.5)  # it starts
+    code = f"import time; print(flush=True)\n{request.param}"
+    with subprocess.Popen([sys.executable, "-ISc", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.5)  # it begins
         yield child.pid, "sleep" not in request.param
         child.kill()
 

@@ -49,11 +49,11 @@ def test_the_server_is_ready_inside_the_block_and_gone_after_it(repository: Path
         assert server.models == ("tiny",)
         session = os.getsid(server.pid)
         assert server.pid in processes.in_session(session)
-        assert not processes.can_bind(server.http_url)
+        assert processes.listens(server.pid, server.http_url)
         host, port = server.grpc_url.split(":")
         assert (host, int(port) > 0) == ("127.0.0.1", True)
     assert processes.in_session(session) == []
-    assert processes.can_bind(server.http_url)
+    assert not processes.listens(os.getpid(), server.http_url)
 
 
 def test_options_reach_tritonserver(repository: Path, fake_tritonserver: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import spark_submit
 from asr_client import Client
 from asr_server import TritonServer
 from spark_service import SAMPLES
@@ -33,6 +34,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]
     folder = tmp_path_factory.mktemp("spark")
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     builder = builder.config("spark.driver.memory", "1g").config("spark.sql.shuffle.partitions", "2")
+    builder = builder.config("spark.driver.extraJavaOptions", spark_submit.QUICK)
     builder = builder.config("spark.local.dir", str(folder)).config("spark.sql.warehouse.dir", str(folder / "tables"))
     spark = builder.config("spark.driver.bindAddress", "127.0.0.1").getOrCreate()
     spark.sparkContext.setLogLevel("OFF")

@@ -17,13 +17,13 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 pytestmark = [pytest.mark.spark, pytest.mark.e2e]
 
 
-@pytest.mark.parametrize(("part", "number"), [("mixed", 9), ("small", 60), ("large", 4)])
+@pytest.mark.parametrize(("part", "number"), [("mixed", 6), ("small", 60), ("large", 4)])
 def test_part(session: "SparkSession", server: TritonServer, tmp_path: Path, part: str, number: int) -> None:
     import compare_spark
     from spark_bench import recordings
 
     make: dict[str, Callable[[Path], recordings.Job]] = {
-        "mixed": lambda folder: recordings.of_all_lengths(folder, 60),
+        "mixed": lambda folder: recordings.of_all_lengths(folder, 40),
         "small": lambda folder: recordings.of_half_a_second(folder, number),
         "large": lambda folder: recordings.of_many_megabytes(folder, number, 25.0),  # more than the model takes at once
     }
@@ -31,7 +31,7 @@ def test_part(session: "SparkSession", server: TritonServer, tmp_path: Path, par
     found = compare_spark.measure(part, session, server.grpc_url, warm_up, make[part](tmp_path / part), rounds=1)
     assert found["recordings"] == number
     assert (found["errors"], found["different"]) == (0, 0)
-    assert found["heap_mb"] == 1024
+    assert 900 < found["heap_mb"] <= 1024  # as the JVM counts; a collector may leave a part out
     assert ("fullest" in found) == (part == "mixed")
     assert set(found["most_mb"]) == {"JVM", "Python workers"}
     assert found["contenders"]["client"]["to_client"] == {"median": 1, "min": 1, "max": 1}

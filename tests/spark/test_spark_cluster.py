@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import spark_submit
+import steady_ports
 from asr_server import TritonServer
-from asr_server.ports import Ports, reserve
 from spark_service import SAMPLES
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def daemon(folder: Path, *words: str) -> Iterator[None]:
 @pytest.fixture
 def master(tmp_path: Path) -> Iterator[str]:
     """The address of a master with two workers."""
-    port = str(reserve("127.0.0.1", Ports(0, 0, 0)).http)
+    port = str(*steady_ports.free())
     address = f"spark://127.0.0.1:{port}"
     with contextlib.ExitStack() as running:
         running.enter_context(daemon(tmp_path / "m", "org.apache.spark.deploy.master.Master", "--port", port))

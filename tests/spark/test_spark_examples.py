@@ -16,7 +16,7 @@ import psutil
 import pytest
 import spark_submit
 from asr_server import TritonServer
-from spark_service import SAMPLES, answered, wait_until
+from spark_service import SAMPLES, all_answered, answered, wait_until
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -76,10 +76,10 @@ def test_an_output_that_is_there_already(
     shutil.copy(next(iter(texts)), tmp_path / "call.wav")
     arguments = tmp_path, tmp_path / "texts", "--url", server.grpc_url, "--glob", "*.wav"
     (tmp_path / "texts").mkdir()
-    before = answered(server)
+    before = all_answered(server)
     assert here("folder_to_parquet.py", *arguments) == 2
     assert "PATH_ALREADY_EXISTS" in capsys.readouterr().err
-    assert answered(server) == before
+    assert all_answered(server) == before
     assert here("folder_to_parquet.py", *arguments, "--overwrite") == 0
 
 
@@ -110,21 +110,24 @@ def test_a_killed_driver_of_arriving_files(
     shutil.copy(SAMPLES / "short_stereo.wav", tmp_path / late.name)
     os.utime(tmp_path / late.name, (LONG_AGO_S, LONG_AGO_S))
     (tmp_path / late.name).rename(late)
-    sent = answered(server)
+    sent = all_answered(server)
     assert here("arriving_files.py", *arguments, "--once") == 0
     assert session.read.parquet(str(output)).count() == len(told) + 1
-    assert answered(server) == sent + 1
+    assert all_answered(server) == sent + 1
 
 
-def test_the_word_error_rate_is_that_of_evaluate(server: TritonServer, tmp_path: Path) -> None:
+def test_the_word_error_rate_is_that_of_evaluate(
+    here: Here, server: TritonServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     report = tmp_path / "report.json"
     evaluate = [Path(sys.executable).with_name("triton-asr"), "evaluate", MANIFEST, "--json", report]
     subprocess.run([*evaluate, "--url", server.grpc_url], check=True, capture_output=True, timeout=240)
     found = json.loads(report.read_text(encoding="utf-8"))
-    before = answered(server)
-    printed = spark_submit.run("word_error_rate.py", MANIFEST, "--url", server.grpc_url, "--worst", "1")
+    before = all_answered(server)
+    assert here("word_error_rate.py", MANIFEST, "--url", server.grpc_url, "--worst", "1") == 0
+    printed = capsys.readouterr().out.splitlines()
 
     assert f"CER {100 * found['cer']:.1f} %" in printed
     assert f"total WER {100 * found['wer']:.1f} %  ({found['words']} words, 0 recordings failed)" in printed
     assert sum(line.startswith("    transcript  ") for line in printed) == 1
-    assert answered(server) - before == found["files"]  # each was sent once
+    assert all_answered(server) - before == found["files"]  # each was sent once

@@ -5,6 +5,7 @@ The driver of a stream is killed in test_spark_examples.py.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.e2e, pytest.mark.usefixtures("server")]
 SCRIPT = spark_job.__file__
 SOME = 10  # recordings that are answered before something is killed
+FAIL_AFTER_S = 30.0
 Calls = tuple[Path, dict[str, str]]
 
 
@@ -105,6 +107,25 @@ def test_a_killed_executor(server: TritonServer, calls: Calls, pipeline: str, tm
     assert b" rows (0 without a recording), " in summary
     rows = [json.loads(line) for part in output.glob("part-*") for line in part.read_text("utf-8").splitlines()]
     assert read(rows) == told
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("url", ["127.0.0.1:9", "192.0.2.1:8001"])
+def test_a_cluster_waits_once_for_a_wrong_address(
+    session: "SparkSession", url: str, calls: Calls, tmp_path: Path
+) -> None:
+    """Nobody listens at the first one; the second one does not even say that."""
+    from pyspark.ml import PipelineModel
+
+    stt = TritonSpeechToText(inputCol="path", outputCol="speech", urls=[url], failAfterS=FAIL_AFTER_S)
+    PipelineModel([stt]).save(str(tmp_path / "pipeline"))
+    fields = {"pipeline": str(tmp_path / "pipeline"), "input": str(calls[0]), "output": str(tmp_path / "out")}
+    with job(tmp_path, master="local-cluster[2,1,1024]", **fields) as driver:
+        told, _ = driver.communicate(timeout=240)
+    seconds, _, message = told.decode().partition("\n")
+    assert driver.returncode == 1
+    assert re.search(f"after earlier attempts that gave up .* at model 'asr' at {url}: ", message)
+    assert FAIL_AFTER_S < float(seconds) < 2 * FAIL_AFTER_S
 
 
 def test_one_of_two_servers_is_killed(

@@ -108,7 +108,7 @@ def test_words_and_alternatives_are_json(session: "SparkSession", urls: list[str
 
 def test_rows_without_a_transcript(session: "SparkSession", server: TritonServer, urls: list[str]) -> None:
     samples = spark_service.samples(RATE).tolist()
-    before = spark_service.answered(server)
+    before = spark_service.all_answered(server)
     data = table(session, [None, samples, [], [0.0, None], samples])
     found = annotations(data, Wav2Vec2ForCTC.pretrained())
     assert [[annotation.result != "" for annotation in row] for row in found] == [[], [True], [], [False], [True]]
@@ -116,15 +116,15 @@ def test_rows_without_a_transcript(session: "SparkSession", server: TritonServer
     assert (failed.begin, failed.end, failed.result) == (0, -1, "")
     assert failed.metadata["error_type"] == "InvalidAudio"
     assert "1 nulls among its 2 samples" in failed.metadata["error"]
-    assert spark_service.answered(server) - before == 2  # each recording was sent once
+    assert spark_service.all_answered(server) - before == 2  # each recording was sent once
 
 
 def test_a_filter_sends_each_recording_once(session: "SparkSession", server: TritonServer, urls: list[str]) -> None:
     data = table(session, [spark_service.samples(RATE).tolist(), [0.0] * RATE])
-    before = spark_service.answered(server)
+    before = spark_service.all_answered(server)
     transcribed = pipeline(Wav2Vec2ForCTC.pretrained()).fit(data).transform(data)
     assert len(transcribed.filter("text[0].result != ''").select("text.result", "text.metadata").collect()) == 1
-    assert spark_service.answered(server) - before == 2
+    assert spark_service.all_answered(server) - before == 2
 
 
 def test_a_name_that_the_servers_do_not_have(session: "SparkSession", urls: list[str]) -> None:

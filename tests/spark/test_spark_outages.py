@@ -20,6 +20,7 @@ from asr_client import (
 from asr_client._calls.protocol import Infer
 from asr_client.testing import MockTransport
 from asr_spark import availability, worker
+from asr_spark.attempts import FIRST, Attempt
 from asr_spark.availability import JobFailed
 from asr_spark.worker import Settings, transcribe
 
@@ -50,12 +51,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(availability, "PAUSE_S", 0.01)
 
 
-def run(server: Server, *audio: bytes, fail_after_s: float = 60.0, given_up: Path | None = None) -> list[dict]:
+def run(server: Server, *audio: bytes, fail_after_s: float = 60.0, attempt: Attempt = FIRST) -> list[dict]:
     settings = Settings(urls=("here:1", "there:2"), fail_after_s=fail_after_s, concurrency=4)
     retry = RetryPolicy(first_backoff_s=0.001, max_backoff_s=0.001, max_attempts=3)
     connect = lambda _: Client(transport=server, retry=retry)  # noqa: E731
     column = pa.array(audio, pa.binary())
-    return next(transcribe([column], settings, connect=connect, given_up=given_up)).to_pylist()
+    return next(transcribe([column], settings, connect=connect, attempt=attempt)).to_pylist()
 
 
 def test_a_task_waits_for_a_server_that_starts() -> None:
@@ -93,18 +94,36 @@ def test_when_everybody_goes_the_task_fails() -> None:
 
 
 def test_the_next_attempt_of_a_task_does_not_wait_again(tmp_path: Path) -> None:
-    note = tmp_path / "note"
+    first, second = (Attempt(number, tmp_path / "note") for number in range(2))
     with pytest.raises(JobFailed, match="nobody has answered for"):
-        run(Server(away_for=FOR_EVER), b"a", fail_after_s=0.1, given_up=note)
-    with pytest.raises(JobFailed, match="after an earlier attempt that gave up"):
-        run(Server(away_for=FOR_EVER), b"a", fail_after_s=FOR_EVER, given_up=note)
+        run(Server(away_for=FOR_EVER), b"a", fail_after_s=0.1, attempt=first)
+    with pytest.raises(JobFailed, match="after earlier attempts that gave up"):
+        run(Server(away_for=FOR_EVER), b"a", fail_after_s=FOR_EVER, attempt=second)
 
 
 def test_a_server_that_is_back_makes_the_next_attempt_patient_again(tmp_path: Path) -> None:
     note = tmp_path / "note"
     note.touch()
-    assert run(Server(), b"a", given_up=note)[0]["text"] == "a"
+    assert run(Server(), b"a", attempt=Attempt(1, note))[0]["text"] == "a"
     assert not note.exists()
+
+
+def test_without_a_note_the_second_attempt_waits_and_the_third_does_not(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "note"
+    assert run(Server(away_for=20), b"a", attempt=Attempt(1, elsewhere))[0]["text"] == "a"
+    with pytest.raises(JobFailed, match="after earlier attempts that gave up"):
+        run(Server(away_for=20), b"a", attempt=Attempt(2, elsewhere))
+
+
+def test_an_attempt_that_was_answered_waits_for_the_server_to_come_back() -> None:
+    server = Server()
+
+    def fall(audio: bytes) -> None:
+        if len(server.sent) == 1:
+            server.away_for = 20
+
+    server.before = fall
+    assert [row["text"] for row in run(server, b"a", b"b", attempt=Attempt(3))] == ["a", "b"]
 
 
 def test_a_recording_that_ends_the_server_is_an_error_and_its_neighbours_are_not() -> None:

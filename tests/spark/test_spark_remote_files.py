@@ -1,6 +1,5 @@
 """Remote files in a real S3 server, as a worker reads them."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
+import steady_ports
 from asr_client import Client, Transcription
 from asr_client.testing import MockTransport
 from asr_spark import sources
@@ -22,20 +22,12 @@ KEYS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT
 NAMES = ["a.wav", "a b.wav", "ü#x.wav", "100%.wav", "a%20c.wav", "q?.wav", "p+q.wav", "2024::06.wav"]
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """SeaweedFS; the address of its S3 service, which lets everybody in."""
     folder = tmp_path_factory.mktemp("s3")
     names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
-    ports = dict(zip((*names, "s3.port", "s3.port.grpc"), free_ports(8), strict=True))
+    ports = dict(zip((*names, "s3.port", "s3.port.grpc"), steady_ports.free(8), strict=True))
     options = [f"-{name}={port}" for name, port in ports.items()]
     options += ["-master.telemetry=false", "-volume.max=5", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0"]
     command = [str(Path(sys.executable).with_name("weed")), f"-logdir={folder}", "server", f"-dir={folder}"]

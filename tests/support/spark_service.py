@@ -1,18 +1,16 @@
 """What the tests of `asr_spark` send, and what the server says of it."""
 
-import re
 import time
-import urllib.request
 import wave
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import steady_ports
 from asr_server import TritonServer
-from asr_server.ports import Ports, reserve
+from triton_counts import counted, settled
 
 SAMPLES = Path(__file__).parents[2] / "demo" / "samples"
-_ANSWERED = re.compile(r'^nv_inference_request_success\{model="asr",[^}]*\} (\d+)', re.MULTILINE)
 
 
 def samples(rate: int) -> np.ndarray:
@@ -23,20 +21,19 @@ def samples(rate: int) -> np.ndarray:
 
 
 def answered(server: TritonServer) -> int:
-    """The requests that the server's model has answered."""
-    with urllib.request.urlopen(f"http://{server.metrics_url}/metrics", timeout=30) as page:
-        found = re.search(
-            r'^nv_inference_request_success\{model="asr",[^}]*\} (\d+)', page.read().decode(), re.MULTILINE
-        )
-    return int(found[1]) if found else 0
+    """The requests that the server's model has answered, less some that Triton counts a moment after their answers."""
+    return counted(server, "asr").answered
+
+
+def all_answered(server: TritonServer) -> int:
+    """The requests that the server's model has answered, once it has nothing to do."""
+    return settled(server, "asr").answered
 
 
 def serving(repository: Path) -> TritonServer:
     """A server that is not started yet; it keeps its free ports when it starts again."""
-    ports = reserve("127.0.0.1", Ports(0, 0, 0))
-    return TritonServer(
-        repository, http_port=ports.http, grpc_port=ports.grpc, metrics_port=ports.metrics, log=lambda line: None
-    )
+    http, grpc, metrics = steady_ports.free(3)
+    return TritonServer(repository, http_port=http, grpc_port=grpc, metrics_port=metrics, log=lambda line: None)
 
 
 def kill(server: TritonServer) -> None:

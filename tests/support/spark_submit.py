@@ -8,13 +8,14 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "spark" / "examples"
 # Half of the processor time of a short job is the JVM's better compiler.
-_QUICK = ["--driver-java-options", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC", "--conf", "spark.ui.enabled=false"]
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+_OPTIONS = ["--driver-java-options", QUICK, "--conf", "spark.ui.enabled=false"]
 
 
 def command(script: str, *arguments: object) -> list[str]:
     """Return the command that runs an example on this machine."""
     submit = str(Path(sys.executable).with_name("spark-submit"))
-    return [submit, "--master", "local[2]", *_QUICK, str(EXAMPLES / script), *map(str, arguments)]
+    return [submit, "--master", "local[2]", *_OPTIONS, str(EXAMPLES / script), *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:

@@ -1,23 +1,26 @@
 """The base of both clients: every request as steps, without threads or event loops."""
 
-import contextlib
 import dataclasses
 import functools
 import math
-import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self
 
-from asr_contract.names import RESERVED_ENDS
+from asr_contract.parameters import StreamOptions, whole_only
 
-from asr_client import _audio, _fork, _options
+from asr_client import _audio, _options, _uploads
 from asr_client._address import checked_addresses, checked_headers
-from asr_client._audio import Audio, AudioSource, Encoding, Pieces
+from asr_client._audio import Audio, AudioSource, Encoding, Payload, Pieces
+from asr_client._calls import catalogue as _catalogue
 from asr_client._calls import protocol as _protocol
 from asr_client._calls import retry as _retry
+from asr_client._calls.channels import separate
+from asr_client._calls.limit import Limit
 from asr_client._calls.live import Chunk, Live
 from asr_client._calls.long import LongRecording, OnSegment
-from asr_client._calls.protocol import DescribeModel, ListModels, ModelReady, Operation, ServerReady
+from asr_client._calls.protocol import DescribeModel, ModelReady, Operation, ServerReady
+from asr_client._calls.shared import AnyTransport, Shared
 from asr_client._calls.steps import Read, Steps
 from asr_client._errors import (
     AsrError,
@@ -27,22 +30,22 @@ from asr_client._errors import (
     InvalidAudio,
     InvalidOption,
     MessageTooLarge,
-    ModelMismatch,
     ModelNotFound,
     ProcessForked,
     ServerUnavailable,
 )
 from asr_client._options import DecodeOptions, RetryPolicy, Tls
-from asr_client._results import Outcome, Transcription
-from asr_client._transports.base import AsyncTransport, Endpoint, Transport
+from asr_client._results import ModelInfo, Outcome, Transcription
+from asr_client._transports.base import CONNECTING_S, Endpoint
+
+ChannelArgument = int | _options.Channels | None
 
 READY_TIMEOUT_S = 5.0  # a server that takes longer to answer is not ready
 DEFAULT_RETRY = RetryPolicy()
 
 _LONG_ATTEMPTS = 5
 _NO_RETRY = RetryPolicy(max_attempts=1)
-
-AnyTransport = TypeVar("AnyTransport", Transport, AsyncTransport)
+_SHORTEST_TIMEOUT_S = 0.001  # for a question after the deadline of all
 
 
 class Core(Generic[AnyTransport]):
@@ -93,6 +96,7 @@ class Core(Generic[AnyTransport]):
             tls=Tls() if tls is True else tls or None,
             headers=checked_headers(headers),
             max_message_bytes=max_message_bytes,
+            connecting_s=min(CONNECTING_S, retry.max_wait_s or math.inf),
         )
         self._endpoints = tuple(endpoint(address) for address in checked_addresses(url, protocol))
         self._model = model
@@ -101,13 +105,14 @@ class Core(Generic[AnyTransport]):
         self._retry = retry
         # A long recording has no deadline as a whole, so a number bounds its retries.
         self._long_retry = dataclasses.replace(retry, max_attempts=retry.max_attempts or _LONG_ATTEMPTS)
-        self._given_transport: AnyTransport | None = transport
-        self._begin()
-        _fork.register(self)
+        self._shared: Shared[AnyTransport] = Shared(retry, transport)
+        self._limit = Limit(model, model_version)
+        self._owns_connection = True
+        self._is_closed = False  # by itself; the connection may be closed as well
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes a copy, mostly in another process: it has the same settings, and its own connections."""
-        if self._given_transport is not None:
+        if self._shared.given is not None:
             raise TypeError(f"{self!r} was given its transport, and cannot be pickled or copied")
         endpoint = self._endpoints[0]  # they differ in their address
         settings: dict[str, Any] = {
@@ -122,43 +127,92 @@ class Core(Generic[AnyTransport]):
         }
         return functools.partial(type(self), [each.address for each in self._endpoints], **settings), ()
 
-    def _begin(self) -> None:
-        """Reset the client: no connection, and no request under way."""
-        self._retry_state = _retry.RetryState(self._retry)
-        self._transport: AnyTransport | None = self._given_transport
-        self._lock = threading.Lock()  # for the opening and closing of the transport
-        self._closing = threading.Event()
+    def with_model(self, name: str, version: str = "") -> Self:
+        """Return a client for another model of the same servers. It costs no more than an object.
 
-    def after_fork(self) -> None:
-        """Reset the client in a forked process: the parent owns the connection, and its threads may hold a lock."""
-        was_closed = self._closing.is_set()
-        self._begin()
-        if was_closed:
-            self._closing.set()
+        Both have one connection, one budget of retries and one pace, and the same settings otherwise. When the new
+        client is closed, nothing else is; when this one is closed, the new one is closed as well. A pickled or copied
+        client has its own connection, wherever it came from.
+
+        Args:
+            name: of the ensemble, as in `Client(model=…)`; `models` has the names.
+            version: as in `Client(model_version=…)`.
+
+        Raises:
+            ClientClosed: the client is closed.
+        """
+        if self._is_over:
+            raise self._closed_error()
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other._model, other._model_version, other._limit = name, version, Limit(name, version)
+        other._owns_connection = False
+        return other
+
+    @property
+    def _is_over(self) -> bool:
+        """Return whether the client takes no more requests."""
+        return self._is_closed or self._shared.closing.is_set()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closing.is_set() else "open"
+        state = "closed" if self._is_over else "open"
         others = "".join(f", {endpoint.address}" for endpoint in self._endpoints[1:])
         return f"<{type(self).__name__} {state}: model {self._model!r} of the {self._endpoints[0]}{others}>"
 
-    def _transcription(
-        self, audio: Audio, options: DecodeOptions, timeout_s: float | None, on_segment: OnSegment | None = None
+    def _heard(
+        self,
+        audio: Audio,
+        is_separate: bool,
+        options: DecodeOptions,
+        timeout_s: float | None,
+        on_segment: OnSegment | None = None,
     ) -> Steps[Transcription]:
-        try:
-            payload = yield Read(lambda: _audio.load(audio, self._max_message_bytes))
-        except MessageTooLarge as error:
-            pieces = _audio.pieces(audio)
-            if pieces is None or not self._opened().supports_streams:
-                raise
-            return (yield from self._long(pieces, options, timeout_s, on_segment, error))
-        request = _protocol.infer(self._model, self._model_version, payload, options)
+        """Return the transcript of a recording, of its channels together or of each."""
+        if not is_separate:
+            return self._transcription(audio, options, timeout_s, on_segment)
+
+        def transcribe(audio: Audio, options: DecodeOptions, on_segment: OnSegment) -> Steps[Transcription]:
+            return self._transcription(audio, options, timeout_s, on_segment)
+
+        return separate(audio, options, transcribe, on_segment)
+
+    def _transcription(
+        self, audio: Audio, options: DecodeOptions, timeout_s: float | None, on_segment: OnSegment | None
+    ) -> Steps[Transcription]:
+        prepared = yield from self._prepared(audio, options, timeout_s)
+        if isinstance(prepared, _uploads.InPieces):
+            if not self._opened().supports_streams:
+                raise prepared.reason
+            return (yield from self._long(prepared.pieces, options, timeout_s, on_segment, prepared.reason))
+        request = _protocol.infer(self._model, self._model_version, prepared, options)
         try:
             tensors = yield from self._ask(request, timeout_s)
         except (AudioTooLong, MessageTooLarge) as error:
             if not self._opened().supports_streams:
                 raise
-            return (yield from self._long(payload.pieces(), options, timeout_s, on_segment, error))
+            self._limit.note(error)
+            return (yield from self._long(prepared.pieces(), options, timeout_s, on_segment, error))
         return _protocol.transcription(request, tensors)
+
+    def _prepared(
+        self, audio: Audio, options: DecodeOptions, timeout_s: float | None
+    ) -> Steps[Payload | _uploads.InPieces]:
+        """Return the recording as it travels.
+
+        A recording that is known to be too long for the model does not go there first. Its length may be a claim of its
+        header, so a request with options that only that model has goes there in any case.
+        """
+        goes_first = bool(whole_only(options.parameters()))
+        longest_s = None if goes_first else self._limit.longest_s
+        prepare = functools.partial(_uploads.prepare, audio, self._max_message_bytes, longest_s)
+        # Bytes are there: a thread for them would cost more than it does.
+        prepared: Payload | _uploads.InPieces = prepare() if isinstance(audio.source, bytes) else (yield Read(prepare))
+        if goes_first or not isinstance(prepared, Payload):
+            return prepared
+        if self._limit.matters(prepared) and self._opened().supports_streams:
+            patience_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
+            yield from self._limit.ask(self._shared.retry_state, min(READY_TIMEOUT_S, patience_s))
+        return _uploads.divided(prepared, self._limit.longest_s)
 
     def _long(
         self,
@@ -173,7 +227,7 @@ class Core(Generic[AnyTransport]):
         room = self._max_message_bytes - _audio.MESSAGE_OVERHEAD_BYTES
         recording = LongRecording(self._model, pieces, options, silence_s, room, on_segment)
         try:
-            segments = yield from _retry.ask(recording, self._long_retry, self._retry_state, math.inf)
+            segments = yield from _retry.ask(recording, self._long_retry, self._shared.retry_state, math.inf)
         except ModelNotFound:
             raise error from None
         return _protocol.joined(segments)
@@ -185,15 +239,18 @@ class Core(Generic[AnyTransport]):
         encoding: Encoding | None,
         channels: int | None,
         options: DecodeOptions,
+        division: StreamOptions,
         timeout_s: float | None,
     ) -> Live:
         silence_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
-        return Live(self._model, chunks, sampling_rate, encoding, channels, options, silence_s)
+        return Live(self._model, chunks, sampling_rate, encoding, channels, options, division, silence_s)
 
-    def _outcome(self, index: int, audio: Audio, options: DecodeOptions, timeout_s: float | None) -> Steps[Outcome]:
+    def _outcome(
+        self, index: int, audio: Audio, is_separate: bool, options: DecodeOptions, timeout_s: float | None
+    ) -> Steps[Outcome]:
         source = audio.name or f"item {index}"
         try:
-            transcription = yield from self._transcription(audio, options, timeout_s)
+            transcription = yield from self._heard(audio, is_separate, options, timeout_s)
         except (ClientClosed, InvalidOption, ProcessForked):
             raise  # an error of the whole run, not of this item
         except AsrError as error:
@@ -202,7 +259,7 @@ class Core(Generic[AnyTransport]):
 
     def _readiness(self, operation: Operation[bool], timeout_s: float) -> Steps[bool]:
         try:
-            ready: bool = yield from _retry.ask(operation, _NO_RETRY, self._retry_state, _seconds(timeout_s))
+            ready: bool = yield from self._ask_once(operation, _seconds(timeout_s))
         except (ServerUnavailable, DeadlineExceeded):
             return False
         return ready
@@ -217,30 +274,45 @@ class Core(Generic[AnyTransport]):
         try:
             description = yield from self._ask(DescribeModel(self._model, self._model_version), timeout_s)
         except ModelNotFound as error:
-            names = yield from self._models_there()
-            raise ModelNotFound(f"{error}{names}") from error
+            there = yield from self._models_there()
+            raise ModelNotFound(f"{error}{there}", public=f"there is no model {self._model!r}{there}") from error
         _protocol.check_description(self._model, description)
         return frozenset(description.outputs)
 
     def _models_there(self) -> Steps[str]:
         """Return which models of this kit the server has, for a message; "" if it does not tell."""
-        names = []
         try:
-            for name in (yield from _retry.ask(ListModels(), _NO_RETRY, self._retry_state, READY_TIMEOUT_S)):
-                if name.endswith(RESERVED_ENDS):  # one that callers do not name, such as NAME_long
-                    continue
-                with contextlib.suppress(ModelMismatch, ModelNotFound):  # of another kind, or unloaded just now
-                    asked = DescribeModel(name, "")
-                    description = yield from _retry.ask(asked, _NO_RETRY, self._retry_state, READY_TIMEOUT_S)
-                    _protocol.check_description(name, description)
-                    names.append(name)
+            models = yield from _catalogue.models(self._ask_once)
         except AsrError:  # many servers keep their list to themselves
             return ""
-        return f"; it has {', '.join(names)}" if names else "; it has no model of this kit"
+        return f"; it has {', '.join(model.name for model in models)}" if models else "; it has no model of this kit"
+
+    def _models(self, timeout_s: float | None) -> Steps[tuple[ModelInfo, ...]]:
+        timeout_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
+        deadline = time.monotonic() + timeout_s
+
+        def ask(operation: Operation[_protocol.Answer]) -> Steps[_protocol.Answer]:
+            return self._ask(operation, max(deadline - time.monotonic(), _SHORTEST_TIMEOUT_S))
+
+        try:
+            return (yield from _catalogue.models(ask))
+        except DeadlineExceeded as error:
+            _retry.name_all_of(timeout_s, error)
+            raise
+
+    def _look(self, live: Live) -> Steps[None]:
+        """Return the steps before a live stream: nobody hears it where nobody answers."""
+        silence_s = math.inf if live.silence_s is None else live.silence_s
+        return _retry.look(self._retry, self._shared.retry_state, silence_s)
+
+    def _ask_once(
+        self, operation: Operation[_protocol.Answer], timeout_s: float = READY_TIMEOUT_S
+    ) -> Steps[_protocol.Answer]:
+        return _retry.ask(operation, _NO_RETRY, self._shared.retry_state, timeout_s)
 
     def _ask(self, operation: Operation[_protocol.Answer], timeout_s: float | None) -> Steps[_protocol.Answer]:
         timeout_s = self._timeout_s if timeout_s is None else _seconds(timeout_s)
-        return _retry.ask(operation, self._retry, self._retry_state, timeout_s)
+        return _retry.ask(operation, self._retry, self._shared.retry_state, timeout_s)
 
     def _opened(self) -> AnyTransport:
         """Return the transport; its first use opens it."""
@@ -258,21 +330,42 @@ def recording(
     audio: AudioSource | Audio,
     sampling_rate: int | None,
     encoding: Encoding | None,
-    channels: int | None,
-) -> Audio:
-    """Return the audio with its format. Raise InvalidAudio if the format is given twice."""
+    channels: ChannelArgument,
+) -> tuple[Audio, bool]:
+    """Return the audio with its format, and whether its channels are heard one by one.
+
+    Raises:
+        InvalidAudio: the format is given twice.
+        InvalidOption: `channels` is a word that says nothing.
+    """
+    count, is_separate = _channels(channels)
     if not isinstance(audio, Audio):
-        return Audio(audio, sampling_rate, encoding, channels)
-    if (sampling_rate, encoding, channels) != (None, None, None):
-        raise InvalidAudio("the format is given twice, in the Audio and as arguments; give it in the Audio only")
-    return audio
+        return Audio(audio, sampling_rate, encoding, count), is_separate
+    if (sampling_rate, encoding, count) != (None, None, None):
+        raise InvalidAudio.for_anybody(
+            "the format is given twice, in the Audio and as arguments; give it in the Audio only"
+        )
+    return audio, is_separate
 
 
 def one_of_many(
-    item: AudioSource | Audio, sampling_rate: int | None, encoding: Encoding | None, channels: int | None
-) -> Audio:
-    """Return the item with the format of all items; an `Audio` keeps its own format."""
-    return item if isinstance(item, Audio) else Audio(item, sampling_rate, encoding, channels)
+    item: AudioSource | Audio, sampling_rate: int | None, encoding: Encoding | None, channels: ChannelArgument
+) -> tuple[Audio, bool]:
+    """Return what `recording` returns, with the format of all items; an `Audio` keeps its own format."""
+    count, is_separate = _channels(channels)
+    return item if isinstance(item, Audio) else Audio(item, sampling_rate, encoding, count), is_separate
+
+
+def _channels(channels: ChannelArgument) -> tuple[int | None, bool]:
+    """Return how many channels raw samples have, None if that is not given, and whether each is heard by itself."""
+    if not isinstance(channels, str):
+        return channels, False
+    if channels not in _options.CHANNELS:
+        words = ", ".join(map(repr, _options.CHANNELS))
+        raise InvalidOption.for_anybody(
+            f"channels is {channels!r}; needs {words}, or the number of channels of raw samples"
+        )
+    return None, channels == "separate"
 
 
 def _seconds(timeout_s: float) -> float:

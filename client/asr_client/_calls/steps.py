@@ -4,7 +4,7 @@ Everything that takes time is a step. The clients share generators, which yield 
 `Client` does the steps by blocking, `AsyncClient` by awaiting. So each call is written only once.
 """
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -60,7 +60,14 @@ class Pause:
     seconds: float
 
 
-Step = Read | Send | Hear | Next | Give | Pause
+@dataclass(frozen=True)
+class Together:
+    """Do several runs of steps at the same time; the result is a list with the result, or the AsrError, of each."""
+
+    runs: "Sequence[Steps[Any]]"
+
+
+Step = Read | Send | Hear | Next | Give | Pause | Together
 Steps = Generator[Step, Any, Result]
 
 
@@ -68,6 +75,7 @@ class Dialogue(Operation[Answer]):
     """An operation of many questions and answers, within a stream of a transport that `supports_streams`."""
 
     silence_s: float | None  # longest time without an answer of the server; None: no limit
+    was_taken: bool = False  # whether the server has answered in the last run
 
     def steps(self, stream: Stream | AsyncStream) -> Steps[Answer]:
         """Yield the steps of the dialogue on a stream, and return its answer. The caller closes the stream."""

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from asr_client._calls.protocol import Answer, Infer, ModelReady, Operation, Piece, Said, ServerReady
+from asr_client._calls.protocol import Answer, Infer, ListModels, ModelReady, Operation, Piece, Said, ServerReady
 from asr_client._calls.steps import Run
-from asr_client._errors import AsrError, ServerUnavailable
+from asr_client._errors import AsrError, DeadlineExceeded, ServerUnavailable
 from asr_client._transports.base import AsyncStream, AsyncTransport, Endpoint, Stream, Transport
 from asr_client._transports.servers import Clock, Place, Server, Servers, got_nothing
 
@@ -56,31 +56,44 @@ class _Balanced(Generic[AnyTransport]):
     def _attempts(self, operation: Operation[Answer], timeout_s: float | None) -> Attempts[Answer]:
         """Send the operation to one server after the other, until one takes it; all within `timeout_s` seconds.
 
+        A recording may take all of the time. A question is answered at once or not at all, so a server gets only its
+        share of the time. Every server is asked for its models, and the answer is what all have.
+
         Raises:
             ServerUnavailable: no server takes it; the message has what each said.
             AsrError: the answer of the server that took it.
         """
         deadline = None if timeout_s is None else self._clock() + timeout_s
         yield from self._readiness(operation, deadline)
+        is_question = not isinstance(operation, Infer)
         tried: list[Server] = []
+        lists: list[tuple[str, ...]] = []
         last: AsrError | None = None
         while (place := self._servers.take(without=tried)) is not None:
             tried.append(place.server)
             try:
-                answer: Answer = yield Attempt(place.server, operation, self._left_s(deadline))
+                among = len(self._transports) - len(tried) + 1 if is_question else 1
+                answer: Answer = yield Attempt(place.server, operation, self._left_s(deadline, among))
             except AsrError as error:
                 self._servers.failed(place, error)
-                if not got_nothing(error):
+                if not got_nothing(error) and not (is_question and isinstance(error, DeadlineExceeded)):
                     raise
                 last = error
             else:
-                if answer is not False:  # the answer of a server that is not ready
-                    self._servers.succeeded(place)
+                if answer is False:  # the answer of a server that is not ready
+                    continue
+                self._servers.succeeded(place)
+                if not isinstance(operation, ListModels):
                     return answer
+                lists.append(cast("tuple[str, ...]", answer))
             finally:
                 self._servers.leave(place)
+        if lists:
+            return cast("Answer", tuple(sorted(set.intersection(*map(set, lists)))))
         if last is None:  # all have answered, and none is ready
-            return False  # type: ignore[return-value]
+            return cast("Answer", False)
+        if isinstance(last, DeadlineExceeded):
+            raise last
         raise self._servers.none_works() from last
 
     def _readiness(self, operation: Operation[Any], deadline: float | None) -> Attempts[None]:
@@ -100,8 +113,9 @@ class _Balanced(Generic[AnyTransport]):
     def _transport(self, attempt: Attempt) -> AnyTransport:
         return self._transports[attempt.server.number]
 
-    def _left_s(self, deadline: float | None) -> float | None:
-        return None if deadline is None else max(deadline - self._clock(), 0.001)
+    def _left_s(self, deadline: float | None, among: int = 1) -> float | None:
+        """Return the seconds until the deadline, divided among as many attempts."""
+        return None if deadline is None else max((deadline - self._clock()) / among, 0.001)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {', '.join(server.endpoint.address for server in self._servers.all)}>"

@@ -8,6 +8,10 @@ from asr_client import _options
 from asr_client._calls.protocol import Answer, Operation, Piece, Said
 from asr_client._errors import InvalidOption
 
+# A busy server takes connections all the same, and where nobody is at an address, the system tries for minutes. (gRPC
+# gives up after a second or two.)
+CONNECTING_S = 10.0
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -18,6 +22,7 @@ class Endpoint:
     tls: _options.Tls | None
     headers: Mapping[str, str]  # sent with every request
     max_message_bytes: int  # in either direction
+    connecting_s: float = CONNECTING_S  # longest time to connect; over gRPC, attempts are that frequent at least
 
     def __str__(self) -> str:
         return f"{_options.PROTOCOLS[self.protocol].name} server at {self.address}"

@@ -10,16 +10,20 @@ These are Triton's answers, read in its sources and seen on release 24.10 (gRPC 
     expired in queue     UNAVAILABLE         503   "Request timeout expired"
     backend failed       INTERNAL            500
     a process was killed INTERNAL            500   "Stub process 'acoustic_0_0' is not healthy."
+    a closed protocol    UNAVAILABLE         403   "This protocol is restricted, expecting header …"
 
 The kit's own models begin their messages with a code (`asr_contract.errors`), which says more than the status does. In
 a stream Triton sends no status, so there is only the code.
+
+`public` has words of a server only where a code of the kit says that they are about the recording or its options. All
+other words of servers, proxies and the network may name addresses, folders or processes, and stay out of it.
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from asr_contract.errors import ErrorCode, decode
+from asr_contract.errors import ErrorCode, decode, limit_of
 from tritonclient.utils import InferenceServerException
 
 from asr_client import _errors, _options
@@ -51,7 +55,7 @@ _ERROR_OF_CODE: dict[str, type[_errors.AsrError]] = {
     # A stream that a proxy or the server reset. Our own closing looks the same here; the client tells it apart.
     "CANCELLED": _errors.RequestInterrupted,
 }
-_ERROR_OF_KIT = {
+_ERROR_OF_KIT: dict[ErrorCode, type[_errors.AsrError]] = {
     ErrorCode.INVALID_AUDIO: _errors.InvalidRequest,
     ErrorCode.INVALID_PARAMETER: _errors.OptionRefused,
     ErrorCode.INVALID_REQUEST: _errors.InvalidRequest,
@@ -71,8 +75,11 @@ _ERROR_OF_WORDS: tuple[tuple[re.Pattern[str], type[_errors.AsrError]], ...] = (
     (re.compile(r"has no available versions", re.IGNORECASE), _errors.ServerUnavailable),
     (re.compile(r"stub process .* is not healthy", re.IGNORECASE), _errors.RequestInterrupted),
     (re.compile(r"must specify the START flag"), _errors.StreamLost),
+    (re.compile(r"this (?:protocol|api) is restricted", re.IGNORECASE), _errors.AccessDenied),
     (re.compile(r"message larger than max|too large|exceeds the maximum", re.IGNORECASE), _errors.MessageTooLarge),
 )
+# Codes whose text is for whoever sent the recording.
+_FOR_CALLERS = frozenset((ErrorCode.INVALID_AUDIO, ErrorCode.INVALID_PARAMETER, ErrorCode.AUDIO_TOO_LONG))
 _REFUSALS = (_errors.ModelNotFound, _errors.StreamLost)
 # A connection that ended after the request was sent, in the words of gRPC and of the system.
 _BROKEN = re.compile(
@@ -105,17 +112,17 @@ def our_errors(endpoint: Endpoint, timeout_s: float | None = None) -> Iterator[N
 
 def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = None) -> _errors.AsrError:
     """Return our error for an exception of an attempt of `timeout_s` seconds."""
-    in_time = "in time" if timeout_s is None else f"within {timeout_s:.3g} s"
     status = _status(error)
     if status or isinstance(error, InferenceServerException):
         message = _message(error)
         code, text = decode(message)
         if code is not None:
             return _of_kit(code, text, endpoint)
-        return _of_status(status or "UNKNOWN", str(error), message, endpoint, in_time)
-    if isinstance(error, TimeoutError):
-        return _errors.DeadlineExceeded(f"no answer from the {endpoint} {in_time}")
-    if isinstance(error, OSError) or type(error).__module__.startswith("aiohttp"):
+        return _of_status(status or "UNKNOWN", str(error), message, endpoint, timeout_s)
+    is_of_aiohttp = type(error).__module__.startswith("aiohttp")
+    if isinstance(error, TimeoutError) and not is_of_aiohttp:  # aiohttp's is that of connecting
+        return _late(endpoint, timeout_s)
+    if isinstance(error, OSError) or is_of_aiohttp:
         detail = str(error) or type(error).__name__
         if _OTHER_PROTOCOL[endpoint.protocol].search(detail):
             return _errors.ServerUnavailable(_other_port(endpoint))
@@ -130,21 +137,31 @@ def translate(error: Exception, endpoint: Endpoint, timeout_s: float | None = No
 def _of_kit(code: ErrorCode, text: str, endpoint: Endpoint) -> _errors.AsrError:
     """Return our error for one of the kit's own models."""
     kind = _ERROR_OF_KIT[code]
+    if code is ErrorCode.AUDIO_TOO_LONG:
+        return _errors.AudioTooLong(text, limit_s=limit_of(text), public=text)
     if issubclass(kind, _errors.InvalidRequest):
-        return kind(text)  # about the recording, and not about the server
+        return kind.for_anybody(text) if code in _FOR_CALLERS else kind(text)
     if kind is _errors.StreamLost:
         return _lost(endpoint)
     return kind(f"{endpoint}: {text}")
 
 
 def _lost(endpoint: Endpoint) -> _errors.StreamLost:
-    return _errors.StreamLost(
-        f"the {endpoint} has forgotten this stream: it forgets a stream that gets no audio for a minute (ten seconds, "
-        "if others wait for a place), and every stream when the model is loaded again"
+    why = (
+        "has forgotten this stream: it forgets a stream that gets no audio for a minute (ten seconds, if others wait "
+        "for a place), and every stream when the model is loaded again"
     )
+    return _errors.StreamLost(f"the {endpoint} {why}", public=f"the server {why}")
 
 
-def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_time: str) -> _errors.AsrError:
+def _late(endpoint: Endpoint, timeout_s: float | None, detail: str = "") -> _errors.DeadlineExceeded:
+    who = f"no answer from the {endpoint}"
+    if timeout_s is None:
+        return _errors.DeadlineExceeded(f"{who} in time", public="no answer in time", detail=detail)
+    return _errors.DeadlineExceeded(who, timeout_s=timeout_s, detail=detail)
+
+
+def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, timeout_s: float | None) -> _errors.AsrError:
     code = _CODE_OF_HTTP_STATUS.get(int(status), "INTERNAL") if status.isdigit() else status.rpartition(".")[2]
     kind = _ERROR_OF_CODE.get(code, _errors.ServerError)
     for words, better in _ERROR_OF_WORDS:
@@ -157,7 +174,7 @@ def _of_status(status: str, whole: str, message: str, endpoint: Endpoint, in_tim
     if kind is _errors.InvalidRequest:
         return kind(message)
     if kind is _errors.DeadlineExceeded:
-        return kind(f"no answer from the {endpoint} {in_time}: {message}")
+        return _late(endpoint, timeout_s, message)
     if kind is _errors.StreamLost:
         return _lost(endpoint)
     if kind is _errors.ModelNotFound:
@@ -179,6 +196,7 @@ def _too_large(message: str, endpoint: Endpoint) -> _errors.MessageTooLarge:
         "Opus instead of WAV, or shorter recordings",
         size_bytes=size,
         limit_bytes=limit,
+        public="the recording is too large: send less, as FLAC or Opus instead of WAV, or shorter recordings",
     )
 
 

@@ -24,11 +24,14 @@ from asr_client._transports.triton import Calls, Dialect
 
 _DIALECT = Dialect(triton_grpc, keeps_deadlines=True, metadata={"as_json": True})
 
+_SHORTEST_BACKOFF_MS, _LONGEST_BACKOFF_MS = 100, 2_000  # between attempts to connect
 _OFF = frozenset(("0", "false", "f", "no", "n"))  # values of gRPC's environment variables
 
 
 def _client(client_class: Any, endpoint: Endpoint) -> Any:
     tls = endpoint.tls
+    # A request that may wait for a moment only has to meet, within that moment, a server that has come back.
+    longest_ms = max(_SHORTEST_BACKOFF_MS, min(_LONGEST_BACKOFF_MS, int(endpoint.connecting_s * 1000 / 2)))
     return client_class(
         endpoint.address,
         ssl=tls is not None,
@@ -40,9 +43,9 @@ def _client(client_class: Any, endpoint: Endpoint) -> Any:
             ("grpc.max_receive_message_length", endpoint.max_message_bytes),
             # By default gRPC waits 1 s, then up to 2 min, between attempts to connect, and fails requests meanwhile.
             # Our retries would then miss a server that has come back.
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 1_000),
-            ("grpc.max_reconnect_backoff_ms", 2_000),
+            ("grpc.initial_reconnect_backoff_ms", _SHORTEST_BACKOFF_MS),
+            ("grpc.min_reconnect_backoff_ms", 1_000),  # which is the longest time to connect
+            ("grpc.max_reconnect_backoff_ms", longest_ms),
             *proxy_arguments(endpoint.address),
         ],
     )

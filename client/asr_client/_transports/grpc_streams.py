@@ -259,4 +259,4 @@ def _closed(endpoint: Endpoint) -> ClientClosed:
 
 
 def _silent(silence_s: float | None) -> DeadlineExceeded:
-    return DeadlineExceeded(f"the server has said nothing for {silence_s or 0:g} s")
+    return DeadlineExceeded.for_anybody(f"the server has said nothing for {silence_s or 0:g} s")

@@ -14,6 +14,7 @@ import threading
 import weakref
 from typing import Any
 
+import aiohttp
 import tritonclient.http as triton_http
 import tritonclient.http.aio as triton_http_aio
 
@@ -28,15 +29,30 @@ from asr_client._transports.triton import Calls, Dialect
 _DIALECT = Dialect(triton_http, keeps_deadlines=False, metadata={})
 
 
-def _ssl_context(tls: Tls) -> ssl.SSLContext:
+def ssl_context(tls: Tls) -> ssl.SSLContext:
+    """Return how connections with these files are encrypted."""
     context = ssl.create_default_context(cafile=tls.ca_file)
     if tls.cert_file and tls.key_file:
         context.load_cert_chain(tls.cert_file, tls.key_file)
     return context
 
 
-class _StreamingClient(triton_http_aio.InferenceServerClient):  # type: ignore[misc]
-    """Gives aiohttp bodies as streams. It would write large bytes at once, and warn that this blocks the loop."""
+class _HttpClient(triton_http_aio.InferenceServerClient):  # type: ignore[misc]
+    """A client that bounds the time to connect, and gives aiohttp bodies as streams.
+
+    aiohttp would write large bytes at once, and warn that this blocks the loop.
+    """
+
+    _stub: aiohttp.ClientSession
+
+    def __init__(self, url: str, connecting_s: float, **options: Any) -> None:
+        super().__init__(url, **options)
+        self._stub.detach()  # from the connector, which is the new session's
+        self._stub = aiohttp.ClientSession(
+            connector=self._conn,
+            timeout=aiohttp.ClientTimeout(total=None, connect=connecting_s),
+            auto_decompress=False,
+        )
 
     async def _post(self, request_uri: str, request_body: Any, headers: Any, query_params: Any) -> Any:
         body = io.BytesIO(request_body) if isinstance(request_body, bytes) else request_body
@@ -52,12 +68,12 @@ class AsyncHttpTransport:
         self._endpoint = endpoint
         self._calls = Calls(_DIALECT, endpoint)
         with our_errors(endpoint):
-            self._client = _StreamingClient(
+            self._client = _HttpClient(
                 endpoint.address,
+                endpoint.connecting_s,
                 ssl=endpoint.tls is not None,
-                ssl_context=_ssl_context(endpoint.tls) if endpoint.tls else True,
+                ssl_context=ssl_context(endpoint.tls) if endpoint.tls else True,
                 conn_limit=0,  # the caller bounds concurrency; a limit here would make requests wait unseen
-                conn_timeout=None,  # `send` keeps the deadline of each request
             )
         _fork.register(self)
 

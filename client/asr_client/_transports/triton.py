@@ -14,10 +14,12 @@ from typing import Any, cast
 from asr_client._calls.protocol import (
     Answer,
     DescribeModel,
+    DescribeSettings,
     Infer,
     ListModels,
     ModelDescription,
     ModelReady,
+    ModelSettings,
     Operation,
     Piece,
     Said,
@@ -66,6 +68,9 @@ class Calls:
             case DescribeModel(model, version):
                 arguments = {**common, **self._dialect.metadata, "model_name": model, "model_version": version}
                 return Call("get_model_metadata", arguments)
+            case DescribeSettings(model, version):
+                arguments = {**common, **self._dialect.metadata, "model_name": model, "model_version": version}
+                return Call("get_model_config", arguments)
             case ListModels():
                 return Call("get_model_repository_index", {**common, **self._dialect.metadata})
             case _:
@@ -78,6 +83,8 @@ class Calls:
                 return cast("Answer", {name: result.as_numpy(name) for name in names})
             case DescribeModel():
                 return cast("Answer", ModelDescription(_tensors(result, "inputs"), _tensors(result, "outputs")))
+            case DescribeSettings():
+                return cast("Answer", _settings(result))
             case ListModels():
                 return cast("Answer", _ready(result))
             case _:
@@ -124,6 +131,14 @@ def _ready(index: Mapping[str, Any] | list[dict[str, str]]) -> tuple[str, ...]:
     """Return the names in Triton's index: of gRPC an object with the list, of HTTP the list itself."""
     models = index.get("models", []) if isinstance(index, Mapping) else index
     return tuple(sorted({model["name"] for model in models if model.get("state") == "READY"}))
+
+
+def _settings(result: Mapping[str, Any]) -> ModelSettings:
+    """Return the settings in a configuration: of gRPC it is within another object."""
+    config = result.get("config", result)
+    parameters = {name: value.get("string_value", "") for name, value in config.get("parameters", {}).items()}
+    steps = config.get("ensemble_scheduling", {}).get("step", [])
+    return ModelSettings(parameters, tuple(step["model_name"] for step in steps))
 
 
 def _tensors(metadata: Mapping[str, Any], kind: str) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""The commands `triton-asr transcribe`, `triton-asr stream` and `triton-asr evaluate`."""
+"""The commands `triton-asr transcribe`, `triton-asr stream`, `triton-asr evaluate` and `triton-asr models`."""

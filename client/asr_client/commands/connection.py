@@ -25,9 +25,7 @@ Urls = Annotated[
 ]
 Protocol = Annotated[_options.Protocol, typer.Option("--protocol", "-i", help="Protocol of the server.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="Name of the model, as in export --name.")]
-Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Longest wait for one recording.")
-]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Longest wait for one answer.")]
 Concurrency = Annotated[int, typer.Option("--concurrency", min=1, help="Requests under way at a time.")]
 UseTls = Annotated[bool, typer.Option("--tls", help="Encrypt the connection.")]
 TlsCa = Annotated[Path | None, typer.Option("--tls-ca", help="Authorities to trust (PEM); implies --tls.")]
@@ -77,9 +75,18 @@ class Connection:
         """
         from asr_client._address import DEFAULT_ADDRESSES
 
+        return self.url or DEFAULT_ADDRESSES[self.protocol]
+
+    @property
+    def url(self) -> str | None:
+        """Return the address that was given; None: none was.
+
+        Raises:
+            typer.BadParameter: there are several.
+        """
         if self.urls and len(self.urls) > 1:
             raise typer.BadParameter(f"--url is given {len(self.urls)} times; this command takes one server")
-        return self.urls[0] if self.urls else DEFAULT_ADDRESSES[self.protocol]
+        return self.urls[0] if self.urls else None
 
     @property
     def security(self) -> "Tls | bool":

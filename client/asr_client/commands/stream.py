@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from asr_contract.parameters import MAX_SILENCE_MS, MIN_SILENCE_MS
 
 from asr_client import _columns, audio_files
 from asr_client._errors import InvalidAudio
@@ -33,6 +34,16 @@ def stream(
     realtime: Annotated[bool, typer.Option("--realtime", help="Send a file as fast as it was spoken.")] = False,
     sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Rate of raw samples.")] = None,
     channels: Annotated[int, typer.Option(min=1, help="Channels of raw samples, interleaved.")] = 1,
+    silence_ms: Annotated[
+        int | None,
+        typer.Option(
+            min=MIN_SILENCE_MS,
+            max=MAX_SILENCE_MS,
+            metavar="MS",
+            help="Silence that ends a segment.  [default: the model's]",
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[
         Literal["txt", "json"], typer.Option("--format", "-f", help="json: every result, one a line.")
     ] = "txt",
@@ -63,7 +74,14 @@ def stream(
     show = _as_json if format == "json" else _Screen()
     with server.client() as client:
         try:
-            for result in client.stream(chunks, sampling_rate=rate, channels=1 if mic else channels, options=options):
+            results = client.stream(
+                chunks,
+                sampling_rate=rate,
+                channels=1 if mic else channels,
+                silence_ms=silence_ms,
+                options=options,
+            )
+            for result in results:
                 show(result)
         except KeyboardInterrupt:
             typer.echo("", err=True)
@@ -89,7 +107,10 @@ class _Screen:
 
 
 def _as_json(result: "StreamResult") -> None:
-    sys.stdout.write(output.json_for_stdout(json.dumps(asdict(result), ensure_ascii=False)) + "\n")
+    content = asdict(result)
+    for word in content["words"]:
+        del word["speaker"]  # of separate channels, which a live stream does not have
+    sys.stdout.write(output.json_for_stdout(json.dumps(content, ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 

@@ -12,12 +12,14 @@ import typer
 from asr_client import formats
 from asr_client._audio import Encoding
 from asr_client._errors import AsrError
+from asr_client._options import CHANNELS
 from asr_client.commands import connection, decoding, groups, output
 
 if TYPE_CHECKING:
     from asr_client import Audio, Transcription
 
 STDIN = "-"
+_DIGITS = 6  # a longer number is none of channels
 
 
 @groups.grouped
@@ -46,21 +48,31 @@ def transcribe(
     concurrency: connection.Concurrency = 8,
     encoding: Annotated[Encoding, typer.Option(help="What the recordings hold: audio files, or raw samples.")] = "file",
     sampling_rate: Annotated[int | None, typer.Option(min=1, metavar="HZ", help="Rate of raw samples.")] = None,
-    channels: Annotated[int | None, typer.Option(min=1, help="Channels of raw samples; 1 by default.")] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mixed|separate|N",
+            help="separate: each channel is a speaker, transcribed by itself. N: channels of raw samples (1 by "
+            "default); N,separate for both.",
+        ),
+    ] = None,
     server: connection.Connection = connection.DEFAULT,
     decode: decoding.Decoding = decoding.DEFAULT,
     generate: decoding.Generation = decoding.DEFAULT_GENERATION,
 ) -> None:
     """Transcribe recordings.
 
-    Standard output gets the text of one recording. Several recordings give FILE<TAB>TEXT lines, one JSON object a line,
-    or one CTM; srt, vtt and tsv hold one recording each, and need -o. With -o, each recording gets a file of its name,
-    with a number if two have the same name.
+    Standard output gets the text of one recording. Several recordings give FILE<TAB>TEXT lines (with separate channels,
+    one for each turn), one JSON object a line, or one CTM; srt, vtt and tsv hold one recording each, and need -o. With
+    -o, each recording gets a file of its name, with a number if two have the same name.
 
     A recording that fails is reported on standard error and does not stop the others. Exit code: 0 all transcribed,
     1 some failed, 2 wrong usage.
     """
-    _check_usage(files, format, output_dir, encoding, sampling_rate, channels)
+    count, are_separate = _channels(channels)
+    _check_usage(files, format, output_dir, encoding, sampling_rate, count)
+    if are_separate and nbest > 1:
+        raise typer.BadParameter("--nbest gives several texts of mixed channels: leave out --channels separate")
     write = _writer(files, format, output_dir)
     options = replace(
         generate.added_to(decode.options()),
@@ -69,7 +81,7 @@ def transcribe(
         nbest=nbest,
         timestamps=timestamps,
     )
-    recordings = [_recording(file, encoding, sampling_rate, channels) for file in files]
+    recordings = [_recording(file, encoding, sampling_rate, count) for file in files]
     failed = 0
     with server.client() as client, progress_bar(len(files)) as bar:
         client.check_model()  # one error, instead of one for each recording
@@ -77,6 +89,7 @@ def transcribe(
             recordings,
             concurrency=concurrency,
             on_progress=lambda _: bar.update(),
+            channels="separate" if are_separate else "mixed",
             options=options,
         ):
             try:
@@ -139,9 +152,27 @@ def _check_usage(
             "file, leave out -o and redirect standard output"
         )
     if encoding == "file" and (sampling_rate or channels):
-        raise typer.BadParameter("--sampling-rate and --channels are for raw samples: give --encoding pcm_s16le, too")
+        raise typer.BadParameter(
+            "--sampling-rate and a number of --channels are for raw samples: give --encoding pcm_s16le, too"
+        )
     if encoding != "file" and not sampling_rate:
         raise typer.BadParameter(f"--encoding {encoding} needs --sampling-rate")
+
+
+def _channels(value: str | None) -> tuple[int | None, bool]:
+    """Return the number of channels of raw samples, None if it is not given, and whether each is heard by itself.
+
+    Raises:
+        typer.BadParameter: the option says neither, or one of them twice.
+    """
+    words = [word.strip() for word in value.split(",")] if value is not None else []
+    choices = [word for word in words if word in CHANNELS]
+    numbers = [int(word) for word in words if word.isdecimal() and len(word) < _DIGITS and int(word) > 0]
+    if len(choices) > 1 or len(numbers) > 1 or len(choices) + len(numbers) < len(words):
+        raise typer.BadParameter(
+            f"--channels is {value!r}; needs {' or '.join(CHANNELS)}; for raw samples their number, as in 2,separate"
+        )
+    return next(iter(numbers), None), choices == ["separate"]
 
 
 def _recording(file: str, encoding: Encoding, sampling_rate: int | None, channels: int | None) -> "Audio":
@@ -168,7 +199,14 @@ def _writer(
     if output_dir is None:
         prefixes = [f"{name}\t" if format == "txt" and len(files) > 1 else "" for name in names]
         held = output.json_for_stdout if format == "json" else str
-        return lambda index, result: output.emit(prefixes[index] + held(content(index, result)))
+
+        def emit(index: int, result: "Transcription") -> None:
+            text = held(content(index, result))
+            if prefixes[index]:  # of each line: speakers have several
+                text = "".join(f"{prefixes[index]}{line}\n" for line in text.removesuffix("\n").split("\n"))
+            output.emit(text)
+
+        return emit
     folder = output_dir
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from asr_serving.whisper.codec import MEL_FILTERS, TOKENIZER
 from asr_serving.whisper.graphs import names
@@ -18,7 +19,8 @@ from asr_serving.whisper.settings import FILE
 from tokenizers import Regex, Tokenizer, decoders
 
 from asr_export.checkpoint.labels import cleans_up_spaces
-from asr_export.graph.trace import OPSETS, Quiet, trace
+from asr_export.graph.attention import fuse_attention
+from asr_export.graph.trace import OPSETS, Quiet, save_graph, trace
 from asr_export.whisper.checkpoint import WhisperCheckpoint
 from asr_export.whisper.networks import Decoder, Encoder
 
@@ -28,9 +30,15 @@ _CLEAN_UP = {f" {end}": end for end in (".", "?", "!", ",")} | {" ' ": "'"}
 _CLEAN_UP |= {f" {end}": end for end in ("n't", "'m", "'s", "'ve", "'re")}
 
 
-def write_artefacts(checkpoint: WhisperCheckpoint, folder: Path) -> None:
-    """Write all files that belong beside the decode step's `model.py` into an empty folder."""
-    write_graphs(checkpoint, folder)
+def write_artefacts(checkpoint: WhisperCheckpoint, folder: Path, gpu: bool = False) -> None:
+    """Write all files that belong beside the decode step's `model.py` into an empty folder.
+
+    Args:
+        checkpoint: of which they are.
+        folder: where to write.
+        gpu: the graphs will run on a GPU.
+    """
+    write_graphs(checkpoint, folder, gpu)
     write_settings(checkpoint, folder)
 
 
@@ -41,8 +49,11 @@ def write_settings(checkpoint: WhisperCheckpoint, folder: Path) -> None:
     np.save(folder / MEL_FILTERS, checkpoint.feature_extractor.mel_filters, allow_pickle=False)
 
 
-def write_graphs(checkpoint: WhisperCheckpoint, folder: Path) -> None:
-    """Write encoder and decoder as `.onnx` into an empty folder (and `.onnx.data` beside a large one)."""
+def write_graphs(checkpoint: WhisperCheckpoint, folder: Path, gpu: bool = False) -> None:
+    """Write encoder and decoder as `.onnx` into an empty folder (and `.onnx.data` beside a large one).
+
+    For a CPU, the encoder's attention is one operator; fp16 is for GPUs, and its conversion knows standard ones alone.
+    """
     networks = {
         names.ENCODER: Encoder(checkpoint.model),
         names.DECODER: Decoder(checkpoint.model, checkpoint.alignment_heads),
@@ -50,8 +61,16 @@ def write_graphs(checkpoint: WhisperCheckpoint, folder: Path) -> None:
     for file, network in networks.items():
         with tempfile.TemporaryDirectory(dir=folder) as work, torch.inference_mode(), Quiet():
             trace(network.eval(), network.example(), network.inputs, network.outputs, Path(work) / file)
+            if file == names.ENCODER and not gpu:
+                _fuse(Path(work) / file, checkpoint.config.encoder_attention_heads)
             for made in Path(work).iterdir():
                 made.rename(folder / made.name)
+
+
+def _fuse(path: Path, heads: int) -> None:
+    model = onnx.load(path)
+    fuse_attention(model, heads)
+    save_graph(model, path)
 
 
 @contextmanager

@@ -137,7 +137,7 @@ def _trace(loaded: WhisperCheckpoint, work: Path, options: ExportOptions, on_ste
     plain = work / "fp32"
     plain.mkdir()
     on_step("tracing encoder and decoder")
-    write_artefacts(loaded, plain)
+    write_artefacts(loaded, plain, options.gpu)
     on_step("checking them against PyTorch")
     parity = check_artefacts(plain, loaded)
     spoken = None

@@ -10,7 +10,7 @@ from asr_loadtest.mix import EXAMPLES
 from asr_loadtest.recordings import DEFAULT_MIXED_RECORDINGS
 from asr_loadtest.results import Arrivals
 
-Protocol = Literal["grpc", "http"]
+Protocol = Literal["grpc", "http", "openai"]
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,21 @@
 
 import random
 from typing import Any
+from typing import Protocol as Interface
 
 import gevent
-from asr_client import AsrError, Client, RetryPolicy, Transcription
+from asr_client import AsrError, Client, RetryPolicy, Transcription, _options
 from asr_client._address import DEFAULT_ADDRESSES
+from asr_client._options import DEFAULT_TIMEOUT_S
 from locust.env import Environment
 from locust.runners import WorkerRunner
 from tqdm import tqdm
 
 from asr_loadtest import recordings
 from asr_loadtest.errors import LoadTestError
+from asr_loadtest.locust.openai_caller import OpenAIGreenCaller
 from asr_loadtest.locust.options import Protocol, UserOptions
+from asr_loadtest.openai.endpoint import Endpoint
 from asr_loadtest.recordings import Recording
 
 # Retries would hide from the figures what the load does.
@@ -23,6 +27,16 @@ _BASELINES = "baseline_transcripts"
 
 class TranscriptChanged(LoadTestError):
     """The transcript under load differs from the one without load."""
+
+
+class Caller(Interface):
+    """Sends recordings, by one of the protocols."""
+
+    def check_model(self) -> object:
+        """Raise AsrError unless the server has the model."""
+
+    def transcribe(self, audio: bytes) -> Transcription:
+        """Return the transcript of an audio file; raise AsrError."""
 
 
 class Session:
@@ -43,20 +57,34 @@ class Session:
         self.recordings = _load(self.options)
         self._environment = environment
         self._baselines: list[str] | None = None
-        self._clients: dict[Protocol, Client] = {}
+        self._clients: dict[_options.Protocol, Client] = {}
+        self._openai: OpenAIGreenCaller | None = None
         self._users = 0
 
-    def url(self, protocol: Protocol) -> str:
+    def url(self, protocol: _options.Protocol) -> str:
         """Return HOST:PORT of the server; without --host, Triton's default port on this machine."""
         return self._environment.host or DEFAULT_ADDRESSES[protocol]
 
-    def client(self, protocol: Protocol) -> Client:
-        """Return the client of this protocol."""
+    def client(self, protocol: _options.Protocol) -> Client:
+        """Return the client of one of Triton's protocols."""
         if protocol not in self._clients:
             self._clients[protocol] = Client(
                 self.url(protocol), protocol=protocol, model=self.options.model, retry=_ONE_ATTEMPT
             )
         return self._clients[protocol]
+
+    def caller(self, protocol: Protocol) -> Caller:
+        """Return what sends recordings by this protocol.
+
+        Raises:
+            AsrError: --host is no address of this protocol.
+        """
+        if protocol != "openai":
+            return self.client(protocol)
+        if self._openai is None:
+            endpoint = Endpoint.at(self._environment.host, self.options.model, DEFAULT_TIMEOUT_S)
+            self._openai = OpenAIGreenCaller(endpoint)
+        return self._openai
 
     def chance(self) -> random.Random:
         """Return a random generator for one more user; it is the same in every run with as many workers."""
@@ -71,11 +99,11 @@ class Session:
             AsrError: the server does not have the model.
             LoadTestError: the server cannot transcribe a recording; the message names it.
         """
-        client = self.client(protocol)
-        client.check_model()
+        caller = self.caller(protocol)
+        caller.check_model()
         if self.options.check:
             waiting = tqdm(self.recordings, desc="transcripts without load", leave=False, disable=None)
-            self._baselines = [_transcript(client, recording) for recording in waiting]
+            self._baselines = [_transcript(caller, recording) for recording in waiting]
         setattr(self._environment.parsed_options, _BASELINES, self._baselines)
 
     def take_transcripts(self) -> None:
@@ -106,11 +134,13 @@ class Session:
         """Close the connections."""
         for client in self._clients.values():
             client.close()
+        if self._openai is not None:
+            self._openai.close()
 
 
-def _transcript(client: Client, recording: Recording) -> str:
+def _transcript(caller: Caller, recording: Recording) -> str:
     try:
-        return client.transcribe(recording.audio).text
+        return caller.transcribe(recording.audio).text
     except AsrError as error:
         raise LoadTestError(f"{recording.name}, without load: {error}") from error
 

@@ -1,11 +1,13 @@
-"""Users for Locust: callers of a speech recognition service, over gRPC or HTTP, in a closed or an open loop.
+"""Users for Locust: callers of a speech recognition service, in a closed or an open loop.
+
+They speak gRPC or HTTP with Triton, or OpenAI's protocol with the kit's gateway.
 
 A locustfile imports the users that it wants. The import also gives `locust` the options of `options`:
 
     from asr_loadtest.locust.users import OpenLoopGrpcUser
 
-Every request is an event of Locust: its type is "grpc" or "http", its name is the length class of the recording, its
-length is the bytes of audio, and its exception is the client's error.
+Every request is an event of Locust: its type is the protocol ("grpc", "http" or "openai"), its name is the length class
+of the recording, its length is the bytes of audio, and its exception is the client's error.
 
 The import of this module patches the standard library for gevent, as the import of Locust does, and gRPC as well.
 """
@@ -38,7 +40,7 @@ _SESSIONS: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
 
 
 class AsrUser(User):
-    """The base of all users. `--host` is the server's HOST:PORT."""
+    """The base of all users. `--host` is the server's HOST:PORT; by OpenAI's protocol, http://HOST:PORT."""
 
     abstract = True
     protocol: ClassVar[Protocol]
@@ -62,7 +64,7 @@ class AsrUser(User):
         failure: Exception | None = None
         start_time = time() - (perf_counter() - due_s)
         try:
-            answer = self.session.client(self.protocol).transcribe(recording.audio)
+            answer = self.session.caller(self.protocol).transcribe(recording.audio)
             self.session.check(index, answer)
         except (AsrError, TranscriptChanged) as error:
             failure = error
@@ -148,6 +150,12 @@ class HttpUser(ClosedLoopUser):
     protocol = "http"
 
 
+class OpenAIUser(ClosedLoopUser):
+    """Closed loop by OpenAI's protocol; the key, if one is needed, is in the environment variable OPENAI_API_KEY."""
+
+    protocol = "openai"
+
+
 class OpenLoopGrpcUser(OpenLoopUser):
     """Open loop over gRPC."""
 
@@ -158,6 +166,12 @@ class OpenLoopHttpUser(OpenLoopUser):
     """Open loop over HTTP."""
 
     protocol = "http"
+
+
+class OpenLoopOpenAIUser(OpenLoopUser):
+    """Open loop by OpenAI's protocol; for the key see OpenAIUser."""
+
+    protocol = "openai"
 
 
 def _add_options(parser: ArgumentParser, **_: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from asr_loadtest.results import Capacity, Load, Report, Slo, Step
 
 NOTHING = "\N{EN DASH}"  # where nothing was measured, or too little for a figure
-_PROTOCOLS = {"grpc": "gRPC", "http": "HTTP"}
+_PROTOCOLS = {"grpc": "gRPC", "http": "HTTP", "openai": "OpenAI's protocol"}
 
 
 def clean(text: str) -> str:

@@ -21,8 +21,26 @@ class ServerProbe(Protocol):
         """Return what the server's processes take now, with `at_s` as its time; may block: call it in a thread."""
 
 
+class ResourceProbe:
+    """The probe of a server that has no statistics: it samples the processes."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def read(self) -> None:
+        """See ServerProbe."""
+
+    def difference(self, before: None, after: None) -> tuple[MemberLoad, ...]:
+        """See ServerProbe."""
+        return ()
+
+    def sample(self, at_s: float) -> ResourceSample:
+        """See ServerProbe."""
+        return self._resources.sample(at_s)
+
+
 class TritonProbe:
-    """The probe of a real server."""
+    """The probe of a server of this kit."""
 
     def __init__(self, statistics: MemberStatistics, resources: Resources) -> None:
         self._statistics, self._resources = statistics, resources

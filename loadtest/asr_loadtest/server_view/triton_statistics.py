@@ -4,7 +4,6 @@ Triton's counters only grow. Two readings, at the edges of a measurement, give w
 """
 
 import asyncio
-import ssl
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -178,9 +177,10 @@ class MemberStatistics:
                 channel_args=proxy_arguments(self._url) or None,
             )
         import tritonclient.http.aio as triton_http
+        from asr_client._transports.http import ssl_context
 
         return triton_http.InferenceServerClient(
-            self._url, ssl=tls is not None, ssl_context=_ssl_context(tls) if tls else True
+            self._url, ssl=tls is not None, ssl_context=ssl_context(tls) if tls else True
         )
 
 
@@ -261,10 +261,3 @@ def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {TIMEOUT_S:g} s"
     return textwrap.shorten(str(error), WORDS_WIDTH, placeholder=" …") or type(error).__name__
-
-
-def _ssl_context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file and tls.key_file:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    return context

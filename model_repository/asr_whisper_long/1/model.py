@@ -24,7 +24,7 @@ class TritonPythonModel:
         codec, detector = incoming.load(args, Codec.load), Detector.load()
         write = models.Whisper(settings["whisper_generate"]).ask
         self.recordings = LongRecordings(settings, whisper.WhisperTranscriber(settings, codec, write, detector))
-        self.answers = sequences.LongAnswers(self.recordings, segments.NOTHING_IN_NO_LANGUAGE)
+        self.answers = sequences.LongAnswers(self.recordings, segments.NOTHING_OF_WHISPER)
 
     def execute(self, requests: list[Any]) -> None:
         """Take each piece; start to transcribe a recording after its last piece."""

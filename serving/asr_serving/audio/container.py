@@ -27,7 +27,16 @@ import soundfile
 from asr_contract.errors import AudioError
 
 from asr_serving.audio import ffmpeg_reader, riff, tags
-from asr_serving.audio.samples import BLOCK_SAMPLES, SUPPORTED, Block, check_format, check_plausible, downmix, without
+from asr_serving.audio.samples import (
+    ALL,
+    BLOCK_SAMPLES,
+    SUPPORTED,
+    Block,
+    Selection,
+    check_format,
+    check_plausible,
+    without,
+)
 
 _NOT_BY_LIBSNDFILE = frozenset(("MP3", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "GSM610"))
 # Formats in which silence takes only a few dozen bytes a second; the others have a lowest bit rate (ADPCM: 12 kbit/s).
@@ -47,24 +56,27 @@ class PcmFormat:
     channels: int  # interleaved
 
 
-def blocks(file: BinaryIO, pcm: PcmFormat | None = None) -> Iterator[Block]:
+def blocks(file: BinaryIO, pcm: PcmFormat | None = None, selection: Selection = ALL) -> Iterator[Block]:
     """Yield the samples of a recording, in order; all blocks have the same rate.
 
     Args:
         file: a whole audio file, or raw samples if `pcm` is given; seekable, at its beginning.
         pcm: the layout of raw samples; None for a file, whose header has it.
+        selection: of its channels.
 
     Raises:
-        AudioError: the bytes are not audio, are cut short, or have a rate or channel count that speech never has.
+        AudioError: the bytes are not audio, are cut short, have a rate or channel count that speech never has, or not
+            the channels that are selected.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if not size:
         raise AudioError(f"AUDIO is empty: 0 bytes; needs {SUPPORTED}")
-    return _pcm_blocks(file, size, pcm) if pcm else _file_blocks(*tags.without(file, size))
+    return _pcm_blocks(file, size, pcm, selection) if pcm else _file_blocks(*tags.without(file, size), selection)
 
 
-def _pcm_blocks(file: BinaryIO, size: int, pcm: PcmFormat) -> Iterator[Block]:
+def _pcm_blocks(file: BinaryIO, size: int, pcm: PcmFormat, selection: Selection) -> Iterator[Block]:
+    selection.check(pcm.channels)
     dtype = PCM_DTYPES[pcm.encoding]
     frame_bytes = dtype.itemsize * pcm.channels
     if size % frame_bytes:
@@ -74,12 +86,12 @@ def _pcm_blocks(file: BinaryIO, size: int, pcm: PcmFormat) -> Iterator[Block]:
         )
     scale = 32768 if dtype.kind == "i" else 1
     while data := file.read(max(1, BLOCK_SAMPLES // pcm.channels) * frame_bytes):
-        yield downmix(np.frombuffer(data, dtype).reshape(-1, pcm.channels), scale), pcm.sampling_rate
+        yield selection.mono(np.frombuffer(data, dtype).reshape(-1, pcm.channels), scale), pcm.sampling_rate
 
 
-def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
+def _file_blocks(file: BinaryIO, size: int, selection: Selection) -> Iterator[Block]:
     if _is_for_ffmpeg(file.read(4)):
-        yield from ffmpeg_reader.read(file, size, None)
+        yield from ffmpeg_reader.read(file, size, None, selection)
         return
     file = riff.of_known_length(file, size)
     file.seek(0)
@@ -88,7 +100,7 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
         with _SoundFile(file) as opened:
             is_for_ffmpeg = bool({opened.format, opened.subtype} & _NOT_BY_LIBSNDFILE)
             if not is_for_ffmpeg:
-                for piece, rate in _sound_blocks(opened, size):
+                for piece, rate in _sound_blocks(opened, size, selection):
                     samples += len(piece)
                     yield piece, rate
                 if opened.format == "FLAC" and samples < opened.frames != _UNKNOWN_FRAMES:
@@ -96,7 +108,7 @@ def _file_blocks(file: BinaryIO, size: int) -> Iterator[Block]:
     except soundfile.LibsndfileError as broken:
         is_for_ffmpeg, refused = True, broken.error_string
     if is_for_ffmpeg:
-        yield from without(ffmpeg_reader.read(file, size, refused), samples)
+        yield from without(ffmpeg_reader.read(file, size, refused, selection), samples)
 
 
 def _is_for_ffmpeg(head: bytes) -> bool:
@@ -114,8 +126,9 @@ class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def _sound_blocks(opened: soundfile.SoundFile, size: int) -> Iterator[Block]:
+def _sound_blocks(opened: soundfile.SoundFile, size: int, selection: Selection) -> Iterator[Block]:
     check_format(opened.samplerate, opened.channels)
+    selection.check(opened.channels)
     floor = _FEW_BYTES_PER_S if opened.format in _FEW_BYTES else _BYTES_PER_S
     most = max(1, BLOCK_SAMPLES // opened.channels)
     # The header claims this number of frames; here it only keeps the buffer small. The buffer is filled with zeros.
@@ -124,4 +137,4 @@ def _sound_blocks(opened: soundfile.SoundFile, size: int) -> Iterator[Block]:
     while frames := opened.buffer_read_into(buffer, "float32"):
         seconds += frames / opened.samplerate
         check_plausible(seconds, size, floor)
-        yield downmix(buffer[:frames]), opened.samplerate
+        yield selection.mono(buffer[:frames]), opened.samplerate

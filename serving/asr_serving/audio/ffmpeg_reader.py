@@ -15,7 +15,7 @@ import numpy as np
 from asr_contract.errors import AudioError
 from numpy.typing import NDArray
 
-from asr_serving.audio.samples import BLOCK_SAMPLES, SUPPORTED, Block, check_format, check_plausible, downmix
+from asr_serving.audio.samples import BLOCK_SAMPLES, SUPPORTED, Block, Selection, check_format, check_plausible
 
 # FFmpeg guesses the container from content; without a list, it could take a text for a playlist that names other files.
 _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,mp3,ogg,flac,wav,w64,aiff,caf,asf,amr,ac3,eac3,au,avi,mpegts"
@@ -50,22 +50,24 @@ class _Piece:
     is_after_damage: bool  # the packet before it was broken
 
 
-def read(file: BinaryIO, size: int, refused: str | None) -> Iterator[Block]:
+def read(file: BinaryIO, size: int, refused: str | None, selection: Selection) -> Iterator[Block]:
     """Yield the samples of the audio stream, or of the default one if there are several.
 
     Args:
         file: at any position.
         size: in bytes.
         refused: why libsndfile refused the file; None if it did not read the file or gave no reason.
+        selection: of the channels.
 
     Raises:
-        AudioError: the file is not audio, more of it is broken than whole, or it is a FLAC that was cut short.
+        AudioError: the file is not audio, more of it is broken than whole, it is a FLAC that was cut short, or it does
+            not have the channels that are selected.
     """
     seconds = 0.0
     try:
         options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": ""}
         with av.open(_Within(file, size), "r", options=options) as container:
-            for samples, rate in _on_the_clock(container, size):
+            for samples, rate in _on_the_clock(container, size, selection):
                 seconds += len(samples) / rate
                 yield samples, rate
     except (av.error.FFmpegError, ValueError, EOFError, OverflowError) as unreadable:
@@ -93,7 +95,7 @@ class _Within:
         return self._file.seek(min(offset, self._size), whence)
 
 
-def _on_the_clock(container: "av.container.InputContainer", size: int) -> Iterator[Block]:
+def _on_the_clock(container: "av.container.InputContainer", size: int, selection: Selection) -> Iterator[Block]:
     if not container.streams.audio:
         raise AudioError(f"file holds no audio stream; needs {SUPPORTED}")
     # The stream that is marked as the default, if there are several.
@@ -103,7 +105,7 @@ def _on_the_clock(container: "av.container.InputContainer", size: int) -> Iterat
         raise AudioError(f"audio has a codec that FFmpeg does not know; needs {SUPPORTED}")
     clock = _Clock.of(container)
     rate = done = 0
-    for piece in _decoded(container, stream, size):
+    for piece in _decoded(container, stream, size, selection):
         if rate and piece.rate != rate:
             raise AudioError(f"sampling rate changes from {rate} to {piece.rate} Hz within the file")
         rate = piece.rate
@@ -156,9 +158,11 @@ def _silence(samples: int) -> Iterator[NDArray[np.float32]]:
         yield np.zeros(min(BLOCK_SAMPLES, samples - start), np.float32)
 
 
-def _decoded(container: "av.container.InputContainer", stream: "av.AudioStream", size: int) -> Iterator[_Piece]:
+def _decoded(
+    container: "av.container.InputContainer", stream: "av.AudioStream", size: int, selection: Selection
+) -> Iterator[_Piece]:
     """Yield the audio of all packets except the broken ones."""
-    to_mono = _ToMono()
+    to_mono = _ToMono(selection)
     whole = broken = 0
     seconds, is_after_damage = 0.0, False
     damage: av.error.FFmpegError | None = None
@@ -202,21 +206,35 @@ def _packets(container: "av.container.InputContainer", stream: "av.AudioStream")
 
 
 class _ToMono:
-    """Turns frames of any sample format into float32 `[samples]`, see `downmix`."""
+    """Turns frames of any sample format into float32 `[samples]`: one channel, or all, see `Selection`."""
 
-    def __init__(self) -> None:
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self._channels = 0  # of the first frame
         self._resampler: av.AudioResampler | None = None
         self._kind: tuple[object, ...] = ()
 
     def __call__(self, frame: "av.AudioFrame") -> NDArray[np.float32]:
         channels = frame.layout.nb_channels
+        self._check(channels)
         kind = frame.format.name.removesuffix("p")
         if kind not in _SCALES or (frame.format.is_planar and channels > _MAX_PLANES):
             frame, kind = self._interleaved(frame), "flt"
         samples: NDArray[Any] = frame.to_ndarray()  # `[channels, samples]`, or interleaved `[1, channels * samples]`
         by_channel = samples.T if frame.format.is_planar else samples.reshape(-1, channels)
         zero, scale = _SCALES[kind]
-        return downmix(by_channel.astype(np.float32) - zero if zero else by_channel, scale)
+        return self._selection.mono(by_channel.astype(np.float32) - zero if zero else by_channel, scale)
+
+    def _check(self, channels: int) -> None:
+        """Raise an error if the channels are not those that are selected; all frames must have the same, then."""
+        if not self._channels:
+            self._selection.check(channels)
+            self._channels = channels
+        if self._selection.channel is not None and channels != self._channels:
+            raise AudioError(
+                f"the number of channels changes from {self._channels} to {channels} within the file: they cannot be "
+                "heard one by one"
+            )
 
     def _interleaved(self, frame: "av.AudioFrame") -> "av.AudioFrame":
         """Return the frame as interleaved float32 at the same rate: soxr resamples better."""

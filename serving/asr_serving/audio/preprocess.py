@@ -11,7 +11,7 @@ from asr_contract.errors import QueueFull, ServiceError, Stopping
 from numpy.typing import NDArray
 
 from asr_serving.audio import buckets, waveform
-from asr_serving.audio.request import pcm_format, wants_vad
+from asr_serving.audio.request import pcm_format, selection, wants_vad
 from asr_serving.audio.speech import RECOGNITION, Detector, silenced
 from asr_serving.overload import backlog, stopping
 from asr_serving.overload.heap import Heap
@@ -80,7 +80,7 @@ class Preprocess:
             AudioError: the recording cannot be used.
             ParameterError: a parameter about the recording is malformed, or the package of the detector is missing.
         """
-        samples, seconds = waveform.load(data, self._limits, pcm_format(parameters))
+        samples, seconds = waveform.load(data, self._limits, pcm_format(parameters), selection(parameters))
         speech = [(0, len(samples))]
         if SPEECH in outputs and wants_vad(parameters):
             speech = self._detector.spans(samples, self._limits.sampling_rate, RECOGNITION)

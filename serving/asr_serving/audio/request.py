@@ -8,6 +8,7 @@ from asr_contract.errors import ParameterError
 from asr_contract.parameters import AudioOptions, DecodeOptions, parameter
 
 from asr_serving.audio.container import PCM_DTYPES, PcmFormat
+from asr_serving.audio.samples import Selection
 
 
 def pcm_format(parameters: Mapping[str, object]) -> PcmFormat | None:
@@ -29,6 +30,15 @@ def pcm_format(parameters: Mapping[str, object]) -> PcmFormat | None:
     if "sample_rate" not in parameters:
         raise ParameterError(f"encoding={encoding} needs sample_rate, in Hz")
     return PcmFormat(encoding, _check(parameters, "sample_rate"), _check(parameters, "channels"))
+
+
+def selection(parameters: Mapping[str, object]) -> Selection:
+    """Return which of the channels is heard.
+
+    Raises:
+        ParameterError: `channel` or `of_channels` is malformed or out of range.
+    """
+    return Selection(_check(parameters, "channel"), _check(parameters, "of_channels"))
 
 
 def wants_vad(parameters: Mapping[str, object]) -> bool:

@@ -1,10 +1,11 @@
 """The parts that the audio readers share: blocks of samples, and their limits."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from asr_contract.errors import AudioError
+from asr_contract.errors import AudioError, other_channels
 from asr_contract.parameters import MAX_CHANNELS, MAX_SAMPLING_RATE, MIN_SAMPLING_RATE
 from numpy.typing import NDArray
 
@@ -29,6 +30,33 @@ def check_format(rate: int, channels: int) -> None:
         raise AudioError(f"sampling rate is {rate} Hz; needs {MIN_SAMPLING_RATE} to {MAX_SAMPLING_RATE} Hz")
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(f"audio has {channels} channels; needs 1 to {MAX_CHANNELS}")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is heard of the channels of a recording."""
+
+    channel: int | None = None  # from 0; None: all of them, see `downmix`
+    of_channels: int | None = None  # how many the recording has to have; None: any number
+
+    def check(self, channels: int) -> None:
+        """Raise an error for a recording that does not have the channels; the message tells how many it has.
+
+        Raises:
+            AudioError: there is no such channel, or there are more or fewer than there have to be.
+        """
+        if self.of_channels not in (None, channels):
+            raise other_channels(channels, f"of_channels={self.of_channels} needs {self.of_channels}")
+        if self.channel is not None and self.channel >= channels:
+            raise other_channels(channels, f"channel={self.channel} needs {self.channel + 1} or more, counted from 0")
+
+    def mono(self, samples: "NDArray[Any]", scale: float = 1.0) -> NDArray[np.float32]:
+        """Return the one channel, or `downmix` of all; arguments and result are those of `downmix`."""
+        one = slice(None) if self.channel is None else slice(self.channel, self.channel + 1)
+        return downmix(samples[:, one], scale)
+
+
+ALL = Selection()
 
 
 def downmix(samples: "NDArray[Any]", scale: float = 1.0) -> NDArray[np.float32]:

@@ -129,6 +129,11 @@ class SpeechStream:
         """
         return [self._here(span) for span in self._finder.pending]
 
+    @property
+    def is_sure(self) -> bool:
+        """Return whether `pending` holds speech that is long enough already."""
+        return self._finder.is_sure
+
     def _resampled(self, samples: NDArray[np.float32], is_last: bool) -> NDArray[np.float32]:
         if self._resampler is None:
             return samples
@@ -239,6 +244,13 @@ class _Finder:
     def pending(self) -> list[Span]:
         held = [(self._held[0], self._held[1] + self._pad)] if self._held else []
         return held if self._start is None else [*held, (self._start - self._pad, self._place)]
+
+    @property
+    def is_sure(self) -> bool:
+        if self._held or self._start is None:
+            return self._held is not None
+        end = self._place if self._quiet is None else self._quiet
+        return end - self._start > self._min_speech
 
     def _frame(self, probability: float) -> Iterator[Span]:
         if probability >= self._threshold:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import soxr
-from asr_contract.errors import AudioError, AudioTooLong
+from asr_contract.errors import AudioError, too_long
 from numpy.typing import NDArray
 
 from asr_serving.audio.container import PcmFormat, blocks
-from asr_serving.audio.samples import Block
+from asr_serving.audio.samples import ALL, Block, Selection
 
 # Float samples lie within ±1. The squares of samples above this overflow float32 when the model normalises.
 MAX_AMPLITUDE = 1e9
@@ -28,21 +28,25 @@ class Limits:
     max_seconds: float  # bounds the memory of a batch
 
 
-def load(data: bytes, limits: Limits, pcm: PcmFormat | None = None) -> tuple[NDArray[np.float32], float]:
+def load(
+    data: bytes, limits: Limits, pcm: PcmFormat | None = None, selection: Selection = ALL
+) -> tuple[NDArray[np.float32], float]:
     """Return one recording, decoded, downmixed, checked and resampled.
 
     Args:
         data: a whole audio file, or raw samples if `pcm` is given.
         limits: of the model.
         pcm: the layout of raw samples; None for a file, whose header has it.
+        selection: of its channels.
 
     Returns:
         The waveform, float32 `[samples]` at `limits.sampling_rate`, and its duration in seconds.
 
     Raises:
-        AudioError: the bytes are not audio, are cut short, hold NaN or Inf, or are too short or too long.
+        AudioError: the bytes are not audio, are cut short, hold NaN or Inf, are too short or too long, or do not have
+            the channels that are selected.
     """
-    mono, rate = _collect(blocks(io.BytesIO(data), pcm), limits.max_seconds)
+    mono, rate = _collect(blocks(io.BytesIO(data), pcm, selection), limits.max_seconds)
     seconds = len(mono) / rate
     check_samples(mono)
     if rate != limits.sampling_rate:
@@ -85,9 +89,10 @@ def _collect(pieces: Iterator[Block], max_seconds: float) -> Block:
         samples.append(piece)
         length += len(piece)
         if length > max_seconds * rate:
-            raise AudioTooLong(
-                f"audio is too long: {length / rate:.2f} s or more; this model takes up to {max_seconds:g} s: "
-                "cut it into shorter pieces, or export with a larger --max-audio-seconds"
+            raise too_long(
+                f"{length / rate:.2f} s or more",
+                max_seconds,
+                "cut it into shorter pieces, or export with a larger --max-audio-seconds",
             )
     if not length:
         raise AudioError("audio holds 0 samples")

@@ -87,7 +87,8 @@ class Decoder:
 
             self._spot = spotting.search
         except ImportError as error:  # numba is missing, which nothing else needs
-            self._no_spot = str(error)
+            # Callers get these words: those of an error with a path name a folder of the server.
+            self._no_spot = f"cannot import {error.name}" if error.path else str(error)
         self._tree = functools.lru_cache(_TREES)(self._grow)
 
     def task(

@@ -6,10 +6,11 @@ It hears a segment together with the seconds before it, of which no frame counts
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from asr_contract.labels import Labels
+from asr_contract.parameters import StreamOptions
 from numpy.typing import NDArray
 
 from asr_serving.audio.container import PcmFormat
@@ -60,27 +61,46 @@ class CtcStream:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        voices = Voices(self.detector, self.labels.sampling_rate, AT_ONCE) if self.detector else None
-        self._listener = Listener(self.labels, self.pace, voices)
         self._reader = PieceReader(self.pcm, self.labels.sampling_rate)
+        self._begin()
 
-    async def take(self, data: bytes, is_last: bool) -> Update:
+    def _begin(self, loudest: float = -float("inf")) -> None:
+        """Listen from here on, without what was before; only how loud it was is known."""
+        self._origin = self._reader.place
+        voices = Voices(self.detector, self.labels.sampling_rate, AT_ONCE) if self.detector else None
+        self._listener = Listener(self.labels, self.pace, voices, loudest)
+
+    async def take(self, data: bytes, is_last: bool, is_flush: bool = False) -> Update:
         """Return the state of the stream after its next piece; see `streams.Stream`."""
         async with self.lock:
-            windows = list(self._listener.push(self._reader.read(data, is_last)))
-            if is_last:
-                windows += self._listener.finish()
+            is_end = is_last or is_flush
+            listener = self._listener
+            windows = list(listener.push(self._reader.read(data, is_end)))
+            if is_end:
+                windows += listener.finish()
             log_probs = await asyncio.gather(*(self.models.acoustic(window.samples) for window in windows))
-            segments = [self._listener.hear(*pair) for pair in zip(windows, log_probs, strict=True)]
-            if is_last:
-                segments.append(self._listener.finish_segment())
-            finals = await asyncio.gather(*(self._final(segment) for segment in segments if segment))
-            partial, stable = ("", 0) if is_last else self._listener.text()
-            return Update(partial, stable, [final for final in finals if final.text], self._listener.seconds)
+            segments = [one for pair in zip(windows, log_probs, strict=True) for one in listener.hear(*pair)]
+            if is_end and (last := listener.finish_segment()) is not None:
+                segments.append(last)
+            finals = await asyncio.gather(*(self._final(segment) for segment in segments))
+            told = [final for final in finals if final.text]
+            if is_end:
+                self._begin(listener.loudest)
+                return Update("", 0, told, self._seconds(0))
+            speech = listener.speech
+            return Update(
+                *listener.text(),
+                told,
+                self._seconds(0) + listener.seconds,
+                None if speech is None else round(self._seconds(speech), 3),
+            )
+
+    def _seconds(self, place: int) -> float:
+        """Return the seconds from the beginning of the stream to a place of the listener."""
+        return (self._origin + place) / self.labels.sampling_rate
 
     async def _final(self, segment: Segment) -> Final:
-        start = segment.start / self.labels.sampling_rate
-        end = segment.end / self.labels.sampling_rate
+        start, end = self._seconds(segment.start), self._seconds(segment.end)
         if self.detector is None:
             log_probs = await self.models.acoustic(segment.samples)
         else:
@@ -104,15 +124,18 @@ class CtcOpener:
     def __init__(self, settings: Mapping[str, str], labels: Labels, acoustic: Acoustic, decode: Decode) -> None:
         self._labels, self._acoustic, self._decode = labels, acoustic, decode
         self._min_samples = int(settings["min_samples"])
-        self._pace = Pace(**{name: float(settings[f"{name}_seconds"]) for name in PACE})
+        self._pace = Pace(**{name: float(settings[f"{name}_seconds"]) for name in PACE}, each_frame=False)
         self._models = Models(self._log_probs, self._heard)
 
-    async def open(self, pcm: PcmFormat, parameters: Mapping[str, object]) -> CtcStream:
+    async def open(self, pcm: PcmFormat, options: StreamOptions, parameters: Mapping[str, object]) -> CtcStream:
         """Return a new stream; see `service.Opener`."""
         # The decode step checks the options now, not after the first sentence.
         await self._decode(silence(self._labels), parameters)
         detector = self._detector if wants_vad(parameters) else None
-        return CtcStream(pcm, self._labels, self._pace, parameters, self._models, detector)
+        pace = self._pace
+        if options.silence_ms is not None:
+            pace = replace(pace, endpoint=options.silence_ms / 1000, each_frame=True)
+        return CtcStream(pcm, self._labels, pace, parameters, self._models, detector)
 
     @functools.cached_property
     def _detector(self) -> Detector:

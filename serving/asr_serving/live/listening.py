@@ -28,6 +28,7 @@ _BELOW_LOUDEST_DB = 40.0
 _QUIET_DB = -60.0
 _BEFORE_SOUND_S = 0.5  # of silence that a segment keeps before its first sound
 _UNHEARD_S = 5.0  # of sound without labels that a segment keeps before its first label
+_SURE_S = 0.3  # of speech without labels, paddings included: what the voice detector finds of a click is shorter
 _QUIETEST_OVER_S = 0.1  # of speech without a pause, the place for a cut
 
 
@@ -41,6 +42,7 @@ class Pace:
     endpoint: float  # silence that ends a segment
     longest: float  # the longest segment
     context: float  # at most, heard once more before a segment, for its final text
+    each_frame: bool = False  # look for that silence after each frame, and not only after each chunk
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,23 @@ class Listener:
         labels: of the acoustic model.
         pace: of its windows and segments.
         voices: the voice detector's view of the stream; None: the level says what is quiet.
+        loudest: level in dB of the loudest stride before the stream, as far as is known.
     """
 
-    def __init__(self, labels: Labels, pace: Pace, voices: Voices | None = None) -> None:
+    def __init__(
+        self, labels: Labels, pace: Pace, voices: Voices | None = None, loudest: float = -float("inf")
+    ) -> None:
         self._labels = labels
+        delimiter = labels.blank if labels.delimiter is None else labels.delimiter
+        self._no_speech = frozenset((labels.blank, delimiter))  # of the labels
         self._voices = voices
         self._rate, self._stride = labels.sampling_rate, labels.stride_samples
         self._before, self._chunk, self._after = (self._grid(part) for part in (pace.before, pace.chunk, pace.after))
         self._silence = self._grid(pace.endpoint) // self._stride  # frames
+        self._each_frame = pace.each_frame
         self._longest = self._grid(pace.longest)
-        self._unheard = min(self._grid(_UNHEARD_S), self._longest)
+        # A sound without labels is kept until the silence after it ends it.
+        self._unheard = min(self._grid(max(_UNHEARD_S, 2 * pace.endpoint)), self._longest)
         self._context = round(pace.context * self._rate / self._stride) * self._stride
         self._samples = np.zeros(0, dtype=np.float32)  # from `_offset` on
         self._offset = 0
@@ -92,7 +101,7 @@ class Listener:
         self._columns: list[int] = []  # of each frame of the segment: the label
         self._levels: list[float] = []  # and the level, in dB
         self._sounds: list[bool] = []  # and whether it is not quiet
-        self._loudest = -np.inf
+        self.loudest = loudest  # so far
 
     @property
     def seconds(self) -> float:
@@ -124,8 +133,8 @@ class Listener:
         self._windowed = end
         return window
 
-    def hear(self, window: Window, log_probs: NDArray[np.float32]) -> Segment | None:
-        """Take the frames of the next window; return the segment that they end, or None.
+    def hear(self, window: Window, log_probs: NDArray[np.float32]) -> list[Segment]:
+        """Take the frames of the next window; return the segments that end with them.
 
         Args:
             window: from `push` or `finish`, in order.
@@ -133,22 +142,34 @@ class Listener:
         """
         first = (window.begin - window.start) // self._stride
         last = first + -(-(window.end - window.begin) // self._stride)
-        columns = log_probs[first:last].argmax(axis=1)
+        columns = log_probs[first:last].argmax(axis=1).tolist()
         if self._voices:
             self._voices.hear(window.samples[self._voices.received - window.start :])
-        for index, column in enumerate(columns.tolist()):
-            is_sound = self._is_sound(window, (first + index) * self._stride)
+        ended = []
+        for frame, column in enumerate(columns, first):
+            is_sound = self._is_sound(window, frame * self._stride)
             self._sounds.append(is_sound)
             self._columns.append(column if is_sound else self._labels.blank)
+            is_time = self._each_frame or frame + 1 == first + len(columns)
+            if is_time and (segment := self._ended()) is not None:
+                ended.append(segment)
         if self._voices:
             self._voices.forget(window.end)
+        if not ended and not len(self._spoken()):
+            self._forget(window.end - (self._unheard if any(self._sounds) else self._grid(_BEFORE_SOUND_S)))
+        return ended
+
+    def _ended(self) -> Segment | None:
+        """Return the segment if it is over."""
+        recent = self._columns[-self._silence :]
+        if not self._no_speech.issuperset(recent) and len(self._columns) * self._stride < self._longest:
+            return None
         spoken, sounds = self._spoken(), np.flatnonzero(self._sounds)
         if len(spoken):
             return self._end_of_speech(int(spoken[-1]) + 1)
         if len(sounds) and len(self._columns) - 1 - sounds[-1] >= self._silence:
             # The windows have no label for it, but the model may have one when it hears it as a whole.
             return self._end(int(sounds[-1]) + 1 + self._silence // 2)
-        self._forget(window.end - (self._unheard if len(sounds) else self._grid(_BEFORE_SOUND_S)))
         return None
 
     def _is_sound(self, window: Window, at: int) -> bool:
@@ -157,16 +178,16 @@ class Listener:
         self._levels.append(level)
         if self._voices:
             return bool(self._voices.spans(window.start + at, window.start + at + self._stride))
-        self._loudest = max(self._loudest, level)
+        self.loudest = max(self.loudest, level)
         return level >= self._quiet_db
 
     @property
     def _quiet_db(self) -> float:
-        return max(_QUIET_DB, self._loudest - _BELOW_LOUDEST_DB)
+        return max(_QUIET_DB, self.loudest - _BELOW_LOUDEST_DB)
 
     def finish_segment(self) -> Segment | None:
         """Return the segment that was being said when the stream ended; None for silence."""
-        return self._end(len(self._columns)) if any(self._sounds) else None
+        return self._end(-(-(self._received - self._segment) // self._stride)) if any(self._sounds) else None
 
     def text(self) -> tuple[str, int]:
         """Return the text of the segment so far, and how many of its characters belong to complete words."""
@@ -180,11 +201,21 @@ class Listener:
             return text, len(text)
         return text, max(0, text.rfind(" "))
 
+    @property
+    def speech(self) -> int | None:
+        """Return where the segment begins: half a second before its first sound; None if nobody is known to speak.
+
+        Labels are speech, and what the voice detector takes for more than a click; any other sound is not.
+        """
+        if len(self._spoken()):
+            return self._first()
+        heard = runs(np.array(self._sounds, dtype=np.bool_)) if self._voices else []
+        is_sure = any(length * self._stride >= _SURE_S * self._rate for _, length in heard)
+        return self._first() if is_sure else None
+
     def _spoken(self) -> NDArray[np.int64]:
         """Return the frames of the segment that hold speech."""
-        columns = np.array(self._columns, dtype=np.int64)
-        delimiter = self._labels.blank if self._labels.delimiter is None else self._labels.delimiter
-        return np.flatnonzero((columns != self._labels.blank) & (columns != delimiter))
+        return np.flatnonzero(~np.isin(self._columns, list(self._no_speech)))
 
     def _end_of_speech(self, after: int) -> Segment | None:
         """Return the segment if it is over; the frames from `after` on have no labels."""
@@ -215,9 +246,13 @@ class Listener:
         first, length = max(found, key=lambda run: run[1])
         return after + first, length
 
-    def _end(self, frames: int) -> Segment:
+    def _first(self) -> int:
+        """Return the first sample of the segment that belongs to its first sound."""
         sound = self._sounds.index(True)
-        begin = max(self._segment, self._segment + sound * self._stride - self._grid(_BEFORE_SOUND_S))
+        return max(self._segment, self._segment + sound * self._stride - self._grid(_BEFORE_SOUND_S))
+
+    def _end(self, frames: int) -> Segment:
+        begin = self._first()
         end = min(self._segment + frames * self._stride, self._received)
         # Together they are no longer than the longest segment, which the model can take.
         spare = max(0, self._longest - (end - begin)) // self._stride * self._stride

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from asr_contract import parameters as contract
 from asr_contract.errors import ParameterError
+from asr_contract.parameters import StreamOptions
 
 from asr_serving.audio.container import PCM_DTYPES, PcmFormat
 from asr_serving.audio.request import pcm_format
@@ -19,12 +20,13 @@ SETTINGS = {"max_streams"}
 class Opener(Protocol):
     """Begins the streams of one model; `live.ctc` and `live.whisper` have one."""
 
-    async def open(self, pcm: PcmFormat, parameters: Mapping[str, object]) -> Stream:
+    async def open(self, pcm: PcmFormat, options: StreamOptions, parameters: Mapping[str, object]) -> Stream:
         """Return a new stream.
 
         Args:
             pcm: the layout of its samples.
-            parameters: of the request.
+            options: how it is divided.
+            parameters: all others of the request.
 
         Raises:
             ServiceError: a parameter is malformed.
@@ -55,7 +57,8 @@ class LiveStreams:
         try:
             if piece.is_first:
                 await self._begin(piece.key, piece.parameters)
-            update = await self._streams.get(piece.key).take(piece.data, piece.is_last)
+            is_flush = contract.flushes(piece.parameters)
+            update = await self._streams.get(piece.key).take(piece.data, piece.is_last, is_flush)
         except BaseException:
             self._streams.end(piece.key)
             raise
@@ -73,4 +76,7 @@ class LiveStreams:
         if pcm is None:
             raise ParameterError(f"encoding is 'file'; a live stream needs one of {', '.join(PCM_DTYPES)}")
         contract.refuse_whole_only(parameters, "live streams")
-        self._streams.begin(key, await self._opener.open(pcm, parameters))
+        if stray := [name for name in contract.CHANNEL_PARAMETERS if name in parameters]:
+            raise ParameterError(f"{', '.join(stray)} is for recordings, not for live streams: send one channel alone")
+        options, rest = contract.read_stream(parameters)
+        self._streams.begin(key, await self._opener.open(pcm, options, rest))

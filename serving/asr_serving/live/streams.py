@@ -21,12 +21,14 @@ class Stream(Protocol):
 
     touched: float
 
-    async def take(self, data: bytes, is_last: bool) -> Update:
+    async def take(self, data: bytes, is_last: bool, is_flush: bool = False) -> Update:
         """Return the state of the stream after its next piece.
 
         Args:
             data: raw samples; a piece may end anywhere, even within a sample.
             is_last: whether this is the last piece.
+            is_flush: whether the segment ends with this piece: the answer has its final text. What comes later is heard
+                as if the stream began there, and its times go on.
 
         Raises:
             AudioError: the piece is too long, or holds NaN or Inf.

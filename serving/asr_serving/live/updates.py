@@ -6,6 +6,8 @@ from typing import Any
 
 from asr_contract import tensors
 
+_NOBODY = -1.0  # speaks: START has no other value for it
+
 
 @dataclass(frozen=True)
 class Final:
@@ -26,6 +28,7 @@ class Update:
     stable: int  # characters of it that belong to complete words
     finals: list[Final]  # that this piece completed
     seconds: float  # of audio received
+    start: float | None = None  # seconds at which the speech of this segment began; None: nobody speaks
 
     def outputs(self) -> dict[str, str | float]:
         """Return the output tensors for one piece."""
@@ -34,6 +37,7 @@ class Update:
             tensors.STABLE: self.stable,
             tensors.FINALS: json.dumps([asdict(final) for final in self.finals], ensure_ascii=False),
             tensors.DURATION: self.seconds,
+            tensors.START: _NOBODY if self.start is None else self.start,
         }
 
 

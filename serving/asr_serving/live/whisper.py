@@ -8,11 +8,13 @@ When silence ends a segment, the model hears it once more as a whole, and that t
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 
+from asr_contract.parameters import StreamOptions
+
 from asr_serving.audio.container import PcmFormat
-from asr_serving.audio.speech import RECOGNITION, Detector
+from asr_serving.audio.speech import RECOGNITION, Detector, Rules
 from asr_serving.live.pieces import PieceReader
 from asr_serving.live.service import SETTINGS as SHARED
 from asr_serving.live.updates import Final, Update
@@ -44,14 +46,25 @@ class WhisperOpener:
         self._codec, self._write, self._detector = codec, write, detector
         self._pace = {name: float(settings[f"{name}_seconds"]) for name in PACE}
 
-    async def open(self, pcm: PcmFormat, parameters: Mapping[str, object]) -> "WhisperStream":
+    async def open(self, pcm: PcmFormat, options: StreamOptions, parameters: Mapping[str, object]) -> "WhisperStream":
         """Return a new stream; see `service.Opener`."""
         rate = self._codec.settings.sampling_rate
-        rules = replace(RECOGNITION, min_silence_ms=1000 * self._pace["endpoint"])
+        rules = segment_rules(1000 * self._pace["endpoint"] if options.silence_ms is None else options.silence_ms)
         longest_s = min(self._pace["longest"], self._codec.settings.window_samples / rate)
-        cutter = PartCutter(self._detector, rate, longest_s, 0.0, rules)
+
+        def new_cutter() -> PartCutter:
+            return PartCutter(self._detector, rate, longest_s, 0.0, rules)
+
         transcriber = Transcriber(self._codec, self._write, self._codec.options(parameters))
-        return WhisperStream(PieceReader(pcm, rate), cutter, transcriber, rate, self._pace["interval"])
+        return WhisperStream(PieceReader(pcm, rate), new_cutter, transcriber, rate, self._pace["interval"])
+
+
+def segment_rules(silence_ms: float) -> Rules:
+    """Return the detector's rules for segments that end with so much silence.
+
+    Two segments with paddings that fill the silence between them would be one.
+    """
+    return replace(RECOGNITION, min_silence_ms=silence_ms, pad_ms=min(RECOGNITION.pad_ms, silence_ms / 2))
 
 
 class Transcriber:
@@ -96,42 +109,71 @@ class WhisperStream:
 
     Args:
         reader: of its pieces.
-        cutter: divides it into segments.
+        new_cutter: makes what divides it into segments; after a flush, a new one begins.
         transcriber: of its segments.
         rate: of the model, in Hz.
         interval_s: seconds of new audio between two transcripts of a segment.
     """
 
     def __init__(
-        self, reader: PieceReader, cutter: PartCutter, transcriber: Transcriber, rate: int, interval_s: float
+        self,
+        reader: PieceReader,
+        new_cutter: Callable[[], PartCutter],
+        transcriber: Transcriber,
+        rate: int,
+        interval_s: float,
     ) -> None:
         self.touched = 0.0
-        self._reader, self._cutter, self._transcriber = reader, cutter, transcriber
+        self._reader, self._new_cutter, self._transcriber = reader, new_cutter, transcriber
         self._rate, self._interval = rate, round(interval_s * rate)
         self._lock = asyncio.Lock()  # pieces in their order
         self._ended: deque[Part] = deque()  # segments whose final text is not known
         self._finals: list[Final] = []  # that no answer has told yet
-        self._heard_until = 0  # sample up to which the last transcript heard
         self._stable: tuple[int, ...] = ()  # tokens of the words that two transcripts agree on
         self._guess: list[tuple[int, ...]] = []  # the words after them, by the last transcript
         self._work: asyncio.Task[None] | None = None
+        self._begin()
 
-    async def take(self, data: bytes, is_last: bool) -> Update:
+    def _begin(self) -> None:
+        """Cut from here on, without what was before."""
+        self._cutter, self._origin = self._new_cutter(), self._reader.place  # the cutter's first sample in the stream
+        self._heard_until = 0  # sample of the cutter up to which the last transcript heard
+
+    async def take(self, data: bytes, is_last: bool, is_flush: bool = False) -> Update:
         """Return the state of the stream after its next piece; see `streams.Stream`."""
         async with self._lock:
-            self._ended += self._cutter.push(self._reader.read(data, is_last))
-            if is_last:
-                self._ended += self._cutter.finish()
+            is_end = is_last or is_flush
+            self._end(self._cutter.push(self._reader.read(data, is_end)))
+            if is_end:
+                self._end(self._cutter.finish())
             if self._work is not None and self._work.done():
                 await self._finish_work()
             self._begin_work()
-            while self._work is not None and (is_last or len(self._ended) > _MOST_WAITING):
+            while self._work is not None and (is_end or len(self._ended) > _MOST_WAITING):
                 await self._finish_work()
                 self._begin_work()
+            if is_end:
+                self._begin()
+            start = self._start()
+            if start is None and self._work is None:
+                self._stable, self._guess = (), []  # of speech that was too short to be a segment
             finals, self._finals = self._finals, []
             stable, guess = self._transcriber.text(self._stable), self._transcriber.text(self._all())
-            seconds = self._cutter.received / self._rate
-            return Update(guess, len(stable), [final for final in finals if final.text], seconds)
+            seconds = (self._origin + self._cutter.received) / self._rate
+            return Update(guess, len(stable), [final for final in finals if final.text], seconds, start)
+
+    def _end(self, parts: Iterable[Part]) -> None:
+        """Keep segments of the cutter that have ended."""
+        self._ended += [replace(part, start=self._origin + part.start) for part in parts]
+
+    def _start(self) -> float | None:
+        """Return the second at which the segment began that the partial text is of; None if there is none."""
+        place = self._cutter.began()
+        if self._ended:
+            place = self._ended[0].start
+        elif place is not None:
+            place += self._origin
+        return None if place is None else round(place / self._rate, 3)
 
     async def _finish_work(self) -> None:
         assert self._work is not None
@@ -145,7 +187,7 @@ class WhisperStream:
         if self._ended:
             self._work = asyncio.create_task(self._make_final())
             return
-        part = self._cutter.speaking()
+        part = self._cutter.speaking() if self._cutter.began() is not None else None
         if part is not None and part.end - max(part.start, self._heard_until) >= self._interval:
             self._work = asyncio.create_task(self._make_partial(part))
 

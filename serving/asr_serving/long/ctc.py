@@ -10,7 +10,8 @@ from asr_contract import parameters as contract
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-from asr_serving.audio.request import pcm_format, wants_vad
+from asr_serving.audio.container import blocks
+from asr_serving.audio.request import pcm_format, selection, wants_vad
 from asr_serving.audio.speech import Detector
 from asr_serving.audio.waveform import Limits
 from asr_serving.ctc.heard import Heard, silence
@@ -54,7 +55,7 @@ class CtcTranscriber:
         self, file: BinaryIO, parameters: Mapping[str, object], is_given_up: Callable[[], bool]
     ) -> Iterator[Segment]:
         """Yield the segments of a recording; see `service.Transcriber`."""
-        pcm = pcm_format(parameters)
+        pcm, heard = pcm_format(parameters), selection(parameters)
         contract.refuse_whole_only(parameters, "long recordings")
         # The decode step checks the options now, not after an hour of work.
         self._decode(silence(self._labels), parameters)
@@ -65,7 +66,8 @@ class CtcTranscriber:
             windows=self._windows_each,
         )
         detector = self._detector if wants_vad(parameters) else None
-        return transcribe(file, pcm, self._limits, self._window_seconds, self._labels, models, is_given_up, detector)
+        pieces = blocks(file, pcm, heard)
+        return transcribe(pieces, self._limits, self._window_seconds, self._labels, models, is_given_up, detector)
 
     def close(self) -> None:
         """Give up the windows that wait."""

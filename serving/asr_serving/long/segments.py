@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from asr_contract import tensors
 
@@ -15,6 +16,7 @@ class Segment:
     heard: Heard
     seconds_done: float
     language: str | None = None  # code; None: of a model that knows none
+    segments: list[dict[str, Any]] | None = None  # of a Whisper, as `whisper.codec.Answer` has them; None: of others
 
     def outputs(self) -> dict[str, str | float]:
         """Return the output tensors."""
@@ -24,8 +26,12 @@ class Segment:
             tensors.DURATION: self.seconds_done,
             tensors.WORDS: json.dumps(self.heard.words, ensure_ascii=False),
         }
-        return found if self.language is None else {**found, tensors.LANGUAGE: self.language}
+        if self.language is not None:
+            found[tensors.LANGUAGE] = self.language
+        if self.segments is not None:
+            found[tensors.SEGMENTS] = json.dumps(self.segments, ensure_ascii=False)
+        return found
 
 
 NOTHING = Segment(Heard("", 0.0, []), 0.0)
-NOTHING_IN_NO_LANGUAGE = Segment(Heard("", 0.0, []), 0.0, "")
+NOTHING_OF_WHISPER = Segment(Heard("", 0.0, []), 0.0, "", [])

@@ -7,7 +7,7 @@ from typing import BinaryIO, Protocol
 from asr_contract import parameters as contract
 from asr_contract.errors import QueueFull
 
-from asr_serving.audio.request import pcm_format
+from asr_serving.audio.request import pcm_format, selection
 from asr_serving.long.segments import Segment
 from asr_serving.long.uploads import Uploads
 from asr_serving.overload import stopping
@@ -75,6 +75,7 @@ class LongRecordings:
             if self._uploads.count() + len(self._under_way) >= self._most:
                 raise QueueFull("the server has more long recordings than it can handle")
             pcm_format(piece.parameters)
+            selection(piece.parameters)
         return self._uploads.add(piece)
 
     def start(

@@ -7,15 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
-from typing import BinaryIO
 
 import numpy as np
 import soxr
-from asr_contract.errors import AudioError, AudioTooLong
+from asr_contract.errors import AudioError, too_long
 from asr_contract.labels import Labels
 from numpy.typing import NDArray
 
-from asr_serving.audio.container import PcmFormat, blocks
 from asr_serving.audio.samples import Block
 from asr_serving.audio.speech import RECOGNITION, Detector, Voices, silenced
 from asr_serving.audio.waveform import Limits, check_length, check_samples
@@ -39,8 +37,7 @@ class Models:
 
 
 def transcribe(
-    file: BinaryIO,
-    pcm: PcmFormat | None,
+    pieces: Iterator[Block],
     limits: Limits,
     window_seconds: float,
     labels: Labels,
@@ -53,8 +50,7 @@ def transcribe(
     At most `models.windows + 1` windows and one paragraph are in memory, however long the recording is.
 
     Args:
-        file: an audio file, or raw samples if `pcm` is given.
-        pcm: the layout of raw samples; None for a file.
+        pieces: the samples, as `container.blocks` reads them.
         limits: `max_seconds` is that of a whole recording.
         window_seconds: the longest window.
         labels: of the acoustic model.
@@ -67,7 +63,7 @@ def transcribe(
     """
     space = "" if labels.delimiter is None and labels.word_start is None else " "
     has_spoken = False
-    windows = _windows(resampled(blocks(file, pcm), limits), limits, window_seconds, labels, detector)
+    windows = _windows(resampled(pieces, limits), limits, window_seconds, labels, detector)
     for segment in _all_segments(windows, limits, labels, models, is_given_up):
         if has_spoken and segment.heard.text:
             segment = replace(segment, heard=replace(segment.heard, text=space + segment.heard.text))
@@ -139,7 +135,7 @@ def resampled(pieces: Iterator[Block], limits: Limits) -> Iterator[NDArray[np.fl
         check_samples(piece)
         samples += len(piece)
         if samples > limits.max_seconds * rate:
-            raise AudioTooLong(f"audio is too long: more than {limits.max_seconds:g} s, the limit for one recording")
+            raise too_long(f"more than {limits.max_seconds:g} s", limits.max_seconds)
         if rate != limits.sampling_rate and stream is None:
             stream = soxr.ResampleStream(rate, limits.sampling_rate, 1, dtype="float32", quality="HQ")
         yield piece if stream is None else stream.resample_chunk(piece)

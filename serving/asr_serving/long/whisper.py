@@ -1,6 +1,5 @@
 """Long recordings through a Whisper: parts of speech, each a window that knows the text before it."""
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import BinaryIO
@@ -10,14 +9,15 @@ from asr_contract import parameters as contract
 from numpy.typing import NDArray
 
 from asr_serving.audio.container import blocks
-from asr_serving.audio.request import pcm_format
+from asr_serving.audio.request import pcm_format, selection
 from asr_serving.audio.speech import Detector
 from asr_serving.audio.waveform import Limits, check_length
 from asr_serving.ctc.heard import Heard
-from asr_serving.long.segments import Segment
+from asr_serving.long.segments import NOTHING_OF_WHISPER, Segment
 from asr_serving.long.service import SETTINGS as SHARED
 from asr_serving.long.transcription import resampled
 from asr_serving.whisper.codec import Codec
+from asr_serving.whisper.measures import compression_ratio
 from asr_serving.whisper.options import Options
 from asr_serving.whisper.parts import Part, PartCutter
 from asr_serving.whisper.tasks import Task, Written
@@ -26,7 +26,7 @@ SETTINGS = SHARED | {
     "whisper_generate",  # the model that it calls
     "max_seconds",  # of a recording
 }
-# Text that repeats itself makes the next text do so, too. The ratio of bytes to zlib's is openai-whisper's.
+# Text that repeats itself makes the next text do so, too. The limit is openai-whisper's.
 _MAX_COMPRESSION = 2.4
 
 Write = Callable[[Task], Written]
@@ -50,13 +50,14 @@ class WhisperTranscriber:
     def segments(
         self, file: BinaryIO, parameters: Mapping[str, object], is_given_up: Callable[[], bool]
     ) -> Iterator[Segment]:
-        """Yield a segment for each part of speech; see `service.Transcriber`."""
-        pcm = pcm_format(parameters)
+        """Yield a segment for each part of speech, and an empty one for what is after the last; see `Transcriber`."""
+        pcm, heard = pcm_format(parameters), selection(parameters)
         contract.refuse_whole_only(parameters, "long recordings")
         options = self._codec.options(parameters)
         context = Context(options.prompt[1:], self._codec.settings.max_prompt_tokens)
-        has_spoken = False
-        for part in self._parts(resampled(blocks(file, pcm), self._limits)):
+        has_spoken, done = False, 0
+        cutter = PartCutter(self._detector, self._rate, self._codec.settings.window_samples / self._rate)
+        for part in self._parts(cutter, resampled(blocks(file, pcm, heard), self._limits)):
             if is_given_up():
                 return
             asked = replace(options, prompt=context.prompt(self._codec.settings.previous))
@@ -65,14 +66,17 @@ class WhisperTranscriber:
             options = replace(options, language=segment.language)  # that of the first part
             if not has_spoken:
                 segment = replace(segment, heard=replace(segment.heard, text=segment.heard.text.lstrip(" ")))
-            has_spoken = has_spoken or bool(segment.heard.text)
+            has_spoken, done = has_spoken or bool(segment.heard.text), part.end
             yield segment
+        if done < cutter.received and not is_given_up():
+            yield replace(
+                NOTHING_OF_WHISPER, seconds_done=cutter.received / self._rate, language=options.language or ""
+            )
 
     def close(self) -> None:
         """Nothing is shared by recordings."""
 
-    def _parts(self, pieces: Iterator[NDArray[np.float32]]) -> Iterator[Part]:
-        cutter = PartCutter(self._detector, self._rate, self._codec.settings.window_samples / self._rate)
+    def _parts(self, cutter: PartCutter, pieces: Iterator[NDArray[np.float32]]) -> Iterator[Part]:
         for piece in pieces:
             yield from cutter.push(piece)
         check_length(cutter.received, cutter.received / self._rate, self._limits)
@@ -88,7 +92,7 @@ class WhisperTranscriber:
         # With the space that its first token has: the texts of all segments joined are the transcript.
         text = self._codec.decode(transcript.tokens).rstrip(" ")
         heard = Heard(text, answer.confidence, answer.words)
-        return Segment(heard, part.end / self._rate, answer.language), transcript.tokens
+        return Segment(heard, part.end / self._rate, answer.language, answer.segments), transcript.tokens
 
 
 class Context:
@@ -104,8 +108,7 @@ class Context:
 
     def add(self, tokens: list[int], text: str) -> None:
         """Add a part's tokens, timestamps among them; forget all text if this one repeats itself."""
-        data = text.encode()
-        if data and len(data) / len(zlib.compress(data)) > _MAX_COMPRESSION:
+        if compression_ratio(text) > _MAX_COMPRESSION:
             self._tokens = []
             return
         self._tokens = [*self._tokens, *tokens][-self._most :]

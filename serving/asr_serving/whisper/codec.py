@@ -28,6 +28,7 @@ class Answer:
     confidence: float  # 0 to 1
     language: str  # code
     words: list[dict[str, Any]]  # word, start, end, confidence; or segments; empty unless times were requested
+    segments: list[dict[str, Any]]  # those with text: text, start, end, confidence, and their window's measures
 
     def outputs(self) -> dict[str, str | float]:
         """Return the output tensors."""
@@ -36,6 +37,7 @@ class Answer:
             tensors.CONFIDENCE: self.confidence,
             tensors.WORDS: json.dumps(self.words, ensure_ascii=False),
             tensors.LANGUAGE: self.language,
+            tensors.SEGMENTS: json.dumps(self.segments, ensure_ascii=False),
         }
 
 
@@ -92,14 +94,23 @@ class Codec:
         features = self.features(waveform)
         return Recording(features, audio_frames, options, self.settings, self.decode, deadline, whole_windows)
 
-    def answer(self, transcript: Transcript, options: Options) -> Answer:
-        """Return the answer that a transcript makes for a request."""
+    def answer(self, transcript: Transcript, options: Options, seconds: float = float("inf")) -> Answer:
+        """Return the answer that a transcript makes for a request.
+
+        Args:
+            transcript: of the recording.
+            options: of the request.
+            seconds: of the recording. Segments end with it: a window is filled up with silence, and a text without
+                timestamps ends with its window.
+        """
         text = self.decode(transcript.tokens).strip(" ")
         words = [
             {**word, "start": round(word["start"], 2), "end": round(word["end"], 2)}
             for word in self._words(transcript, options)
         ]
-        return Answer(text, transcript.confidence, transcript.language or "", words)
+        segments = [self._segment(segment, seconds) for segment in transcript.segments]
+        spoken = [segment for segment in segments if segment["text"]]
+        return Answer(text, transcript.confidence, transcript.language or "", words, spoken)
 
     def _words(self, transcript: Transcript, options: Options) -> list[dict[str, Any]]:
         """Return words, or segments if only their times were requested."""
@@ -111,17 +122,33 @@ class Codec:
             ]
         if not options.timestamps:
             return []
-        return [word for word in map(self._segment, transcript.segments) if word["word"]]
+        words = [
+            {
+                "word": self.decode(segment.tokens).strip(),
+                "start": segment.start,
+                "end": segment.end,
+                "confidence": self._confidence(segment),
+            }
+            for segment in transcript.segments
+        ]
+        return [word for word in words if word["word"]]
 
-    def _segment(self, segment: Segment) -> dict[str, Any]:
+    def _segment(self, segment: Segment, seconds: float) -> dict[str, Any]:
+        start, end = segment.spoken
+        measures = {name: float(f"{value:.6g}") for name, value in asdict(segment.measures).items()}
+        return {
+            "text": self.decode(segment.tokens).strip(),
+            "start": round(min(start, seconds), 3),
+            "end": round(min(end, seconds), 3),
+            "confidence": self._confidence(segment),
+            **measures,
+        }
+
+    def _confidence(self, segment: Segment) -> float:
+        """Return the mean posterior of the text tokens, 0 to 1."""
         posteriors = [
             posterior
             for token, posterior in zip(segment.tokens, segment.posteriors, strict=True)
             if token < self.settings.end
         ]
-        return {
-            "word": self.decode(segment.tokens).strip(),
-            "start": segment.start,
-            "end": segment.end,
-            "confidence": round(float(np.mean(posteriors)), 4) if posteriors else 0.0,
-        }
+        return round(float(np.mean(posteriors)), 4) if posteriors else 0.0

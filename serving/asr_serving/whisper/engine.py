@@ -19,6 +19,7 @@ from asr_contract.errors import Cancelled, QueueFull, Stopping
 
 from asr_serving.whisper import segments
 from asr_serving.whisper.batch import Batch, Row
+from asr_serving.whisper.encoder import Encoder
 from asr_serving.whisper.fallback import STANDARD, Fallback
 from asr_serving.whisper.graphs.backend import Backend, Encoded
 from asr_serving.whisper.settings import FRAMES_PER_TIMESTAMP, Settings
@@ -54,6 +55,7 @@ class Engine:
         self._batches: list[Batch] = []
         self._is_closing = False
         self._changed = threading.Condition()
+        self._encoder = Encoder(backend, self._wake)
         self._thread = threading.Thread(target=self._run, name="whisper", daemon=True)
         self._thread.start()
 
@@ -84,21 +86,26 @@ class Engine:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_closing or self._waiting or self._batches)
+                self._changed.wait_for(
+                    lambda: self._is_closing or self._batches or self._encoder.is_ready or self._places()
+                )
                 if self._is_closing:
                     break
                 admitted = self._admit()
-            self._round(admitted)
-        for row in (row for batch in self._batches for row in batch.rows if row is not None):
+            self._encoder.start(admitted)
+            self._round()
+        self._encoder.close()
+        written = [row for batch in self._batches for row in batch.rows if row is not None]
+        for row in (*written, *self._encoder.rows):
             row.future.set_exception(Stopping("the server is stopping"))
         for _, future in self._waiting:
             future.cancel()
 
     def _admit(self) -> list[Row]:
-        """Return the rows that join now."""
+        """Return the rows whose windows begin now."""
         admitted: list[Row] = []
-        room = self._max_rows - sum(map(len, self._batches))
-        while self._waiting and len(admitted) < room:
+        places = self._places()
+        while self._waiting and len(admitted) < places:
             task, future = self._waiting.popleft()
             if not future.set_running_or_notify_cancel():
                 continue
@@ -108,10 +115,19 @@ class Engine:
                 admitted.append(Row.of(task, future, self._fallback))
         return admitted
 
-    def _round(self, admitted: list[Row]) -> None:
-        """Let the admitted rows join, and write one token of every row."""
-        if admitted:
-            self._guarded(admitted, lambda: self._start(admitted))
+    def _places(self) -> int:
+        """Return how many of the windows that wait can begin now."""
+        room = self._max_rows - sum(map(len, self._batches)) - len(self._encoder.rows)
+        return self._encoder.places(min(room, len(self._waiting)))
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
+    def _round(self) -> None:
+        """Let the rows join whose windows are encoded, and write one token of every row."""
+        for rows, encoded in self._encoder.take():
+            self._guarded(rows, lambda rows=rows, encoded=encoded: self._start(rows, encoded.result()))  # type: ignore[misc]
         self._answer()  # some end with their first token
         for batch in list(self._batches):
             rows = [row for row in batch.rows if row is not None]
@@ -137,9 +153,8 @@ class Engine:
             return False
         return True
 
-    def _start(self, rows: list[Row]) -> None:
-        """Encode the windows of new rows, and begin to write."""
-        encoded = self._backend.encode(np.stack([row.task.features for row in rows]))
+    def _start(self, rows: list[Row], encoded: Encoded) -> None:
+        """Begin to write rows; `encoded` has the window of each."""
         self._detect_languages(rows, encoded)
         for index, row in enumerate(rows):
             if row.task.options.word_timestamps or len(row.limits.temperatures) > 1:
@@ -153,7 +168,8 @@ class Engine:
             return
         start = np.full((len(unknown), 1), self._settings.start)
         nowhere = np.zeros((len(unknown), 1), np.int64)
-        logits, _ = self._backend.begin(start, nowhere[:, 0], encoded.rows(unknown), nowhere)
+        heard = encoded if len(unknown) == len(rows) else encoded.rows(unknown)
+        logits, _ = self._backend.begin(start, nowhere[:, 0], heard, nowhere)
         codes, tokens = zip(*self._settings.languages.items(), strict=True)
         for index, best in zip(unknown, logits[:, 0, list(tokens)].argmax(axis=1), strict=True):
             rows[index].language = codes[best]
@@ -208,4 +224,12 @@ class Engine:
             asked = row.task.options.alignment_tokens(self._settings, row.language, text)
             positions = max(1, row.task.audio_frames // FRAMES_PER_TIMESTAMP)
             alignment = self._backend.align(np.array(asked), row.kept)[:, :, :positions]
-        return Written(tokens, log_probs, end, row.language, alignment=alignment)
+        return Written(
+            tokens,
+            log_probs,
+            end,
+            row.language,
+            alignment=alignment,
+            no_speech=row.no_speech,
+            temperature=row.temperature,
+        )

@@ -7,15 +7,21 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from asr_contract import tensors
 from asr_contract.errors import Cancelled, QueueFull, Stopping
 
+from asr_serving.audio.speech import Span
 from asr_serving.whisper.codec import Codec
 from asr_serving.whisper.options import Options
 from asr_serving.whisper.parts import group
 from asr_serving.whisper.recording import Recording, Transcript, join
 from asr_serving.whisper.tasks import Prepared, Task, Written
+
+# Of one recording: while one part is written, two cores encode others. Each part has its turn in the queue of windows,
+# so others wait for so many of them.
+_PARTS_AT_ONCE = 3
 
 SETTINGS = {
     "preprocess",  # the models that it calls
@@ -95,18 +101,26 @@ class Recordings:
             transcript = self._speech(call, prepared, options, deadline)
         else:
             transcript = self._written(call, self._codec.recording(prepared.samples, options, deadline))
-        return {**self._codec.answer(transcript, options).outputs(), tensors.DURATION: prepared.seconds}
+        answer = self._codec.answer(transcript, options, prepared.seconds)
+        return {**answer.outputs(), tensors.DURATION: prepared.seconds}
 
     def _speech(self, call: Call, prepared: Prepared, options: Options, deadline: float) -> Transcript:
         """Return the transcript of the parts with speech."""
         settings = self._codec.settings
         rate = settings.sampling_rate
         spans = [span for span in prepared.speech if span[1] > span[0]]
+        parts = group(spans, rate, settings.window_samples / rate)
+
+        def written(options: Options, part: Span) -> Transcript:
+            start, end = part
+            recording = self._codec.recording(prepared.samples[start:end], options, deadline, whole_windows=False)
+            return self._written(call, recording).shifted(start / rate)
+
         transcripts: list[Transcript] = []
-        for start, end in group(spans, rate, settings.window_samples / rate):
-            part = self._codec.recording(prepared.samples[start:end], options, deadline, whole_windows=False)
-            transcripts.append(self._written(call, part).shifted(start / rate))
-            options = replace(options, language=transcripts[-1].language)  # of the whole recording
+        if options.language is None and parts:  # the first part tells that of the whole recording
+            transcripts.append(written(options, parts.pop(0)))
+            options = replace(options, language=transcripts[0].language)
+        transcripts += _side_by_side(partial(written, options), parts)
         return join(transcripts, options.language)
 
     def _written(self, call: Call, recording: Recording) -> Transcript:
@@ -114,6 +128,15 @@ class Recordings:
             _require_wanted(call, recording.deadline)
             recording.take(self._models.write(recording.task()))
         return recording.transcript()
+
+
+def _side_by_side(written: Callable[[Span], Transcript], parts: list[Span]) -> list[Transcript]:
+    """Return the transcripts of parts, of which some are written at the same time: none depends on another."""
+    executor = ThreadPoolExecutor(_PARTS_AT_ONCE, "part")
+    try:
+        return list(executor.map(written, parts))
+    finally:
+        executor.shutdown(cancel_futures=True)  # after an error nobody wants the others
 
 
 def _require_wanted(call: Call, deadline: float) -> None:

@@ -125,6 +125,12 @@ class PartCutter:
         ongoing = self._ongoing()
         return None if ongoing is None else self._part(ongoing)
 
+    def began(self) -> int | None:
+        """Return where the part begins that goes on or is held; None before it is known that it is no mere click."""
+        ongoing = self._ongoing() if self._stream.is_sure else None
+        begins = [span[0] for span in (self._grouper.held, ongoing) if span is not None]
+        return begins[0] if begins else None
+
     def _take(self, spans: list[Span]) -> Iterator[Part]:
         for start, end in spans:
             begin = max(start, self._cut)

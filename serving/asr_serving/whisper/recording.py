@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asr_serving.whisper import segments as windows
+from asr_serving.whisper.measures import Measures
 from asr_serving.whisper.options import TRANSLATE, Options
 from asr_serving.whisper.settings import FRAMES_PER_TIMESTAMP, SECONDS_PER_TIMESTAMP, Settings
 from asr_serving.whisper.tasks import Task, Written
@@ -21,7 +22,13 @@ class Segment:
     end: float  # seconds
     tokens: list[int]  # timestamps among them
     posteriors: list[float]  # of each token, 0 to 1
+    measures: Measures  # of its window
     words: tuple[WordTime, ...] = ()  # if they were requested
+
+    @property
+    def spoken(self) -> tuple[float, float]:
+        """Return when its first word begins and its last one ends; without words, its own start and end."""
+        return (self.words[0].start, self.words[-1].end) if self.words else (self.start, self.end)
 
     def shifted(self, seconds: float) -> "Segment":
         """Return the same segment, `seconds` later."""
@@ -118,6 +125,7 @@ class Recording:
         if written.end_log_prob is not None:
             self._ends.append(float(np.exp(written.end_log_prob)))
         offset = self._seek / FRAMES_PER_TIMESTAMP * SECONDS_PER_TIMESTAMP
+        measures = Measures.of(written, self._decode(written.tokens))
         found, moved = windows.split(written.tokens, frames, self._settings)
         taken = [
             Segment(
@@ -125,6 +133,7 @@ class Recording:
                 offset + segment.end_s,
                 written.tokens[segment.first : segment.end],
                 posteriors[segment.first : segment.end],
+                measures,
             )
             for segment in found
         ]

@@ -52,6 +52,8 @@ class Written:
         is_silence: the window was judged to hold no speech; there are no tokens.
         alignment: if times of words were requested and there is text: weights of attention to the audio, float32
             `[heads, tokens, positions]`, for the tokens of `Options.alignment_tokens`.
+        no_speech: probability of <|nospeech|>, 0 to 1.
+        temperature: at which the tokens were written.
     """
 
     tokens: list[int]
@@ -60,6 +62,8 @@ class Written:
     language: str | None
     is_silence: bool = False
     alignment: NDArray[np.float32] | None = None
+    no_speech: float = 0.0
+    temperature: float = 0.0
 
 
 class BrokenOutput(ModelFailed):

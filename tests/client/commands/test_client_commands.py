@@ -196,6 +196,35 @@ def test_raw_samples(run: Run, triton: FakeTriton, server: list[str], folder: Pa
     assert triton.seen[0].parameters["sample_rate"] == 8000
 
 
+def sides(seen: Seen) -> Transcription:
+    """A call of two channels."""
+    word = Word("yes", 1.0, 1.5, 0.5) if seen.parameters["channel"] else Word("hello", 0.0, 0.5, 0.5)
+    return Transcription(word.word, 0.5, 2.0, (word,))
+
+
+def test_separate_channels(run: Run, triton: FakeTriton, server: list[str], folder: Path) -> None:
+    triton.model = sides
+    one = run("transcribe", *server, "--channels", "separate", "a.wav")
+    assert one.out == "Speaker 0: hello\nSpeaker 1: yes\n"
+    two = run("transcribe", *server, "--channels", "separate", "a.wav", "b.wav")
+    assert two.out == "".join(f"{name}\tSpeaker 0: hello\n{name}\tSpeaker 1: yes\n" for name in ("a.wav", "b.wav"))
+    captions = run("transcribe", *server, "--channels", "separate", "-f", "vtt", "a.wav")
+    assert "<v Speaker 1>yes" in captions.out
+    assert all(seen.parameters["of_channels"] == 2 for seen in triton.seen)
+
+
+def test_separate_channels_of_raw_samples(run: Run, triton: FakeTriton, server: list[str], folder: Path) -> None:
+    triton.model = sides
+    raw = ["--encoding", "pcm_s16le", "--sampling-rate", 8000]
+    assert run("transcribe", *server, *raw, "--channels", "3,separate", "a.wav").code == 0
+    assert sorted(seen.parameters["channel"] for seen in triton.seen) == [0, 1, 2]
+    assert {seen.parameters["channels"] for seen in triton.seen} == {3}
+    triton.model = spoken
+    assert run("transcribe", *server, *raw, "--channels", 2, "a.wav").code == 0
+    assert triton.seen[-1].parameters["channels"] == 2
+    assert "channel" not in triton.seen[-1].parameters
+
+
 def test_headers_and_model(run: Run, triton: FakeTriton, server: list[str], folder: Path) -> None:
     run("transcribe", *server, "-H", "Authorization: Bearer: x", "a.wav")
     assert triton.seen[0].headers["authorization"] == "Bearer: x"
@@ -211,6 +240,11 @@ def test_headers_and_model(run: Run, triton: FakeTriton, server: list[str], fold
         (["-", "-"], "given more than once"),
         (["--sampling-rate", "8000", "a.wav"], "for raw samples"),
         (["--encoding", "pcm_s16le", "a.wav"], "needs --sampling-rate"),
+        (["--channels", "2", "a.wav"], "for raw samples"),
+        (["--channels", "stereo", "a.wav"], "--channels is 'stereo'; needs mixed or separate"),
+        (["--channels", "0", "a.wav"], "--channels is '0'; needs mixed or separate"),
+        (["--channels", "separate,mixed", "a.wav"], "--channels is 'separate,mixed'"),
+        (["--channels", "separate", "--decoder", "beam", "--nbest", "2", "a.wav"], "leave out --channels separate"),
         (["-u", "http://host", "a.wav"], "without a scheme"),
         (["-H", "nonsense", "a.wav"], "needs 'NAME: VALUE'"),
         (["--tls-ca", "missing.pem", "a.wav"], "TLS file not found"),

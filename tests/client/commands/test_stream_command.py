@@ -38,9 +38,10 @@ def recording(tmp_path: Path) -> Path:
 
 
 def test_final_segments_are_lines(run: Run, server: list[str], recording: Path, grpc_triton: FakeTriton) -> None:
-    ran = run("stream", *server, recording, "--hotwords", "acme")
+    ran = run("stream", *server, recording, "--hotwords", "acme", "--silence-ms", 500)
     assert (ran.code, ran.out, ran.err) == (0, "one two\n", "")
-    expected = {"encoding": "pcm_s16le", "sample_rate": RATE, "channels": 2, "hotwords": "acme"}
+    format = {"encoding": "pcm_s16le", "sample_rate": RATE, "channels": 2}
+    expected = {**format, "hotwords": "acme", "silence_ms": 500}
     assert grpc_triton.seen[0].parameters == expected
     assert sum(map(len, grpc_triton.live_pieces)) == 2 * 2 * RATE // 2
 
@@ -207,6 +208,7 @@ def test_without_a_microphone_the_reason_is_told(run: Run, server: list[str], mo
         (["a.wav", "--mic"], 2, "needs a FILE, or --mic"),
         (["-"], 2, "raw samples on stdin"),
         (["a.wav", "--sampling-rate", "8000"], 2, "raw samples on stdin"),
+        (["a.wav", "--silence-ms", "50"], 2, "--silence-ms"),
         (["no.wav"], 1, "cannot read no.wav"),
         ([__file__], 1, "cannot read"),
     ],

@@ -97,6 +97,15 @@ def another() -> None:
         say("parent", lambda: text(asked))
 
 
+def another_model() -> None:
+    """Parent and child use a client that shares its connection with another one."""
+    with client() as first:
+        asked = first.with_model("whisper")
+        say("parent", lambda: text(first))
+        in_child(lambda: say("child", lambda: text(asked)))
+        say("parent", lambda: text(asked))
+
+
 def busy() -> None:
     """Other threads of the parent are in the middle of requests, and may hold any lock."""
     stopping = threading.Event()

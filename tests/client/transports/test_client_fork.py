@@ -26,7 +26,7 @@ def said(triton: FakeTriton, case: str, **environment: str) -> list[list[str]]:
     return [line.split(": ", 1) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("case", ["inherited", "another"])
+@pytest.mark.parametrize("case", ["inherited", "another", "another_model"])
 def test_a_forked_process_gets_its_own_connection(triton: FakeTriton, case: str) -> None:
     assert said(triton, case) == [["parent", HELLO], ["child", HELLO], ["parent", HELLO]]
 

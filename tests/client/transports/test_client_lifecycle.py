@@ -2,12 +2,12 @@
 
 import asyncio
 import gc
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import steady_ports
 from asr_client import AsyncClient, Client, ClientClosed, RetryPolicy, Transcription
 from asr_client._transports.grpc_client import GrpcClient
 from fake_inference import HELLO, FakeTriton, Seen, serving
@@ -37,9 +37,7 @@ def test_many_tasks_share_an_async_client(triton: FakeTriton) -> None:
 
 
 def test_retries_meet_a_server_that_comes_back(triton: FakeTriton) -> None:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
+    (port,) = steady_ports.free()
     late = FakeTriton(triton.protocol)
     patient = RetryPolicy(max_attempts=100, first_backoff_s=0.05, max_backoff_s=0.1)
     client = Client(f"localhost:{port}", protocol=triton.protocol, retry=patient)

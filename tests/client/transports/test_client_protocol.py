@@ -36,6 +36,7 @@ def tensors(**changes: Any) -> dict[str, Any]:
         ({"WORDS": np.array([[b"{"]], np.object_)}, "malformed answer: JSONDecodeError"),
         ({"WORDS": np.array([[b'[{"word": "a"}]']], np.object_)}, "malformed answer: KeyError"),
         ({"WORDS": np.array([[b"[1]"]], np.object_)}, "malformed answer: TypeError"),
+        ({"SEGMENTS": np.array([[b'[{"text": "a"}]']], np.object_)}, "malformed answer: KeyError"),
     ],
 )
 def test_malformed_answers_are_server_errors(changes: dict[str, Any], message: str) -> None:
@@ -59,7 +60,7 @@ class Foreign(Exception):
 @pytest.mark.parametrize(
     ("foreign", "error", "message"),
     [
-        (TimeoutError(), DeadlineExceeded, "within 2 s"),
+        (TimeoutError(), DeadlineExceeded, "^no answer from the gRPC server at host:1 within 2 s$"),
         (ConnectionResetError("reset"), ServerUnavailable, "cannot talk to the gRPC server at host:1: reset"),
         (RuntimeError("Session is closed"), ClientClosed, "is closed"),
         (ValueError("Cannot invoke RPC on closed channel!"), ClientClosed, "is closed"),
@@ -68,7 +69,7 @@ class Foreign(Exception):
         (Foreign("418", "teapot"), ServerError, "teapot"),
         (Foreign("StatusCode.CANCELLED", ""), ServerUnavailable, "host:1: no details given"),
         (Foreign("502", "bad gateway"), ServerUnavailable, "bad gateway"),
-        (Foreign("504", "gateway timeout"), DeadlineExceeded, "gateway timeout"),
+        (Foreign("504", "gateway timeout"), DeadlineExceeded, "host:1 within 2 s: gateway timeout$"),
         (
             Foreign("StatusCode.INTERNAL", "Failed to process, message: Boom\n\nAt:\n  model.py(1): execute\n"),
             ServerError,
@@ -79,6 +80,12 @@ class Foreign(Exception):
 def test_foreign_exceptions_become_ours(foreign: Exception, error: type[AsrError], message: str) -> None:
     with pytest.raises(error, match=message):
         raise translate(foreign, ENDPOINT, 2.0)
+
+
+def test_an_attempt_without_a_limit_has_no_seconds_to_name() -> None:
+    error = translate(TimeoutError(), ENDPOINT)
+    assert str(error) == "no answer from the gRPC server at host:1 in time"
+    assert error.public == "no answer in time"
 
 
 def test_sizes_of_a_grpc_refusal_are_read() -> None:

@@ -73,6 +73,26 @@ def test_all_attempts_share_one_deadline() -> None:
     assert world.timeouts == [10, 7, 3]
 
 
+@pytest.mark.parametrize(
+    ("timeout_s", "answer_s", "named"),
+    [(0.3, 0.0996, "0.3"), (10, 3.3, "10"), (1200, 400, "1200"), (0.25, 0.08, "0.25")],
+)
+def test_the_error_of_the_deadline_names_all_of_it(timeout_s: float, answer_s: float, named: str) -> None:
+    world = World([QueueFull("full"), QueueFull("full"), DeadlineExceeded("no answer", timeout_s=1e-3, detail="slow")])
+    world.answer_s = answer_s
+    with pytest.raises(DeadlineExceeded) as caught:
+        world.run(RetryPolicy(first_backoff_s=1e-4), timeout_s)
+    assert len(world.timeouts) == 3
+    assert str(caught.value) == f"no answer within {named} s: slow (after 3 attempts)"
+    assert caught.value.public == f"no answer within {named} s"
+    assert caught.value.timeout_s == timeout_s
+
+
+def test_the_error_of_the_deadline_keeps_words_of_its_own() -> None:
+    with pytest.raises(DeadlineExceeded, match="^no sign of life$"):
+        World([DeadlineExceeded("no sign of life")]).run(RetryPolicy(), 10)
+
+
 def test_no_pause_outlasts_the_deadline() -> None:
     world = World([QueueFull("full"), True])
     with pytest.raises(QueueFull):

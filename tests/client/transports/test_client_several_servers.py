@@ -1,7 +1,6 @@
 """One client of several servers, over the wire."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import steady_ports
 from asr_client import (
     AsyncClient,
     Client,
@@ -38,9 +38,7 @@ def two(request: pytest.FixtureRequest) -> Iterator[list[FakeTriton]]:
 @pytest.fixture
 def nobody() -> str:
     """An address where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{steady_ports.free()[0]}"
 
 
 def urls(servers: list[FakeTriton]) -> list[str]:
@@ -183,7 +181,7 @@ def test_a_cancelled_request_gives_its_place_back() -> None:
                 await asyncio.sleep(0.01)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            transport = client._transport
+            transport = client._shared.transport
             assert isinstance(transport, AsyncBalancedTransport)
             return [server.under_way for server in transport._servers.all]
 

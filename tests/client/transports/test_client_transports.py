@@ -39,10 +39,10 @@ def test_words_are_not_asked_for_by_default(triton: FakeTriton, call: Caller) ->
 
 def test_a_model_that_tells_the_language(triton: FakeTriton, call: Caller) -> None:
     triton.model = lambda seen: replace(HELLO, language="de")
-    options = DecodeOptions(language="auto", timestamps=True)
+    options = DecodeOptions(language="auto", word_timestamps=True)
     result = call(triton.url, triton.protocol, "transcribe", b"RIFF", options=options)
     assert result == replace(HELLO, language="de")
-    assert {"language": "auto", "timestamps": True}.items() <= triton.seen[0].parameters.items()
+    assert {"language": "auto", "word_timestamps": True}.items() <= triton.seen[0].parameters.items()
 
 
 def test_audio_travels_unchanged_as_one_element(triton: FakeTriton, call: Caller) -> None:

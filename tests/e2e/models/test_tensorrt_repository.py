@@ -5,20 +5,19 @@ and with `--ragged` the batch inputs. Only what runs the graph is changed, by ed
 needs a GPU.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import exports
 import numpy as np
 import pytest
 import soundfile
-import tritonclient.grpc
 from asr_client import Audio, Client
 from asr_export import ExportOptions
 from asr_export.repository.model_folder import read_config
 from asr_server import RepositoryError, TritonServer
 from google.protobuf import text_format
+from triton_counts import settled
 from tritonclient.grpc import model_config_pb2
 
 pytestmark = pytest.mark.e2e
@@ -71,21 +70,6 @@ def speech(samples: dict[Path, str]) -> np.ndarray:
     return np.concatenate([piece for piece, rate in pieces if rate == RATE and piece.ndim == 1])
 
 
-def counts(server: TritonServer) -> tuple[int, int]:
-    """Requests that the acoustic model has answered, and runs that it took."""
-    statistics = tritonclient.grpc.InferenceServerClient(server.grpc_url).get_inference_statistics("en_acoustic")
-    return statistics.model_stats[0].inference_count, statistics.model_stats[0].execution_count
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 @pytest.mark.parametrize("engine", ["dense", "ragged"])
 def test_mixed_lengths_at_once_answer_as_the_model_of_onnx_runtime_does(
     engine: str, request: pytest.FixtureRequest, client: Client, speech: np.ndarray
@@ -110,28 +94,29 @@ def test_mixed_lengths_at_once_answer_as_the_model_of_onnx_runtime_does(
 def test_lengths_of_one_bucket_share_a_run(dense: TritonServer, exported: Path, speech: np.ndarray) -> None:
     buckets = read_config(exported / "preprocess").parameters["bucket_samples"].string_value.split(",")
     lengths = range(int(buckets[6]) + 1, int(buckets[7]), 400)
-    before = counts(dense)
-    expected = before[0] + len(lengths)
+    before = settled(dense, "en_acoustic")
     with Client(dense.grpc_url, model="en") as client:
         outcomes = client.transcribe_many(
             [Audio(speech[:length], sampling_rate=RATE) for length in lengths], concurrency=len(lengths)
         )
     assert all(outcome.ok for outcome in outcomes)
     assert len(lengths) > 30
-    assert eventually(lambda: counts(dense)[0] == expected)  # Triton counts after it has answered
-    assert counts(dense)[1] - before[1] < len(lengths)
+    done = settled(dense, "en_acoustic") - before
+    assert done.inferences == len(lengths)
+    assert done.executions < len(lengths)
 
 
 def test_any_lengths_share_a_run_of_a_ragged_engine(ragged: TritonServer, speech: np.ndarray) -> None:
     lengths = range(RATE // 2, 3 * RATE, 1_600)
-    before = counts(ragged)
+    before = settled(ragged, "en_acoustic")
     with Client(ragged.grpc_url, model="en") as client:
         outcomes = client.transcribe_many(
             [Audio(speech[:length], sampling_rate=RATE) for length in lengths], concurrency=len(lengths)
         )
     assert all(outcome.ok for outcome in outcomes)
-    assert eventually(lambda: counts(ragged)[0] == before[0] + len(lengths))
-    assert counts(ragged)[1] - before[1] < len(lengths)
+    done = settled(ragged, "en_acoustic") - before
+    assert done.inferences == len(lengths)
+    assert done.executions < len(lengths)
 
 
 def test_a_bad_recording_does_not_touch_its_neighbours(dense: TritonServer, speech: np.ndarray) -> None:

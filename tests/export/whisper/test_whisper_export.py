@@ -69,7 +69,8 @@ def test_the_models_of_a_repository(exported: ExportResult) -> None:
     front = read_config(exported.output / "whisper")
     called = [front.parameters[name].string_value for name in ("preprocess", "whisper_generate")]
     assert called == ["preprocess", "whisper_whisper_generate"]
-    assert [output.name for output in front.output] == ["TRANSCRIPT", "CONFIDENCE", "DURATION", "WORDS", "LANGUAGE"]
+    texts = ["TRANSCRIPT", "CONFIDENCE", "DURATION", "WORDS", "LANGUAGE", "SEGMENTS"]
+    assert [output.name for output in front.output] == texts
     window = read_config(exported.output / "whisper_whisper_generate").input[0]
     assert (window.name, list(window.dims)) == ("features", [80, 200])
     preprocess = read_config(exported.output / "preprocess").parameters
@@ -87,6 +88,13 @@ def test_the_report_and_its_parity(exported: ExportResult) -> None:
     assert exported.parity.argmax_agreement == 1
 
 
+def test_attention_of_the_encoder_is_one_operator(exported: ExportResult, copy: Path) -> None:
+    graph = onnx.load(exported.output / "whisper_whisper_generate" / "1" / "encoder.onnx").graph
+    kinds = [node.op_type for node in graph.node]
+    assert kinds.count("MultiHeadAttention") == checkpoint.load(locate(str(copy))).config.encoder_layers
+    assert "Softmax" not in kinds
+
+
 @pytest.mark.parametrize("graph", ["encoder.onnx", "decoder.onnx"])
 def test_triton_24_10_loads_the_graphs(graph: str, exported: ExportResult) -> None:
     model = onnx.load(exported.output / "whisper_whisper_generate" / "1" / graph)
@@ -99,7 +107,7 @@ def test_inspection(exported: ExportResult) -> None:
     assert (model.name, model.labels) == ("whisper", [])
     assert {"en", "de", "yue"} <= set(model.languages)
     assert [graph.path.stem for graph in model.graphs] == ["decoder", "encoder"]
-    assert all(graph.outside_tensorrt == [] for graph in model.graphs)
+    assert [graph.outside_tensorrt for graph in model.graphs] == [[], ["MultiHeadAttention"]]
     command = [sys.executable, "-m", "triton_asr", "inspect", str(exported.output)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "100 languages: af am" in done.stdout
@@ -406,7 +414,11 @@ def test_the_command_prints_the_result_alone(whisper_checkpoint: Callable[[str],
 
 
 def test_a_whisper_for_a_gpu_alone(whisper_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    export_checkpoint(str(whisper_checkpoint("english")), tmp_path / "models", ExportOptions(gpu=True))
+    export_checkpoint(
+        str(whisper_checkpoint("english")), tmp_path / "models", ExportOptions(gpu=True, precision="fp32")
+    )
+    (model,) = inspect_repository(tmp_path / "models")
+    assert all(graph.outside_tensorrt == [] for graph in model.graphs)
     (group,) = read_config(tmp_path / "models" / "whisper_generate").instance_group
     assert group.kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
 

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gateway_service
 import pytest
-from asr_server.ports import Ports, reserve
+import steady_ports
 from fake_server import running
 from known_delays import Behaviour
 
@@ -25,6 +26,8 @@ from fake_inference import FakeTriton, serving  # noqa: E402
 
 LOCUST = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py")]
 LIMIT_S = 60
+# How long Locust's users may call. Where the machine is so busy that they hardly begin, the next one is tried.
+DURATIONS_S = (2, 8, 30)
 
 
 @pytest.fixture(scope="module")
@@ -84,20 +87,30 @@ def server(protocol: str) -> Iterator[str]:
     if protocol == "grpc":
         with running(Behaviour()) as url:
             yield url
+    elif protocol == "openai":
+        with running(Behaviour()) as url, gateway_service.running(url) as gateway:
+            yield gateway.url
     else:
         with serving(FakeTriton("http")) as fake:
             yield fake.url
 
 
-@pytest.mark.parametrize(("protocol", "users"), [("grpc", "GrpcUser"), ("http", "HttpUser")])
+@pytest.mark.parametrize(
+    ("protocol", "users"),
+    [("grpc", "GrpcUser"), ("http", "HttpUser"), ("openai", "OpenAIUser"), ("openai", "OpenLoopOpenAIUser")],
+)
 def test_requests_are_named_by_protocol_and_length_class(
     protocol: str, users: str, audio: Path, tmp_path: Path
 ) -> None:
     with server(protocol) as url:
-        status, log = finish(headless(tmp_path, url, audio, "-u", 2, "-t", "2s", users))
+        for seconds in DURATIONS_S:
+            load = ["-u", 2, "-t", f"{seconds}s", "--rate-per-user", 20]
+            status, log = finish(headless(tmp_path, url, audio, *load, users))
+            assert status == 0, log
+            seen = figures(tmp_path)
+            if len(seen) > 1:
+                break
 
-    assert status == 0, log
-    seen = figures(tmp_path)
     assert {name: entry["method"] for name, entry in seen.items()} == {"0-2 s": protocol, "2-5 s": protocol}
     assert all(entry["num_failures"] == 0 for entry in seen.values())
     short = seen["0-2 s"]
@@ -106,14 +119,30 @@ def test_requests_are_named_by_protocol_and_length_class(
 
 def test_refusals_and_changed_transcripts_are_failures(audio: Path) -> None:
     with running(Behaviour(delay_s=0.02, queue_limit=2, changes_every=5)) as url:
-        load = ["--headless", "--only-summary", "-u", 4, "-r", 4, "-t", "2s", "--check"]
-        status, log = finish(start("--host", url, "--audio", audio, *load))
+        for seconds in DURATIONS_S:
+            load = ["--headless", "--only-summary", "-u", 4, "-r", 4, "-t", f"{seconds}s", "--check"]
+            status, log = finish(start("--host", url, "--audio", audio, *load))
+            failures = re.findall(r"^(\d+) +grpc [-\d]+ s: (\w+)\(", log, re.MULTILINE)
+            if len({error for _, error in failures}) > 1:
+                break
 
     assert status == 1
-    failures = re.findall(r"^(\d+) +grpc [-\d]+ s: (\w+)\(", log, re.MULTILINE)
     assert {error for _, error in failures} == {"QueueFull", "TranscriptChanged"}
     (counted,) = re.findall(r"Aggregated +\d+ +(\d+)\(", log)
     assert int(counted) == sum(int(number) for number, _ in failures)
+
+
+def test_refusals_of_a_gateway_are_failures(audio: Path) -> None:
+    with running(Behaviour(delay_s=0.02)) as url, gateway_service.running(url, "--max-requests", 1) as gateway:
+        for seconds in DURATIONS_S:
+            load = ["--headless", "--only-summary", "-u", 4, "-r", 4, "-t", f"{seconds}s", "--check", "OpenAIUser"]
+            status, log = finish(start("--host", gateway.url, "--audio", audio, *load))
+            failures = re.findall(r"^(\d+) +openai [-\d]+ s: (\w+)\(.*429 too_many_requests", log, re.MULTILINE)
+            if failures:
+                break
+
+    assert status == 1
+    assert {error for _, error in failures} == {"QueueFull"}
 
 
 def test_only_the_open_loop_shows_a_stall(audio: Path, tmp_path: Path) -> None:
@@ -136,7 +165,7 @@ def test_only_the_open_loop_shows_a_stall(audio: Path, tmp_path: Path) -> None:
 
 
 def test_workers_share_the_rate(audio: Path, tmp_path: Path) -> None:
-    port = reserve("127.0.0.1", Ports(0, 0, 0)).http
+    (port,) = steady_ports.free()
     with running(Behaviour()) as url:
         workers = [start("--worker", "--master-port", port, "--audio", audio) for _ in range(2)]
         distributed = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
@@ -152,7 +181,7 @@ def test_workers_share_the_rate(audio: Path, tmp_path: Path) -> None:
 
 
 def test_a_worker_without_the_recordings_fails_the_test(audio: Path, tmp_path: Path) -> None:
-    port = reserve("127.0.0.1", Ports(0, 0, 0)).http
+    (port,) = steady_ports.free()
     with running(Behaviour()) as url:
         worker = start("--worker", "--master-port", port, folder=tmp_path)
         distributed = ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", 1]
@@ -166,7 +195,7 @@ def test_a_worker_without_the_recordings_fails_the_test(audio: Path, tmp_path: P
 
 
 def test_the_web_page_takes_the_options(audio: Path) -> None:
-    port = reserve("127.0.0.1", Ports(0, 0, 0)).http
+    (port,) = steady_ports.free()
     page = f"http://127.0.0.1:{port}"
     with running(Behaviour()) as url, start("--web-host", "127.0.0.1", "--web-port", port) as process:
         try:
@@ -186,15 +215,15 @@ def test_the_web_page_takes_the_options(audio: Path) -> None:
 def test_a_stream_user_tells_the_lags_of_its_results(audio: Path, tmp_path: Path) -> None:
     with running(Behaviour(delay_s=0.01, streams=2)) as url:
         # Locust stops users within a stream, and ends all the same.
-        load = ["-u", 3, "-r", 3, "-t", "6s", "--stop-timeout", 1]
+        load = ["-u", 3, "-r", 3, "-t", "10s", "--stop-timeout", 1]
         status, log = finish(headless(tmp_path, url, audio, *load, "StreamUser"))
 
     assert status == 1, log  # one of three is refused
     seen = figures(tmp_path)
     assert set(seen) == {"partial result", "final result", "live stream"}
     assert seen["partial result"]["num_failures"] == seen["final result"]["num_failures"] == 0
-    # Two streams have a partial result each 0.32 s of 6; by then their newest chunk is 0.48 s old or more.
-    assert 10 <= seen["partial result"]["num_requests"] <= 40
+    # Two streams have a partial result each 0.32 s of 10; by then their newest chunk is 0.48 s old or more.
+    assert 16 <= seen["partial result"]["num_requests"] <= 65
     assert min(map(float, seen["partial result"]["response_times"])) >= 480
     assert seen["live stream"]["num_failures"] > 0
 
@@ -227,6 +256,8 @@ def get(address: str, form: dict[str, Any] | None = None) -> str:
         ("127.0.0.1:1", [], "is the server running"),
         ("127.0.0.1:1", ["--audio", "nowhere"], "nowhere does not exist"),
         ("127.0.0.1:1", ["--audio", ""], "needs --audio"),
+        ("127.0.0.1:1", ["OpenAIUser"], "needs http://HOST:PORT"),
+        ("http://127.0.0.1:1", ["OpenAIUser"], "cannot talk to 127.0.0.1:1"),
     ],
 )
 def test_a_test_that_cannot_begin_says_why_in_one_line(

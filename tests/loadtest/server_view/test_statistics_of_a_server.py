@@ -11,6 +11,7 @@ import tritonclient.grpc as triton
 from asr_loadtest.server_view.processes import ServerProcesses
 from asr_loadtest.server_view.triton_statistics import MemberStatistics, Snapshot, difference
 from asr_server import TritonServer
+from triton_counts import settled
 
 pytestmark = pytest.mark.e2e
 
@@ -63,11 +64,15 @@ def test_the_steps_of_an_ensemble_are_counted_in_their_order(server: TritonServe
         url = server.grpc_url if protocol == "grpc" else server.http_url
         async with MemberStatistics(url, protocol, "both") as statistics:
             assert await statistics.server() == "triton 2.51.0"
+            await still()
             before = await statistics.read()
             for _ in range(3):
                 await asyncio.to_thread(ask, server, "both")
-            await asyncio.sleep(0.2)  # the counters follow the answers
+            await still()
             return before, await statistics.read()
+
+    async def still() -> None:
+        await asyncio.gather(*(asyncio.to_thread(settled, server, member) for member in ("first", "second")))
 
     members = difference(*asyncio.run(between()))
     assert [(member.model, member.inferences, member.failures) for member in members] == [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from asr_contract.errors import AudioError
 from asr_serving.audio import ffmpeg_reader
+from asr_serving.audio.samples import ALL
 from recordings import by_ffmpeg, decoded, loud, recording, speech
 
 # The decoder conceals a break: so long after it the samples may be other ones.
@@ -121,7 +122,7 @@ def test_a_size_that_points_far_behind_the_end_of_a_file_on_disk_is_no_failure_o
     struct.pack_into(">4sq", data, at + 12 + second, b"junk", 2**50)
     with tempfile.TemporaryFile() as file:
         file.write(data)
-        pieces = list(ffmpeg_reader.read(file, len(data), None))  # type: ignore[arg-type]
+        pieces = list(ffmpeg_reader.read(file, len(data), None, ALL))  # type: ignore[arg-type]
     np.testing.assert_array_equal(np.concatenate([samples for samples, _ in pieces]), speech()[:16_000])
 
 

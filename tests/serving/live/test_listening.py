@@ -1,6 +1,7 @@
 """One live stream: windows on a grid, frames taken once, segments that end in silence."""
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -50,11 +51,15 @@ def listen(
     places = np.minimum(np.cumsum(pieces), len(samples)) if pieces else []
     segments, texts = [], []
     for piece in np.split(samples, places):
-        segments += [listener.hear(window, model(window, columns)) for window in list(listener.push(piece))]
+        segments += hear(listener, listener.push(piece), columns)
         texts.append(listener.text()[0])
-    segments += [listener.hear(window, model(window, columns)) for window in list(listener.finish())]
-    segments.append(listener.finish_segment())
-    return [segment for segment in segments if segment], texts
+    segments += hear(listener, listener.finish(), columns)
+    last = listener.finish_segment()
+    return segments if last is None else [*segments, last], texts
+
+
+def hear(listener: Listener, windows: Iterable[Window], columns: np.ndarray) -> list[Segment]:
+    return [segment for window in list(windows) for segment in listener.hear(window, model(window, columns))]
 
 
 def test_a_silence_ends_a_segment() -> None:
@@ -96,14 +101,14 @@ def test_sound_that_goes_on_without_labels_ends_a_segment_late() -> None:
     samples, columns = said((0.3, "~"), (1.0, "A"), (6.0, "?"))
     listener = Listener(LABELS, PACE)
     heard = [(window.end / RATE, listener.hear(window, model(window, columns))) for window in listener.push(samples)]
-    assert [end for end, segment in heard if segment] == [pytest.approx(1.3 + 1.6, abs=0.33)]
+    assert [end for end, segments in heard if segments] == [pytest.approx(1.3 + 1.6, abs=0.33)]
 
 
 def test_without_pauses_in_the_level_labels_decide() -> None:
     samples, columns = said((1.0, "A"), (6.0, "?"))
     listener = Listener(LABELS, PACE)
     heard = [(window.end / RATE, listener.hear(window, model(window, columns))) for window in listener.push(samples)]
-    assert [end for end, segment in heard if segment] == [pytest.approx(1.0 + 0.8, abs=0.33)]
+    assert [end for end, segments in heard if segments] == [pytest.approx(1.0 + 0.8, abs=0.33)]
 
 
 @pytest.mark.parametrize(("before_s", "expected_s"), [(1.0, 0.5), (6.0, 3.0)])
@@ -128,7 +133,7 @@ def test_memory_is_bounded_in_noise_without_labels() -> None:
     samples, columns = said((60.0, "?"))
     for second in np.split(samples, 60):
         for window in list(listener.push(second)):
-            assert listener.hear(window, model(window, columns)) is None
+            assert listener.hear(window, model(window, columns)) == []
         assert len(listener._samples) < 10 * RATE
         assert len(listener._columns) == len(listener._levels) == len(listener._sounds)
         assert len(listener._columns) * STRIDE < 6 * RATE
@@ -190,7 +195,7 @@ def test_memory_is_bounded_in_silence() -> None:
     columns = np.zeros(100_000, dtype=np.int64)
     for _ in range(100):
         for window in list(listener.push(np.zeros(RATE, np.float32))):
-            assert listener.hear(window, model(window, columns)) is None
+            assert listener.hear(window, model(window, columns)) == []
         assert len(listener._samples) < 6 * RATE
         assert len(listener._columns) * STRIDE < 6 * RATE
     assert listener.seconds == 100
@@ -203,3 +208,64 @@ def test_labels_without_a_delimiter() -> None:
     for window in listener.push(samples):
         listener.hear(window, model(window, columns))
     assert listener.text() == ("AB", 0)
+
+
+@pytest.mark.parametrize("pause_s", [0.36, 0.5, 0.6])
+def test_a_silence_that_was_asked_for_ends_a_segment_wherever_it_lies(pause_s: float) -> None:
+    pace = replace(PACE, endpoint=0.3, each_frame=True)
+    for before_s in np.arange(1.0, 1.34, 0.04):
+        samples, columns = said((0.5, " "), (float(before_s), "A"), (pause_s, " "), (1.0, "B"), (0.2, " "))
+        segments, _ = listen(samples, columns, pace=pace)
+        pause = 0.5 + before_s, 0.5 + before_s + pause_s
+        assert len(segments) == 2
+        assert pause[0] < segments[0].end / RATE <= segments[1].start / RATE < pause[1]
+
+
+def test_a_shorter_silence_ends_no_segment() -> None:
+    samples, columns = said((1.0, "A"), (0.2, " "), (1.0, "B"), (0.28, " "), (1.0, "A"), (0.2, " "))
+    assert len(listen(samples, columns, pace=replace(PACE, endpoint=0.3, each_frame=True))[0]) == 1
+
+
+def test_two_segments_may_end_within_a_chunk() -> None:
+    parts = [(0.06, "A"), (0.1, " "), (0.06, "B"), (0.1, " ")]
+    samples, columns = said((0.64, " "), *parts, (1.0, " "))
+    segments, _ = listen(samples, columns, pace=replace(PACE, endpoint=0.1, each_frame=True))
+    assert len(segments) == 2
+
+
+def test_a_sound_without_labels_waits_for_a_long_silence() -> None:
+    samples, columns = said((0.5, " "), (1.0, "?"), (9.6, " "))
+    ((start, end),) = times(listen(samples, columns, pace=replace(PACE, endpoint=9.2, longest=20.0))[0])
+    assert start == pytest.approx(0.0, abs=0.03)
+    assert end == pytest.approx(1.5 + 4.6, abs=0.03)
+
+
+def test_labels_are_speech_and_other_sounds_are_not() -> None:
+    samples, columns = said((1.0, " "), (1.0, "?"), (1.0, "A"), (0.5, " "))
+    listener = Listener(LABELS, PACE)
+    begun = []
+    for window in listener.push(samples):
+        assert listener.hear(window, model(window, columns)) == []
+        begun.append((window.end / RATE, listener.speech))
+    assert {speech for end, speech in begun if end < 2.0} == {None}
+    assert {speech for end, speech in begun if end > 2.4} == {int(0.5 * RATE)}
+    segment = listener.finish_segment()
+    assert segment is not None
+    assert segment.start == begun[-1][1]
+
+
+def test_a_segment_that_ends_with_the_stream_has_its_last_samples() -> None:
+    samples, columns = said((0.5, " "), (1.0, "A"))
+    (segment,), _ = listen(samples[:-7], columns)
+    assert segment.end == len(samples) - 7
+
+
+def test_a_new_listener_knows_how_loud_the_stream_was() -> None:
+    samples, columns = said((1.0, "A"), (1.0, " "))
+    room = np.random.default_rng(1).normal(0, 2e-3, 2 * RATE).astype(np.float32)  # 44 dB below the speech
+    one = Listener(LABELS, PACE)
+    hear(one, one.push(3 * samples), columns)
+    for loudest, expected in ((one.loudest, None), (-np.inf, 0)):
+        other = Listener(LABELS, PACE, loudest=loudest)
+        hear(other, other.push(room), np.zeros(100, np.int64))
+        assert (segment.start if (segment := other.finish_segment()) else None) == expected

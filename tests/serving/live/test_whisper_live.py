@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from asr_contract.errors import ModelFailed
 from asr_serving.audio.container import PcmFormat
-from asr_serving.audio.speech import RECOGNITION, Detector
+from asr_serving.audio.speech import Detector
 from asr_serving.live.pieces import PieceReader
 from asr_serving.live.updates import Final, Update
-from asr_serving.live.whisper import WhisperStream
+from asr_serving.live.whisper import WhisperStream, segment_rules
 from asr_serving.whisper.parts import Part, PartCutter
 from recordings import speech
 from sounds import RATE, music, silence
@@ -50,10 +50,13 @@ class Transcriber:
         return bytes(tokens).decode().lstrip()
 
 
-def stream(detector: Detector, transcriber: Transcriber, interval_s: float = 0.5) -> WhisperStream:
-    rules = RECOGNITION.__class__(**{**vars(RECOGNITION), "min_silence_ms": 800.0})
-    cutter = PartCutter(detector, RATE, 25.0, 0.0, rules)
-    return WhisperStream(PieceReader(FLOAT, RATE), cutter, transcriber, RATE, interval_s)  # type: ignore[arg-type]
+def stream(
+    detector: Detector, transcriber: Transcriber, interval_s: float = 0.5, silence_ms: float = 800.0
+) -> WhisperStream:
+    def new_cutter() -> PartCutter:
+        return PartCutter(detector, RATE, 25.0, 0.0, segment_rules(silence_ms))
+
+    return WhisperStream(PieceReader(FLOAT, RATE), new_cutter, transcriber, RATE, interval_s)  # type: ignore[arg-type]
 
 
 async def play(live: WhisperStream, samples: np.ndarray, piece_s: float = 0.25) -> list[Update]:
@@ -142,7 +145,7 @@ def test_pieces_do_not_wait_for_a_transcript_but_for_a_backlog(detector: Detecto
 def test_other_sounds_are_no_segments(detector: Detector) -> None:
     transcriber = Transcriber(lambda *_: "you")
     updates = asyncio.run(play(stream(detector, transcriber), np.concatenate((silence(3), music(8)))))
-    assert not any(update.finals or update.partial for update in updates)
+    assert not any(update.finals or update.partial or update.start for update in updates)
     assert transcriber.heard == []
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from asr_contract.errors import AudioError
 from asr_contract.labels import Labels
-from asr_serving.audio.container import PcmFormat
+from asr_serving.audio.container import PcmFormat, blocks
 from asr_serving.audio.waveform import Limits
 from asr_serving.ctc.heard import Heard
 from asr_serving.long.segments import Segment
@@ -47,7 +47,7 @@ def run(
     labels: Labels = LABELS, models: Models | None = None,
 ) -> Iterator[Segment]:  # fmt: skip
     models = models or Models(acoustic, decode, executor, windows=4)
-    return transcribe(io.BytesIO(data), pcm, limits, 20.0, labels, models)
+    return transcribe(blocks(io.BytesIO(data), pcm), limits, 20.0, labels, models)
 
 
 def test_segments_follow_each_other_from_start_to_end(executor: ThreadPoolExecutor) -> None:
@@ -106,7 +106,7 @@ def test_what_cannot_be_heard_is_refused(executor: ThreadPoolExecutor, data: byt
 
 
 def test_a_recording_beyond_the_limit_is_refused(executor: ThreadPoolExecutor) -> None:
-    with pytest.raises(AudioError, match="audio is too long: more than 20 s, the limit for one recording"):
+    with pytest.raises(AudioError, match="audio is too long: more than 20 s; this model takes up to 20 s"):
         list(run(speech(30).tobytes(), executor, limits=replace(LIMITS, max_seconds=20)))
 
 
@@ -129,7 +129,8 @@ def test_one_that_is_given_up_asks_the_models_nothing_more(executor: ThreadPoolE
 
     models = Models(note, decode, executor, windows=2)
     silence = np.zeros(600 * RATE, np.float32).tobytes()  # no segment, between which somebody might look
-    segments = transcribe(io.BytesIO(silence), PCM, LIMITS, 20.0, LABELS, models, lambda: next(asked) >= after)
+    pieces = blocks(io.BytesIO(silence), PCM)
+    segments = transcribe(pieces, LIMITS, 20.0, LABELS, models, lambda: next(asked) >= after)
     assert list(segments) == []
     executor.shutdown()
     assert len(heard) <= after

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from asr_serving.audio.container import PcmFormat
+from asr_serving.audio.container import PcmFormat, blocks
 from asr_serving.audio.speech import RECOGNITION, Detector, Voices
 from asr_serving.audio.waveform import Limits
 from asr_serving.ctc.heard import Heard
@@ -93,7 +93,7 @@ def transcribed(samples: np.ndarray, detector: Detector | None) -> tuple[str, fl
     with ThreadPoolExecutor(2) as executor:
         segments = list(
             transcribe(
-                io.BytesIO(samples.tobytes()), PcmFormat("pcm_f32le", RATE, 1), LIMITS, 20.0, LABELS,
+                blocks(io.BytesIO(samples.tobytes()), PcmFormat("pcm_f32le", RATE, 1)), LIMITS, 20.0, LABELS,
                 Models(acoustic, decode, executor, windows=2), detector=detector,
             )
         )  # fmt: skip

@@ -60,7 +60,7 @@ def sentences(count: int) -> np.ndarray:
 def test_each_part_is_a_segment_and_knows_the_text_before_it(codec: Codec, detector: Detector) -> None:
     writer = Writer(codec, " Mister Quilter", " is the apostle", " of the middle")
     run = segments(codec, detector, writer, sentences(3))
-    found = list(run(prompt="classes", timestamps=False))
+    *found, rest = run(prompt="classes", timestamps=False)
     assert [segment.heard.text for segment in found] == ["Mister Quilter", " is the apostle", " of the middle"]
     assert [segment.language for segment in found] == ["de"] * 3
     prompts = [codec.decode(list(task.options.prompt)) for task in writer.tasks]
@@ -69,6 +69,9 @@ def test_each_part_is_a_segment_and_knows_the_text_before_it(codec: Codec, detec
     ends = [segment.seconds_done for segment in found]
     period = 3.5 + len(speech()) / RATE
     assert ends == pytest.approx([period * index + 1 + len(speech()) / RATE for index in range(3)], abs=0.5)
+    # What is after the last part has been heard, too.
+    assert (rest.heard.text, rest.language, rest.segments) == ("", "de", [])
+    assert rest.seconds_done == pytest.approx(3 * period)
 
 
 def test_times_are_from_the_start_of_the_recording(codec: Codec, detector: Detector) -> None:
@@ -82,15 +85,18 @@ def test_times_are_from_the_start_of_the_recording(codec: Codec, detector: Detec
     found = list(transcriber.segments(io.BytesIO(sentences(2).tobytes()), {**PCM, "timestamps": True}, lambda: False))
     starts = [word["start"] for segment in found for word in segment.heard.words]
     assert [word["word"] for segment in found for word in segment.heard.words] == ["classes"] * len(starts)
+    assert [segment["start"] for part in found for segment in part.segments or ()] == pytest.approx(starts, abs=0.006)
     assert starts[0] == pytest.approx(1 + 0.2, abs=0.3)
     assert starts == sorted(starts)
     assert starts[-1] > 3.5 + len(speech()) / RATE
 
 
-def test_silence_and_music_have_no_segments(codec: Codec, detector: Detector) -> None:
+def test_silence_and_music_have_no_text(codec: Codec, detector: Detector) -> None:
     writer = Writer(codec)
     samples = np.concatenate((silence(5), music(15), silence(5)))
-    assert list(segments(codec, detector, writer, samples)()) == []
+    (only,) = segments(codec, detector, writer, samples)(language="fr")
+    assert (only.heard.text, only.heard.words, only.segments) == ("", [], [])
+    assert (only.seconds_done, only.language) == (25.0, "fr")
     assert writer.tasks == []
 
 

@@ -71,6 +71,21 @@ def test_preprocess_says_where_speech_is_if_a_next_step_wants_it(tmp_path: Path)
     np.testing.assert_array_equal(unwanted.outputs["audio"], plain.outputs["audio"])
 
 
+def test_preprocess_hears_one_channel_if_a_request_says_so(tmp_path: Path) -> None:
+    model = fake_triton.load("preprocess", tmp_path, LIMITS)
+    both = np.stack([np.frombuffer(TONE, "<i2"), np.zeros(16_000, "<i2")], axis=1).tobytes()
+    asked = [{"channel": 0}, {"channel": 1, "of_channels": 2}, {"channel": 2}, {"of_channels": 1}]
+    requests = [audio_request(both, **PCM, channels=2, **one) for one in asked]
+    left, right, *refused = answers(model, requests)
+    (alone,) = answers(model, [audio_request(TONE, **PCM)])
+    np.testing.assert_array_equal(left.outputs["audio"], alone.outputs["audio"])
+    assert not right.outputs["audio"].any()
+    assert [str(answer.error) for answer in refused] == [
+        "INVALID_AUDIO: the recording has 2 channels; channel=2 needs 3 or more, counted from 0",
+        "INVALID_AUDIO: the recording has 2 channels; of_channels=1 needs 1",
+    ]
+
+
 def test_what_nobody_foresaw_is_the_failure_of_one_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = fake_triton.load("preprocess", tmp_path, LIMITS)
     load = waveform.load

@@ -115,6 +115,7 @@ def test_pieces_of_a_recording_become_its_transcript(long: Any) -> None:
     *segments, last = send(long, QUIET + LOUD, END, word_timestamps=True)
     assert b"".join(segment.outputs["TRANSCRIPT"][0, 0] for segment in segments) == b"A A"
     assert segments[-1].outputs["DURATION"].tolist() == [[4.0]]
+    assert "SEGMENTS" not in last.outputs  # which a Whisper has
     words = [word for segment in segments for word in json.loads(segment.outputs["WORDS"][0, 0])]
     assert [round(word["start"]) for word in words] == [0, 3]
     assert last.outputs["TRANSCRIPT"].tolist() == [[b""]]
@@ -126,6 +127,7 @@ def test_pieces_of_a_recording_become_its_transcript(long: Any) -> None:
         (LOUD, START | END, {"hotwords": "XYZ"}, "INVALID_PARAMETER: hotword 'XYZ' has", TritonError.INVALID_ARG),
         (LOUD, START | END, {"nbest": 2}, "INVALID_PARAMETER: nbest is for recordings", TritonError.INVALID_ARG),
         (LOUD, START | END, {"encoding": "mp3"}, "INVALID_PARAMETER: encoding is 'mp3'", TritonError.INVALID_ARG),
+        (LOUD, START | END, {"silence_ms": 500}, "INVALID_PARAMETER: silence_ms is for live", TritonError.INVALID_ARG),
         (61 * LOUD, START | END, {}, "AUDIO_TOO_LONG: audio is too long", TritonError.INVALID_ARG),
         (130 * LOUD, START | END, {}, "AUDIO_TOO_LONG: recording is larger", TritonError.INVALID_ARG),
         (LOUD[:-1], START | END, {}, "INVALID_AUDIO: ", TritonError.INVALID_ARG),
@@ -148,6 +150,24 @@ def test_with_vad_a_tone_is_no_speech(long: Any, stream: Any) -> None:
     for model in (long, stream):
         refused = send(model, LOUD, START | END, 2, vad="loud")
         assert str(refused[-1].error) == "INVALID_PARAMETER: vad is 'loud'; needs true or false"
+
+
+def test_one_channel_of_a_recording(long: Any) -> None:
+    both = np.stack([np.frombuffer(LOUD, "<i2"), np.zeros(RATE, "<i2")], axis=1).tobytes()
+    for channel, text in ((0, b"A"), (1, b"")):
+        *segments, _ = send(long, both, START | END, channel, channels=2, channel=channel, of_channels="2")
+        assert b"".join(segment.outputs["TRANSCRIPT"][0, 0] for segment in segments) == text
+    refused = send(long, both, START | END, 3, channels=2, channel=0, of_channels=1)
+    assert str(refused[-1].error) == "INVALID_AUDIO: the recording has 2 channels; of_channels=1 needs 1"
+    (at_once,) = send(long, LOUD, START, 4, channel="left")  # before the rest of it is sent
+    assert str(at_once.error).startswith("INVALID_PARAMETER: channel is 'left'; needs a whole number from 0 to 63")
+
+
+def test_a_live_stream_has_no_channel_of_its_own(stream: Any) -> None:
+    (refused,) = send(stream, LOUD, START, channel=0)
+    assert str(refused.error) == (
+        "INVALID_PARAMETER: channel is for recordings, not for live streams: send one channel alone"
+    )
 
 
 def test_a_model_behind_that_fails_is_no_fault_of_the_caller(long: Any) -> None:
@@ -180,13 +200,35 @@ def test_a_live_stream(stream: Any) -> None:
     assert one.outputs["PARTIAL"].tolist() == [[b"A"]]
     assert one.outputs["DURATION"].tolist() == [[1.0]]
     assert one.outputs["STABLE"].dtype == np.int32
+    assert one.outputs["START"].tolist() == [[0.0]]
     (two,) = send(stream, 2 * QUIET, 0)
     (final,) = json.loads(two.outputs["FINALS"][0, 0])
     assert (final["text"], [word["word"] for word in final["words"]]) == ("A", ["A"])
     assert two.outputs["PARTIAL"].tolist() == [[b""]]
+    assert two.outputs["START"].tolist() == [[-1.0]]
     (three,) = send(stream, LOUD, END)
     assert [final["text"] for final in json.loads(three.outputs["FINALS"][0, 0])] == ["A"]
     assert str(send(stream, LOUD, 0)[-1].error).startswith("UNKNOWN_SEQUENCE: ")
+
+
+def finals(responses: list[Any]) -> list[tuple[str, float, float]]:
+    told = json.loads(responses[-1].outputs["FINALS"][0, 0])
+    return [(final["text"], final["start"], final["end"]) for final in told]
+
+
+def test_a_flush_ends_the_segment_of_a_stream(stream: Any) -> None:
+    half = LOUD[:RATE]
+    assert finals(send(stream, half, START, flush=True)) == [("A", 0.0, 0.5)]
+    assert finals(send(stream, b"", 0, flush="true")) == []
+    assert finals(send(stream, half, 0)) == []
+    assert finals(send(stream, b"", END, flush=True)) == [("A", 0.5, 1.0)]
+
+
+@pytest.mark.parametrize(("parameters", "segments"), [({}, 1), ({"silence_ms": 300}, 2), ({"silence_ms": "1500"}, 1)])
+def test_the_silence_that_ends_a_segment_of_a_stream(stream: Any, parameters: dict[str, Any], segments: int) -> None:
+    word, pause = LOUD[: 2 * 3_200], QUIET[: 2 * 6_400]
+    (only,) = send(stream, word + pause + word, START | END, **parameters)
+    assert len(json.loads(only.outputs["FINALS"][0, 0])) == segments
 
 
 def test_streams_share_a_call_and_a_bad_one_touches_no_other(stream: Any) -> None:
@@ -204,6 +246,8 @@ def test_streams_share_a_call_and_a_bad_one_touches_no_other(stream: Any) -> Non
         ({"encoding": "file", "sample_rate": None}, "INVALID_PARAMETER: encoding is 'file'; a live stream needs"),
         ({"nbest": 2}, "INVALID_PARAMETER: nbest is for recordings that the model takes at once, not for live"),
         ({"decoder": "magic"}, "INVALID_PARAMETER: decoder is 'magic'"),
+        ({"silence_ms": 50}, "INVALID_PARAMETER: silence_ms is 50; needs a whole number from 100 to 10000"),
+        ({"flush": "now"}, "INVALID_PARAMETER: flush is 'now'; needs true or false"),
     ],
 )
 def test_a_stream_that_is_refused_takes_no_place(stream: Any, parameters: dict[str, Any], error: str) -> None:

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ def front(folder: Path, generate: Any, monkeypatch: pytest.MonkeyPatch) -> Itera
         if data == b"noise":
             raise TritonError("INVALID_AUDIO: this is no audio", TritonError.INVALID_ARG)
         samples = np.frombuffer(data, np.float32)[None]
-        loud = np.flatnonzero(np.abs(samples[0]) > 0)
-        speech = [loud[0], loud[-1] + 1] if parameters.get("vad") and len(loud) else [0, 0]
+        loud = np.flatnonzero(np.abs(samples[0]) > 0) if parameters.get("vad") else np.zeros(0, int)
+        stretches = np.split(loud, np.flatnonzero(np.diff(loud) > 1_000) + 1)
+        speech = [place for each in stretches if len(each) for place in (each[0], each[-1] + 1)] or [0, 0]
         return {
             "audio": samples,
             "duration": np.array([[samples.size / 16_000]], np.float32),
@@ -103,6 +105,10 @@ def test_each_recording_has_its_own_answer(front: Any, folder: Path) -> None:
     assert first["TRANSCRIPT"].shape == first["CONFIDENCE"].shape == (1, 1)
     assert first["CONFIDENCE"].dtype == np.float32
     assert all(word.keys() == {"word", "start", "end", "confidence"} for word in json.loads(first["WORDS"][0, 0]))
+    segments = [segment for outputs in (first, last) for segment in json.loads(outputs["SEGMENTS"][0, 0])]
+    assert all(segment["temperature"] == 0 and segment["avg_logprob"] < 0 for segment in segments)
+    assert all(segment["end"] <= 1 for segment in json.loads(first["SEGMENTS"][0, 0]))  # the recording has a second
+    assert "".join(segment["text"] for segment in segments)
     assert last["WORDS"].tolist() == [[b"[]"]]
     assert last["DURATION"].tolist() == [[5.0]]
     with Service.load(folder / "1") as alone:  # window by window it is what it is in one process
@@ -115,7 +121,9 @@ def test_only_the_parts_with_speech_are_written_where_a_voice_detector_is_asked_
 ) -> None:
     windows: list[int] = []
     encode = generate.engine._backend.encode
-    generate.engine._backend.encode = lambda features: windows.append(len(features)) or encode(features)
+    generate.engine._backend.encode = lambda features, *beside: (
+        windows.append(len(features)) or encode(features, *beside)
+    )
     spoken = noise(20_000)
     padded = np.concatenate((np.zeros(48_000), spoken, np.zeros(100_000)))
     asked = {"vad": True, "timestamps": True, "language": "de", "max_new_tokens": 20}
@@ -132,10 +140,48 @@ def test_only_the_parts_with_speech_are_written_where_a_voice_detector_is_asked_
     assert all(3 <= word["start"] <= word["end"] for word in expected.words)
 
 
+@pytest.mark.parametrize("asked", [{"language": "de"}, {}], ids=["named", "detected"])
+def test_parts_with_speech_are_written_side_by_side(front: Any, folder: Path, asked: dict[str, Any]) -> None:
+    """What is written is what it was one part after the other."""
+    pause, spoken = np.zeros(48_000), [noise(length) for length in (20_000, 31_000, 9_000, 25_000, 16_000)]
+    asked = {"vad": True, "timestamps": True, "max_new_tokens": 12, **asked}
+    padded = np.concatenate([piece for part in spoken for piece in (pause, part)])
+    (heard,) = fake_triton.eventually(front, [request(padded, **asked)])
+    expected: list[dict[str, Any]] = []
+    with Service.load(folder / "1") as alone:
+        options, place = alone.codec.options(asked), 0
+        for part in spoken:
+            place += len(pause)
+            recording = alone.codec.recording(part.astype(np.float32), options, whole_windows=False)
+            recording.take(alone._engine.submit(recording.task()).result(60))
+            transcript = recording.transcript().shifted(place / 16_000)
+            options = replace(options, language=transcript.language)
+            expected += alone.codec.answer(transcript, options).words
+            place += len(part)
+    assert json.loads(heard.outputs["WORDS"][0, 0]) == expected
+    assert len({word["start"] for word in expected}) >= 3  # the model writes nothing for some
+
+
+def test_after_the_caller_has_gone_no_further_part_is_written(front: Any, generate: Any) -> None:
+    windows: list[int] = []
+    encode = generate.engine._backend.encode
+    gone = request(np.concatenate([np.zeros(48_000), noise(20_000)] * 12), vad=True, max_new_tokens=10, language="de")
+
+    def note(*asked: Any) -> Any:
+        windows.append(len(asked[0]))
+        gone.cancelled = True
+        return encode(*asked)
+
+    generate.engine._backend.encode = note
+    (answer,) = fake_triton.eventually(front, [gone])
+    assert answer.error.code == TritonError.CANCELLED
+    assert len(windows) <= 3  # of twelve
+
+
 def test_more_recordings_than_may_wait_are_refused(front: Any, generate: Any) -> None:
     held = threading.Event()
     encode = generate.engine._backend.encode
-    generate.engine._backend.encode = lambda features: held.wait(60) and encode(features)
+    generate.engine._backend.encode = lambda *asked: held.wait(60) and encode(*asked)
     requests = [request(noise(1_000), max_new_tokens=2) for _ in range(7)]
     front.execute(requests)
     assert requests[6].sent[0][0].error.code == TritonError.UNAVAILABLE
@@ -149,7 +195,7 @@ def test_more_recordings_than_may_wait_are_refused(front: Any, generate: Any) ->
 def test_who_waits_when_the_server_stops_gets_an_answer(front: Any, generate: Any) -> None:
     held = threading.Event()
     encode = generate.engine._backend.encode
-    generate.engine._backend.encode = lambda features: held.wait(60) and encode(features)
+    generate.engine._backend.encode = lambda *asked: held.wait(60) and encode(*asked)
     requests = [request(noise(1_000), max_new_tokens=2) for _ in range(6)]
     front.execute(requests)
     stopping = threading.Thread(target=front.finalize)
@@ -169,10 +215,10 @@ def test_after_the_caller_has_gone_no_further_window_is_written(front: Any, gene
     requests = [request(noise(LONG), max_new_tokens=10) for _ in range(2)]
     stays, goes = requests
 
-    def note(features: np.ndarray) -> Any:
+    def note(features: np.ndarray, *beside: bool) -> Any:
         windows.append(len(features))
         goes.cancelled = len(windows) == 1 and bool(stays.sent)
-        return encode(features)
+        return encode(features, *beside)
 
     generate.engine._backend.encode = note
     (answer,) = fake_triton.eventually(front, [stays])
@@ -188,7 +234,7 @@ def test_after_the_callers_time_no_further_token_is_written(front: Any, generate
     late = request(noise(LONG))
     late.timeout_us = 100_000
     encode = generate.engine._backend.encode
-    generate.engine._backend.encode = lambda features: time.sleep(0.3) or encode(features)
+    generate.engine._backend.encode = lambda *asked: time.sleep(0.3) or encode(*asked)
     (answer,) = fake_triton.eventually(front, [late])
     assert answer.error.code == TritonError.CANCELLED
     assert "time was over" in str(answer.error)

@@ -63,10 +63,44 @@ def test_a_window_joins_at_the_next_token_and_answers_as_soon_as_it_ends(start: 
     assert backend.encoded == [1, 1]
 
 
-@pytest.mark.parametrize("moves_rows", [True, False])
-def test_recordings_take_turns(moves_rows: bool, start: Start) -> None:
+def test_a_window_is_encoded_while_others_are_written(start: Start) -> None:
+    backend, gate = Backend(lanes=1), Gate()
+    engine = start(backend)
+    long = engine.submit(task(*[5] * 40))
+    wait_until(lambda: bool(backend.steps))
+    backend.on_encode = gate.hold
+    short = engine.submit(task(7, 8))
+    assert gate.is_reached.wait(60)
+    assert len(long.result(60).tokens) == 40
+    assert not short.done()
+    gate.release()
+    assert short.result(60).tokens == [7, 8]
+
+
+def test_windows_have_a_core_each_where_there_are_enough_of_them(start: Start) -> None:
+    backend, gate = Backend(lanes=2), Gate()
+    backend.on_encode = gate.hold
+    engine = start(backend)
+    alone = engine.submit(task(3))
+    assert gate.is_reached.wait(60)
+    waiting = [engine.submit(task(index)) for index in range(3)]
+    time.sleep(0.05)
+    assert backend.beside == [False]  # it has all cores, and nothing begins beside it
+    together = threading.Barrier(2)  # breaks unless two are encoded at the same time
+    backend.on_encode = lambda features: together.wait(60) if features[0, 0, 0] < 2 else None
+    gate.release()
+    assert [future.result(60).tokens for future in (alone, *waiting)] == [[3], [0], [1], [2]]
+    assert backend.beside[:3] == [False, True, True]
+    assert backend.encoded == [1] * 4
+
+
+KINDS = [(True, 0), (False, 0), (True, 1), (True, 3)]  # moves_rows, lanes
+
+
+@pytest.mark.parametrize(("moves_rows", "lanes"), KINDS)
+def test_recordings_take_turns(moves_rows: bool, lanes: int, start: Start) -> None:
     """With one place, a short recording waits for one window of a long one, not for all of them."""
-    backend, gate = Backend(moves_rows=moves_rows), Gate()
+    backend, gate = Backend(moves_rows=moves_rows, lanes=lanes), Gate()
     backend.on_encode = gate.hold
     engine = start(backend, max_rows=1)
     answered: list[str] = []
@@ -89,12 +123,13 @@ def test_recordings_take_turns(moves_rows: bool, start: Start) -> None:
 scripts = st.lists(st.integers(0, END - 1), max_size=12)
 
 
-@given(st.lists(scripts, min_size=1, max_size=12), st.integers(1, 5), st.booleans(), st.integers(0, 2**32 - 1))
+@given(st.lists(scripts, min_size=1, max_size=12), st.integers(1, 5), st.sampled_from(KINDS), st.integers(0, 2**32 - 1))
 def test_every_window_gets_its_own_text_whoever_comes_and_goes(
-    texts: list[list[int]], max_rows: int, moves_rows: bool, seed: int
+    texts: list[list[int]], max_rows: int, kind: tuple[bool, int], seed: int
 ) -> None:
     random = np.random.default_rng(seed)
-    backend = Backend(moves_rows=moves_rows)
+    moves_rows, lanes = kind
+    backend = Backend(moves_rows=moves_rows, lanes=lanes)
     engine = Engine(backend, fake_whisper.settings(), max_rows=max_rows)
     later = iter(texts)
     futures: dict[int, tuple[list[int], Future[Written]]] = {}
@@ -133,8 +168,9 @@ def test_prompts_of_any_length_begin_together_where_rows_move(start: Start) -> N
         assert backend.prompts[1:] == runs
 
 
-def test_who_gave_up_before_the_turn_costs_nothing(start: Start) -> None:
-    backend, gate = Backend(), Gate()
+@pytest.mark.parametrize("lanes", [0, 1, 2])
+def test_who_gave_up_before_the_turn_costs_nothing(lanes: int, start: Start) -> None:
+    backend, gate = Backend(lanes=lanes), Gate()
     backend.on_encode = gate.hold
     engine = start(backend, max_rows=1)
     first = engine.submit(task(5))
@@ -152,9 +188,9 @@ def test_who_gave_up_before_the_turn_costs_nothing(start: Start) -> None:
     assert backend.encoded == [1, 1]
 
 
-@pytest.mark.parametrize("moves_rows", [True, False])
-def test_whose_time_is_over_leaves_at_the_next_token(moves_rows: bool, start: Start) -> None:
-    backend, gate = Backend(moves_rows=moves_rows), Gate()
+@pytest.mark.parametrize(("moves_rows", "lanes"), KINDS)
+def test_whose_time_is_over_leaves_at_the_next_token(moves_rows: bool, lanes: int, start: Start) -> None:
+    backend, gate = Backend(moves_rows=moves_rows, lanes=lanes), Gate()
     engine = start(backend)
     backend.on_step = gate.hold
     deadline = time.monotonic() + 0.2
@@ -168,8 +204,9 @@ def test_whose_time_is_over_leaves_at_the_next_token(moves_rows: bool, start: St
     assert len(backend.steps) < 40
 
 
-def test_an_encoder_that_fails_is_the_error_of_its_windows_alone(start: Start) -> None:
-    backend = Backend()
+@pytest.mark.parametrize("lanes", [0, 1, 2])
+def test_an_encoder_that_fails_is_the_error_of_its_windows_alone(lanes: int, start: Start) -> None:
+    backend = Backend(lanes=lanes)
 
     def fail(features: np.ndarray) -> None:
         if features[0, 0, 0] == 13:
@@ -206,8 +243,9 @@ def test_nan_is_the_error_of_one_row(start: Start) -> None:
     assert good.result(60).tokens == [6, 7, 8]
 
 
-def test_a_full_queue_refuses_and_a_closed_engine_gives_up(start: Start) -> None:
-    backend, gate = Backend(), Gate()
+@pytest.mark.parametrize("lanes", [0, 1, 2])
+def test_a_full_queue_refuses_and_a_closed_engine_gives_up(lanes: int, start: Start) -> None:
+    backend, gate = Backend(lanes=lanes), Gate()
     backend.on_step = gate.hold
     engine = start(backend, max_rows=1, max_waiting=2)
     running = engine.submit(task(5, 6, 7))
@@ -225,6 +263,21 @@ def test_a_full_queue_refuses_and_a_closed_engine_gives_up(start: Start) -> None
     assert all(future.cancelled() for future in waiting)
     with pytest.raises(Stopping):
         engine.submit(task(5))
+
+
+def test_a_window_that_is_being_encoded_when_the_engine_closes_gets_an_answer(start: Start) -> None:
+    backend, gate = Backend(lanes=2), Gate()
+    backend.on_encode = gate.hold
+    engine = start(backend)
+    begun = engine.submit(task(*[5] * 40))
+    assert gate.is_reached.wait(60)
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    wait_until(lambda: engine._is_closing)
+    gate.release()
+    closing.join(60)
+    with pytest.raises(Stopping):
+        begun.result(60)
 
 
 def test_the_limit_of_tokens_ends_a_window_without_an_end_token(start: Start) -> None:

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 import tiny_whisper
+from asr_serving.whisper import graphs
 from asr_serving.whisper.fallback import Fallback, compression_ratio
+from asr_serving.whisper.graphs import joined
 from asr_serving.whisper.recording import Transcript
 from asr_serving.whisper.service import Service
+from asr_serving.whisper.settings import FILE, Settings
 from asr_serving.whisper.tasks import BrokenOutput
 from transformers import WhisperForConditionalGeneration
 from whisper_reference import Reference
@@ -130,6 +133,24 @@ def test_who_comes_and_goes_meanwhile_changes_nothing(
         narrow = narrow_service.transcribe(requests)
     assert [answer.tokens for answer in narrow] == [answer.tokens for answer in wide]
     assert [answer.confidence for answer in narrow] == pytest.approx([answer.confidence for answer in wide], abs=1e-5)
+
+
+def test_a_window_is_the_same_on_one_core_and_on_several(whisper_artefacts: Callable[[str], Path]) -> None:
+    backend = graphs.load(whisper_artefacts("multilingual"), threads=2)
+    assert backend.lanes == 2
+    settings = Settings.load(whisper_artefacts("multilingual") / FILE)
+    window = np.random.default_rng(0).normal(0, 1, (1, 80, settings.window_frames)).astype(np.float32)
+    wide, narrow = (backend.encode(window, is_beside).tensors for is_beside in (False, True))
+    assert all(np.array_equal(wide[name], narrow[name]) for name in wide)
+
+
+def test_a_large_encoder_is_not_kept_twice(
+    whisper_artefacts: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joined, "_MOST_TWICE_BYTES", 1000)
+    backend = graphs.load(whisper_artefacts("multilingual"), threads=2)
+    assert backend.lanes == 1
+    assert backend._narrow_encoder is backend._encoder
 
 
 def test_nan_is_the_error_of_one_recording(whisper: Whisper, speech: np.ndarray) -> None:

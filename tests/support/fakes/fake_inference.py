@@ -14,7 +14,8 @@ from typing import Any, Literal
 import grpc
 import numpy as np
 from asr_client import Transcription, Word
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from google.protobuf import json_format
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 HELLO = Transcription("hello world", 0.875, 1.5, (Word("hello", 0.25, 0.5, 0.75), Word("world", 0.625, 1.25, 1.0)))
 NOTHING = Transcription("", 0.0, 0.0)
@@ -25,6 +26,7 @@ OUTPUTS = [
     {"name": "DURATION", "datatype": "FP32", "shape": [-1, 1]},
     {"name": "WORDS", "datatype": "BYTES", "shape": [-1, 1]},
 ]
+LANGUAGE = {"name": "LANGUAGE", "datatype": "BYTES", "shape": [-1, 1]}
 INDEX = [{"name": "asr", "state": "READY"}, {"name": "gone", "state": "READY"}, {"name": "old", "state": "UNAVAILABLE"}]
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -47,6 +49,8 @@ class Seen:
     parameters: dict[str, Any]
     outputs: list[str]
     headers: dict[str, str]
+    sequence: int = 0  # of which it is a piece
+    is_first: bool = False
 
 
 class Refusal(Exception):
@@ -70,7 +74,11 @@ class FakeTriton:
     seen: list[Seen] = field(default_factory=list)
     inputs: list[dict[str, Any]] = field(default_factory=lambda: list(INPUTS))
     outputs: list[dict[str, Any]] = field(default_factory=lambda: list(OUTPUTS))
+    # Name -> kind, of the models that describe themselves.
+    models: dict[str, Literal["ctc", "whisper", "other"]] = field(default_factory=lambda: {"asr": "ctc"})
     is_ready: bool = True
+    tells_segments: bool = False  # as a Whisper does; older servers do not
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # configurations; it keeps the others to itself
     index: list[dict[str, str]] | None = field(default_factory=lambda: list(INDEX))  # None: it keeps its list to itself
     long_model: Callable[[Seen], Iterator[Transcription]] | None = None  # None: there is no asr_long
     live_model: Callable[[bytes, int, bool], dict[str, Any]] | None = None  # None: there is no asr_stream
@@ -95,9 +103,21 @@ class FakeTriton:
             "WORDS": ("BYTES", _bytes_tensor(words.encode())),
             "ALTERNATIVES": ("BYTES", _bytes_tensor(alternatives.encode())),
         }
+        if self.tells_segments:
+            tensors["SEGMENTS"] = ("BYTES", _bytes_tensor(json.dumps([asdict(it) for it in result.segments]).encode()))
         if result.language is not None:
             tensors["LANGUAGE"] = ("BYTES", _bytes_tensor(result.language.encode()))
         return {name: tensors[name] for name in seen.outputs or tensors}
+
+    def metadata(self, name: str) -> dict[str, Any]:
+        """What a model says of itself."""
+        if name not in self.models:
+            raise Refusal("NOT_FOUND", f"Request for unknown model: '{name}' is not found")
+        if self.models[name] == "other":
+            image = {"name": "IMAGE", "datatype": "FP32", "shape": [-1, 3]}
+            return {"name": name, "inputs": [image], "outputs": [image]}
+        language = [LANGUAGE] if self.models[name] == "whisper" else []
+        return {"name": name, "inputs": self.inputs, "outputs": [*self.outputs, *language]}
 
     def queue_full(self, times: int) -> None:
         """Refuse the first requests as a full queue does."""
@@ -176,15 +196,21 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelReadyResponse(ready=self._fake.is_ready)
 
     def ModelMetadata(self, request, context):
-        if request.name != "asr":
-            context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.name}' is not found")
-        return service_pb2.ModelMetadataResponse(
-            name=request.name, inputs=self._fake.inputs, outputs=self._fake.outputs
-        )
+        try:
+            return service_pb2.ModelMetadataResponse(**self._fake.metadata(request.name))
+        except Refusal as refusal:
+            context.abort(grpc.StatusCode[refusal.status], str(refusal))
+
+    def ModelConfig(self, request, context):
+        if request.name not in self._fake.settings:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted")
+        config = json_format.ParseDict(self._fake.settings[request.name], model_config_pb2.ModelConfig())
+        return service_pb2.ModelConfigResponse(config=config)
 
     def RepositoryIndex(self, request, context):
         if self._fake.index is None:
-            context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted")
+            header = "triton-grpc-protocol-admin"
+            context.abort(grpc.StatusCode.UNAVAILABLE, f"This protocol is restricted, expecting header '{header}'")
         return service_pb2.RepositoryIndexResponse(models=self._fake.index)
 
     def ModelInfer(self, request, context):
@@ -237,6 +263,8 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
             "FINALS": ("BYTES", _bytes_tensor(json.dumps(heard["FINALS"]).encode())),
             "DURATION": ("FP32", np.float32(heard["DURATION"]).tobytes()),
         }
+        if (start := heard.get("START", -1.0)) is not None:  # None: an export of an earlier version
+            tensors["START"] = ("FP32", np.float32(start).tobytes())
         return _in_stream(_response(request, tensors), is_final=True)
 
 
@@ -253,6 +281,8 @@ def _seen(request, context):
         },
         [output.name for output in request.outputs],
         dict(context.invocation_metadata()),
+        request.parameters["sequence_id"].int64_param,
+        request.parameters["sequence_start"].bool_param,
     )
 
 
@@ -307,11 +337,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path.endswith("/ready"):
             self._reply(200 if self.triton.is_ready else 400, b"")
-        elif self.path == "/v2/models/asr":
-            metadata = {"name": "asr", "inputs": self.triton.inputs, "outputs": self.triton.outputs}
-            self._reply(200, json.dumps(metadata).encode())
         else:
-            self._refuse(404, "Request for unknown model: 'other' is not found")
+            try:
+                metadata = self.triton.metadata(self.path.removeprefix("/v2/models/"))
+            except Refusal as refusal:
+                self._refuse(HTTP_STATUS[refusal.status], str(refusal))
+            else:
+                self._reply(200, json.dumps(metadata).encode())
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -346,7 +378,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _index(self):
         if self.triton.index is None:
-            self._refuse(403, "This API is restricted")
+            self._refuse(403, "This API is restricted, expecting header 'admin'")
         else:
             self._reply(200, json.dumps(self.triton.index).encode())
 

@@ -31,6 +31,9 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
             outputs=[{"name": name, "datatype": kind, "shape": [-1, 1]} for name, kind in kinds.items()],
         )
 
+    async def RepositoryIndex(self, request, context):
+        return service_pb2.RepositoryIndexResponse(models=[{"name": "asr", "state": "READY"}])
+
     async def ModelInfer(self, request, context):
         try:
             text = await self._work.answer(request.raw_input_contents[0][4:])

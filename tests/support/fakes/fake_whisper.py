@@ -94,14 +94,17 @@ class Backend:
 
     moves_rows: bool = True
     aligns: bool = True
+    lanes: int = 0
     on_encode: Callable[[np.ndarray], None] = lambda features: None
     on_step: Callable[[], None] = lambda: None
     encoded: list[int] = field(default_factory=list)  # windows in each run of the encoder
+    beside: list[bool] = field(default_factory=list)  # of each of these runs
     steps: list[int] = field(default_factory=list)  # rows in each run for one more token
     prompts: list[list[int]] = field(default_factory=list)  # lengths of the prompts of each run
 
-    def encode(self, features: np.ndarray) -> Encoded:
+    def encode(self, features: np.ndarray, is_beside: bool = False) -> Encoded:
         self.encoded.append(len(features))
+        self.beside.append(is_beside)
         self.on_encode(features)
         return Encoded({"script": features[:, 0]}, len(features))
 

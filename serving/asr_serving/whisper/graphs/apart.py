@@ -22,6 +22,7 @@ class Graphs:
 
     moves_rows = False
     aligns = False
+    lanes = 0
 
     def __init__(self, folder: Path, gpu: int | None = None, threads: int = 0) -> None:
         """Load the graphs; see `graphs.load`."""
@@ -30,7 +31,7 @@ class Graphs:
             Graph(folder / file, gpu, threads) for file in (ENCODER, DECODER, DECODER_WITH_PAST)
         )
 
-    def encode(self, features: NDArray[np.float32]) -> Encoded:
+    def encode(self, features: NDArray[np.float32], is_beside: bool = False) -> Encoded:
         """Encode windows; see `backend.Backend`."""
         return self.heard(self.hidden(features))
 

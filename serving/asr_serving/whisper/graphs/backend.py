@@ -47,13 +47,21 @@ class Backend(Protocol):
     Attributes:
         moves_rows: rows can leave and join a batch, and prompts of a batch can have different lengths.
         aligns: `align` works.
+        lanes: windows that it encodes side by side, each in a thread of its own, while it decodes others; only of a
+            backend that `moves_rows`. 0: those that come together are encoded at once, while nothing is decoded.
     """
 
     moves_rows: bool
     aligns: bool
+    lanes: int
 
-    def encode(self, features: NDArray[np.float32]) -> Encoded:
-        """Encode windows of log-mel features, float32 `[n, mels, frames]`."""
+    def encode(self, features: NDArray[np.float32], is_beside: bool = False) -> Encoded:
+        """Encode windows of log-mel features, float32 `[n, mels, frames]`.
+
+        Args:
+            features: of the windows.
+            is_beside: other lanes are at work, too, so that one core is enough. The result is the same.
+        """
 
     def hidden(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the encoder's outputs `[n, positions, channels]`, which only the export's checks need."""

@@ -4,6 +4,7 @@ On the CPU, rows join and leave a batch at any token. On a GPU they stay until a
 values would travel to the host and back, and a row more costs a step next to nothing.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from asr_serving.whisper.graphs import names
 from asr_serving.whisper.graphs.backend import Encoded
 from asr_serving.whisper.graphs.running import Graph
+
+# Of weights that are worth having twice: what a second session gains is a seventh of the encoder's time at most.
+_MOST_TWICE_BYTES = 128 * 2**20
 
 
 class Graphs:
@@ -24,21 +28,25 @@ class Graphs:
         """Load the graphs; see `graphs.load`."""
         self.moves_rows = gpu is None
         self._encoder, self._decoder = (Graph(folder / file, gpu, threads) for file in (names.ENCODER, names.DECODER))
+        # On a CPU, a session for all cores, and one for each core of several.
+        cores = threads or len(os.sched_getaffinity(0))
+        is_worth_it = gpu is None and cores > 1 and _bytes(folder / names.ENCODER) <= _MOST_TWICE_BYTES
+        self._narrow_encoder = Graph(folder / names.ENCODER, gpu, 1) if is_worth_it else self._encoder
+        self.lanes = 0 if gpu is not None else cores if is_worth_it else 1
         inputs = {value.name: value for value in self._decoder.session.get_inputs()}
         self._layers = sum(name in inputs for name in names.heard(len(inputs))) // 2
         past = inputs[names.past(1)[0]]
         _, self._heads, _, self._size = past.shape
         self._type = np.float16 if past.type == "tensor(float16)" else np.float32
 
-    def encode(self, features: NDArray[np.float32]) -> Encoded:
+    def encode(self, features: NDArray[np.float32], is_beside: bool = False) -> Encoded:
         """Encode windows; see `backend.Backend`."""
         heard = names.heard(self._layers)
-        if not self.moves_rows:
-            return Encoded(self._encoder.run({names.FEATURES: features}, [], heard)[1], len(features))
+        encoder = self._narrow_encoder if is_beside else self._encoder
+        if not self.moves_rows or len(features) == 1:
+            return Encoded(encoder.run({names.FEATURES: features}, [], heard)[1], len(features))
         # On a CPU a batch saves no time, and one by one the results are the same in any company.
-        singles = [self._encoder.run({names.FEATURES: window[None]}, [], heard)[1] for window in features]
-        if len(singles) == 1:
-            return Encoded(singles[0], 1)
+        singles = [encoder.run({names.FEATURES: window[None]}, [], heard)[1] for window in features]
         return Encoded({name: np.concatenate([single[name] for single in singles]) for name in heard}, len(features))
 
     def hidden(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -146,6 +154,11 @@ class HostRows:
     @property
     def _length(self) -> int:
         return int(next(iter(self._past.values())).shape[2])
+
+
+def _bytes(graph: Path) -> int:
+    """Return the size of a graph with the weights beside it."""
+    return sum(file.stat().st_size for file in graph.parent.glob(f"{graph.name}*"))
 
 
 def _lengthened(values: NDArray[np.float32], length: int) -> NDArray[np.float32]:

@@ -1,0 +1,1 @@
+"""What the gateway costs: callers by gRPC and by way of the gateway, in turns."""
