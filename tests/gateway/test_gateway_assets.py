@@ -11,6 +11,7 @@ from asr_gateway.keys import add
 from gateway_app import Service, service
 
 FOLDER = Path(str(files("asr_gateway"))) / "page"
+SAMPLES = Path(__file__).parents[2] / "demo" / "samples"
 NAMES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file())
 
 
@@ -53,6 +54,13 @@ def test_the_files_name_no_other_host() -> None:
 def test_the_files_are_small() -> None:
     assert sum((FOLDER / name).stat().st_size for name in NAMES if name.startswith("samples/")) < 300_000
     assert sum((FOLDER / name).stat().st_size for name in NAMES if not name.startswith("samples/")) < 100_000
+
+
+def test_the_samples_are_recordings_of_the_demo_and_no_links() -> None:
+    """An archive of the sources, and Git where it makes no links, has a link's path in its place."""
+    for path in (FOLDER / "samples").iterdir():
+        assert not path.is_symlink()
+        assert path.read_bytes() == (SAMPLES / path.name).read_bytes()
 
 
 def test_nothing_may_be_loaded_from_elsewhere(called: Service) -> None:
