@@ -3,8 +3,8 @@
     python caller.py PROTOCOL URL SOURCE
 
 It reads one order a line from standard input, `{"callers": 4, "seconds": 10}`, and answers each with one line. An order
-of 0 callers asks for the transcript of each recording. Both protocols have the same loop; a caller of gRPC is the kit's
-client.
+of 0 callers asks for the transcript of each recording. Both protocols have the same loop of requests and the same event
+loop; a caller of gRPC is the kit's client.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from asr_client import Transcription
 from asr_client.commands.connection import Connection
 from asr_loadtest import recordings as profiles
@@ -92,4 +93,4 @@ def figures(exchanges: Sequence[Exchange], seconds: float, cpu_s: float) -> dict
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+    uvloop.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))

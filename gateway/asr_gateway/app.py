@@ -3,17 +3,14 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from asr_client import AsrError, AsyncClient
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
+from asr_client import AsyncClient
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from asr_gateway.assets import Assets
 from asr_gateway.audio import Audio
-from asr_gateway.errors import ApiError
-from asr_gateway.front import Front, answer
+from asr_gateway.front import Front
 from asr_gateway.health import Health
 from asr_gateway.keys import Keys
 from asr_gateway.limits import LimitOptions, Limits
@@ -77,6 +74,4 @@ def create_app(client: AsyncClient, options: GatewayOptions, keys: Keys) -> Fron
         Route("/page/settings.json", page.settings),
         Route("/page/{name:path}", page.file),
     ]
-    handlers = dict.fromkeys((ApiError, AsrError, HTTPException, Exception), answer)
-    app = Starlette(routes=routes, exception_handlers=handlers)
-    return Front(app, routes, keys, Origins(options.origins, options.hosts), metrics, sockets)
+    return Front(routes, keys, Origins(options.origins, options.hosts), metrics, sockets)

@@ -168,7 +168,8 @@ class _Fields:
 
     def text(self, name: str, default: str = "") -> str:
         """Return the value of a field; of several, the last one."""
-        return self.all(name)[-1] if self.all(name) else default
+        values = self.all(name)
+        return values[-1] if values else default
 
     def flag(self, name: str) -> bool:
         value = self.text(name).strip().lower()

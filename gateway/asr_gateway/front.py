@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from asr_client import AsrError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match, Route, WebSocketRoute
+from starlette.routing import Match, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asr_gateway import errors
@@ -23,31 +22,31 @@ _API = "/v1/"  # what needs a key
 _OTHER = "other"  # than the routes
 _PROBES = "/health"  # their Host is whatever the machine that asks calls this one
 _KEY_PROTOCOL = "openai-insecure-api-key."  # with the key behind it, among the subprotocols of a WebSocket
+_EXPECTED = (ApiError, AsrError, HTTPException)  # of all others, the log needs the traceback
 _logger = logging.getLogger("asr_gateway")
 
 
 class Front:
-    """An ASGI app before another one.
+    """The ASGI app: it admits requests, lets the route's endpoint answer, and answers what that raises.
 
     Args:
-        app: it answers exceptions by `answer`.
-        routes: of the app.
+        routes: what there is.
         keys: who may call.
         origins: from where.
         metrics: counts.
-        sockets: of the app.
+        sockets: of the routes.
     """
 
     def __init__(
         self,
-        app: ASGIApp,
         routes: Sequence[Route | WebSocketRoute],
         keys: Keys,
         origins: Origins,
         metrics: Metrics,
         sockets: Sockets,
     ) -> None:
-        self._app = app
+        # Starlette's own app would have two more layers for exceptions, before this one.
+        self._router = Router(routes)
         self._routes = routes
         self._keys = keys
         self._origins = origins
@@ -61,17 +60,20 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or serve a WebSocket."""
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self._router(scope, receive, send)
             return
+        scope["app"] = self  # the router then raises what it has no route for
         headers = Headers(scope=scope)
         exchange = Exchange.begin(scope, headers.get("x-request-id"))
         send = exchange.sending(send, {"x-request-id": exchange.request_id, **self._origins.headers(headers)})
         try:
             await self._admitted(scope, headers, exchange)(scope, receive, send)
-        except ApiError as error:
-            await answered(scope, error)(scope, receive, send)
-        except Exception:  # the app has answered it
-            _logger.exception("request %s: the gateway failed", exchange.request_id)
+        except Exception as error:
+            has_begun = exchange.status != 0  # its answer
+            if has_begun or not isinstance(error, _EXPECTED):
+                _logger.exception("request %s: the gateway failed", exchange.request_id)
+            if not has_begun:
+                await _answered(scope, error)(scope, receive, send)
         finally:
             # Without an answer the server is stopping.
             reason = exchange.reason if exchange.status else "stopped"
@@ -93,20 +95,17 @@ class Front:
             exchange.caller = self._keys.caller(_authorization(scope, headers)) or exchange.caller
         if scope["type"] == "websocket" and self._label(scope) == _OTHER:
             raise _unknown_url(scope)  # Starlette would say 403
-        return self._app
+        return self._router
 
     def _label(self, scope: Scope) -> str:
         """Return the path of the route, of which there are few."""
+        if "route" in scope:  # as the router has chosen it
+            return str(scope["route"].path)
         found = (route.path for route in self._routes if route.matches(scope)[0] is not Match.NONE)
         return next(found, _OTHER)
 
 
-async def answer(request: Request, error: Exception) -> Response:
-    """Return the answer for an exception of the app."""
-    return answered(request.scope, error)
-
-
-def answered(scope: Scope, error: Exception) -> Response:
+def _answered(scope: Scope, error: Exception) -> Response:
     """Return the answer for an exception, and write to the log what only the log may say."""
     exchange = Exchange.of(scope)
     if isinstance(error, ApiError):

@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.process_collector import ProcessCollector
 from starlette.responses import Response
 
+_STAGES = ("upload", "server", "whole")
 # Seconds: from a word to an hour.
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
@@ -26,7 +27,7 @@ class Metrics:
         self._audio = Counter(
             "asr_gateway_audio_seconds", "Seconds of audio that was transcribed.", ("model",), registry=self.registry
         )
-        self._stages = Histogram(
+        stages = Histogram(
             "asr_gateway_stage_seconds",
             "Seconds of a transcription's stages: upload (its bytes come), server (its model works, and retries), "
             "whole (until the answer is sent).",
@@ -34,6 +35,7 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self._stages = {stage: stages.labels(stage) for stage in _STAGES}
         self._under_way = Gauge(
             "asr_gateway_requests_under_way", "Transcriptions that callers wait for.", registry=self.registry
         )
@@ -56,7 +58,7 @@ class Metrics:
 
     def took(self, stage: str, seconds: float) -> None:
         """Count the time of a stage."""
-        self._stages.labels(stage).observe(seconds)
+        self._stages[stage].observe(seconds)
 
     @contextmanager
     def under_way(self) -> Iterator[None]:

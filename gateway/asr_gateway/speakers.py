@@ -14,6 +14,8 @@ def named(transcription: Transcription, names: Sequence[str]) -> Transcription:
         names: of the first channels, in their order; "" for one that keeps its number.
     """
     called = {str(number): name for number, name in enumerate(names) if name}
+    if not called:
+        return transcription
 
     def name(speaker: str | None) -> str | None:
         return None if speaker is None else called.get(speaker, speaker)

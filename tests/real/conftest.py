@@ -14,7 +14,7 @@ from real.speech import Recording
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "build" / "real.json"
 IS_SHORT = os.environ.get("REAL") == "short"
-PROMPTS = 20 if IS_SHORT else 52
+PROMPTS = 20 if IS_SHORT else 60
 
 sys.path.append(str(ROOT / "benchmarks"))  # scripts and their neighbours, not a package
 

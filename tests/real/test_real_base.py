@@ -63,9 +63,10 @@ def test_clips_whose_language_is_named(
 
 
 def test_clips_whose_language_is_detected(whisper: ComparedWhisper, clips: list[Recording]) -> None:
-    assert whisper.compare("clips", [clip.samples() for clip in clips], language="auto") == []
+    one_of_each = [next(group).samples() for _, group in groupby(clips, lambda clip: clip.language)]
+    assert whisper.compare("clips", one_of_each, language="auto") == []
 
 
-@pytest.mark.parametrize("asked", [{}, {"timestamps": True}, {"prompt": PROMPT}], ids=["plain", "timestamps", "prompt"])
+@pytest.mark.parametrize("asked", [{}, {"prompt": PROMPT}], ids=["plain", "prompt"])
 def test_a_joined_recording(whisper: ComparedWhisper, english: list[Recording], asked: dict[str, object]) -> None:
     assert whisper.compare("joined prompts, en", [speech.joined(english, 65)], **asked) == []

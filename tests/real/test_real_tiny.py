@@ -54,8 +54,7 @@ def test_odd_recordings(whisper: ComparedWhisper, english: list[Recording]) -> N
 
 @pytest.mark.parametrize("asked", [{}, {"timestamps": True}, {"prompt": PROMPT}], ids=["plain", "timestamps", "prompt"])
 def test_a_joined_recording(whisper: ComparedWhisper, english: list[Recording], asked: dict[str, object]) -> None:
-    seconds = 60 if IS_SHORT else 150
-    assert whisper.compare("joined prompts, en", [speech.joined(english, seconds)], **asked) == []
+    assert whisper.compare("joined prompts, en", [speech.joined(english, 60 if IS_SHORT else 75)], **asked) == []
 
 
 @pytest.mark.parametrize("sound", SOUNDS)

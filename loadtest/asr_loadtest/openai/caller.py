@@ -32,6 +32,8 @@ class OpenAICaller:
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=_IDLE_S, ssl=ssl_context(endpoint.tls) if endpoint.is_encrypted else True
             ),
+            # A cookie of a proxy would bind all callers to one server.
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECTING_S),
             headers=endpoint.headers,
         )
