@@ -1,7 +1,7 @@
 """The endpoints that transcribe and translate."""
 
+import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from asr_client import Transcription
@@ -47,10 +47,9 @@ class Audio:
                 await send(message)
 
             try:
-                async with AsyncExitStack() as held:
-                    upload = forms.read(Request(scope, self.limits.counted(scope, receive)))
-                    with self.metrics.stage("upload"):
-                        form = await held.enter_async_context(upload)
+                began = time.perf_counter()
+                async with forms.read(Request(scope, self.limits.counted(scope, receive))) as form:
+                    self.metrics.took("upload", time.perf_counter() - began)
                     await while_connected(receive, self._answer(form, scope, receive, sending))
             except (CallerGone, ClientDisconnect):
                 exchange.failed(CALLER_GONE, "caller_gone")

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -72,12 +72,17 @@ class Limits:
                 headers=retry_after(1),
             )
         self.under_way += 1
-        with ExitStack() as held:
-            held.callback(self._leave)
-            yield held.close
+        is_held = True
 
-    def _leave(self) -> None:
-        self.under_way -= 1
+        def give_back() -> None:
+            nonlocal is_held
+            self.under_way -= is_held
+            is_held = False
+
+        try:
+            yield give_back
+        finally:
+            give_back()
 
     def counted(self, scope: Scope, receive: Receive) -> Receive:
         """Return `receive` for an upload: it counts bytes as they come, and waits only so long for the next ones.

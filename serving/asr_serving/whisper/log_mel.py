@@ -33,10 +33,13 @@ def log_mel(waveform: NDArray[np.float32], settings: Settings, mel_filters: NDAr
     count = len(padded) // settings.hop_length  # the last centred frame is left out
     frames = frames[:: settings.hop_length][:count]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(settings.n_fft) / settings.n_fft)
-    features = np.empty((mel_filters.shape[1], count), np.float32)
-    for first in range(0, count, _BLOCK_FRAMES):
-        block = slice(first, first + _BLOCK_FRAMES)
-        power = np.abs(np.fft.rfft(frames[block] * hann)) ** 2
+    features = np.full((mel_filters.shape[1], count), np.log10(FLOOR), np.float32)
+    # Frames beyond the waveform hold silence alone: most of them, of a short recording.
+    heard = min(count, -(-(len(waveform) + edge) // settings.hop_length))
+    for first in range(0, heard, _BLOCK_FRAMES):
+        block = slice(first, min(heard, first + _BLOCK_FRAMES))
+        spectra = np.fft.rfft(frames[block] * hann)
+        power = spectra.real**2 + spectra.imag**2
         features[:, block] = np.log10(np.maximum(power @ mel_filters, FLOOR)).T
     np.maximum(features, features.max() - np.float32(RANGE_DECADES), out=features)
     return (features + np.float32(4)) / np.float32(4)

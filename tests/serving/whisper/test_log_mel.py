@@ -47,7 +47,7 @@ def test_the_shortest(samples: int, pair: tuple[Codec, Reference]) -> None:
     compare(pair, np.random.default_rng(samples).normal(scale=0.1, size=samples).astype(np.float32))
 
 
-@pytest.mark.parametrize("more", [-161, -160, -1, 0, 1, 159, 160, 161, 200_000])
+@pytest.mark.parametrize("more", [-361, -360, -201, -200, -199, -161, -160, -1, 0, 1, 159, 160, 161, 200_000])
 def test_around_the_end_of_a_window(more: int, pair: tuple[Codec, Reference]) -> None:
     speech, _ = soundfile.read(SAMPLES[0].parent / "quilter.wav", dtype="float32")
     compare(pair, np.resize(speech, pair[0].settings.window_samples + more))
