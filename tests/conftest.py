@@ -12,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from asr_client import Client
     from asr_server import TritonServer
+    from certificates import Certificate
 
 # Every test process has a processor to itself. Two of them with threads for every processor wait for each other, which
 # makes tiny models ten times slower.
@@ -48,6 +49,14 @@ def one_thread() -> Iterator[None]:
     yield
     if "PYTEST_XDIST_WORKER" in os.environ and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> "Certificate":
+    """A certificate for localhost that signs itself."""
+    from certificates import self_signed
+
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,12 @@
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import triton_asr.main as command
 from asr_client import AsrError
 from client_caller import Caller
 from command_line import Ran, Run
-from fake_inference import Certificate, FakeTriton, serving
+from fake_inference import FakeTriton, serving
 from strangers import secrets
 
 
@@ -60,30 +58,3 @@ def triton(request: pytest.FixtureRequest) -> Iterator[FakeTriton]:
 def grpc_triton() -> Iterator[FakeTriton]:
     with serving(FakeTriton("grpc")) as double:
         yield double
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A certificate for localhost that signs itself."""
-    folder: Path = tmp_path_factory.mktemp("tls")
-    files = Certificate(folder / "cert.pem", folder / "key.pem")
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-out", str(files.cert), "-keyout", str(files.key)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("needs the openssl command")
-    return files

@@ -1,20 +1,18 @@
-"""A caller of OpenAI's protocol, on aiohttp, which the client of Triton's HTTP has as well."""
+"""A caller of OpenAI's protocol in an event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import TracebackType
+from urllib.parse import quote, urlsplit
 
-import aiohttp
 from asr_client import DeadlineExceeded, RequestInterrupted, ServerUnavailable, Transcription
 from asr_client._transports.http import ssl_context
 
-from asr_loadtest.openai import messages
+from asr_loadtest.openai import http1, messages
 from asr_loadtest.openai.endpoint import Endpoint
 
 _CONNECTING_S = 5.0
-# Many services close a connection that was idle for 5 s. A request that meets this would fail.
-_IDLE_S = 4.0
+_SAFE = "/%:@!$&'()*+,;=~"  # of a path: what stays as it is
 
 
 class OpenAICaller:
@@ -27,16 +25,12 @@ class OpenAICaller:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._form = messages.Form(endpoint.model)
-        self._session = aiohttp.ClientSession(
-            # The schedule bounds the requests under way; a limit here would make them wait unseen.
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=_IDLE_S, ssl=ssl_context(endpoint.tls) if endpoint.is_encrypted else True
-            ),
-            # A cookie of a proxy would bind all callers to one server.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECTING_S),
-            headers=endpoint.headers,
-        )
+        parts = urlsplit(endpoint.origin)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        tls = ssl_context(endpoint.tls) if endpoint.is_encrypted else None
+        self._pool = http1.Pool(parts.hostname, parts.port, tls, _CONNECTING_S)
+        self._transcription = self._head("POST", "audio/transcriptions", {"content-type": self._form.content_type})
 
     async def __aenter__(self) -> "OpenAICaller":
         return self
@@ -44,7 +38,7 @@ class OpenAICaller:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.aclose()
+        self._pool.close()
 
     async def transcribe(self, audio: bytes) -> Transcription:
         """Return the transcript of a recording.
@@ -56,8 +50,7 @@ class OpenAICaller:
             AsrError: the service refuses it, fails, or does not answer.
         """
         parts = self._form.parts(audio)
-        headers = {"content-type": self._form.content_type, "content-length": str(sum(map(len, parts)))}
-        return messages.transcription(*await self._ask("POST", "audio/transcriptions", headers, _sent(parts)))
+        return messages.transcription(*await self._ask(self._transcription, parts))
 
     async def check_model(self) -> str:
         """Make sure that the service has the model, and return who owns the model; "" if the service does not say.
@@ -65,38 +58,25 @@ class OpenAICaller:
         Raises:
             AsrError: it has no such model, refuses the key, or does not answer.
         """
-        return messages.owner(*await self._ask("GET", f"models/{self._endpoint.model}"))
+        return messages.owner(*await self._ask(self._head("GET", f"models/{self._endpoint.model}")))
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await self._session.close()
+    def _head(self, method: str, path: str, headers: dict[str, str] | None = None) -> bytes:
+        """Return the head of a request, without its length."""
+        endpoint = self._endpoint
+        fields = {"host": endpoint.address, "accept": "*/*", **endpoint.headers, **(headers or {})}
+        lines = [f"{method} {quote(f'{endpoint.path}/{path}', safe=_SAFE)} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        return "\r\n".join(lines).encode()
 
-    async def _ask(
-        self, method: str, path: str, headers: dict[str, str] | None = None, body: AsyncIterator[bytes] | None = None
-    ) -> tuple[int, bytes]:
-        with _our_errors(self._endpoint):
-            async with (
-                asyncio.timeout(self._endpoint.timeout_s),
-                self._session.request(method, f"{self._endpoint.api}/{path}", headers=headers, data=body) as answer,
-            ):
-                return answer.status, await answer.read()
-
-
-async def _sent(parts: tuple[bytes, ...]) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
-
-
-@contextmanager
-def _our_errors(endpoint: Endpoint) -> Iterator[None]:
-    """Raise the client's errors in place of aiohttp's and the system's."""
-    try:
-        yield
-    except TimeoutError as error:
-        if isinstance(error, aiohttp.ClientError):  # of connecting
-            raise ServerUnavailable(f"cannot connect to {endpoint.address} within {_CONNECTING_S:g} s") from error
-        raise DeadlineExceeded(f"no answer from {endpoint.address} within {endpoint.timeout_s:g} s") from error
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError) as error:
-        raise RequestInterrupted(f"{endpoint.address} ended the connection: {error or type(error).__name__}") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise ServerUnavailable(f"cannot talk to {endpoint.address}: {error or type(error).__name__}") from error
+    async def _ask(self, head: bytes, body: Sequence[bytes] = ()) -> http1.Answer:
+        endpoint = self._endpoint
+        length = b"\r\ncontent-length: %d\r\n\r\n" % sum(map(len, body))
+        try:
+            async with asyncio.timeout(endpoint.timeout_s):
+                return await self._pool.ask([head, length, *body])
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no answer from {endpoint.address} within {endpoint.timeout_s:g} s") from error
+        except http1.Broken as error:
+            raise RequestInterrupted(f"{endpoint.address} ended the connection: {error}") from error
+        except OSError as error:
+            raise ServerUnavailable(f"cannot talk to {endpoint.address}: {error or type(error).__name__}") from error

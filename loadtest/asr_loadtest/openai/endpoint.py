@@ -90,6 +90,8 @@ def _parts(url: str) -> tuple[str, str]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        if host and not host.isascii():
+            host = host.encode("idna").decode()
     except ValueError as error:
         raise InvalidOption(f"{needed}: {error}") from error
     if parts.scheme not in _PORTS or not host or parts.query or parts.fragment or parts.username is not None:

@@ -22,8 +22,9 @@ from asr_client import (
     Tls,
     Transcription,
 )
+from certificates import Certificate
 from client_caller import Caller
-from fake_inference import HELLO, Certificate, FakeTriton, Refusal, Seen, serving
+from fake_inference import HELLO, FakeTriton, Refusal, Seen, serving
 
 
 def test_answer_becomes_a_transcription(triton: FakeTriton, call: Caller) -> None:

@@ -20,6 +20,7 @@ from starlette.formparsers import MultiPartParser
         ("http://localhost:9/v1/", "http://localhost:9/v1", "localhost:9"),
         ("https://example.com/stt", "https://example.com:443/stt/v1", "example.com:443"),
         ("http://[::1]:9", "http://[::1]:9/v1", "[::1]:9"),
+        ("http://bücher.example", "http://xn--bcher-kva.example:80/v1", "xn--bcher-kva.example:80"),
     ],
 )
 def test_addresses(url: str | None, api: str, address: str) -> None:

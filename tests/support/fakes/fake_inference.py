@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Literal
 
 import grpc
 import numpy as np
 from asr_client import Transcription, Word
+from certificates import Certificate
 from google.protobuf import json_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
@@ -146,14 +146,6 @@ def _element(tensor: bytes) -> bytes:
     (length,) = struct.unpack_from("<I", tensor)
     assert len(tensor) == 4 + length
     return tensor[4:]
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """Files of a self-signed certificate for localhost."""
-
-    cert: Path
-    key: Path
 
 
 @contextmanager
