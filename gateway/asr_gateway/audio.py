@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from asr_client import Transcription
 from asr_contract.parameters import Task
-from starlette.requests import ClientDisconnect, Request
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from asr_gateway import answers, decoding, errors, events, forms, speakers
@@ -48,9 +49,13 @@ class Audio:
 
             try:
                 began = time.perf_counter()
-                async with forms.read(Request(scope, self.limits.counted(scope, receive))) as form:
+                headers = Headers(scope=scope)
+                form, close = await forms.read(headers, self.limits.counted(headers, receive))
+                try:
                     self.metrics.took("upload", time.perf_counter() - began)
                     await while_connected(receive, self._answer(form, scope, receive, sending))
+                finally:
+                    await close()
             except (CallerGone, ClientDisconnect):
                 exchange.failed(CALLER_GONE, "caller_gone")
 

@@ -10,14 +10,14 @@ the process ends in any way.
 import json
 import re
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import IO, Literal, TypeVar, get_args
 
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from asr_gateway.errors import ApiError, invalid
 
@@ -71,46 +71,57 @@ class Form:
         return self.audio.read() if self.is_in_memory else self.audio
 
 
-@asynccontextmanager
-async def read(request: Request) -> AsyncIterator[Form]:
-    """Read the form of a request; the file is gone after the block.
+async def read(headers: Headers, receive: Receive) -> tuple[Form, Callable[[], Awaitable[None]]]:
+    """Read the form of a request.
+
+    Returns:
+        The form, and a function that lets its file go.
 
     Raises:
         ApiError: it is no form, or broken, or one of its fields is not valid.
+        ClientDisconnect: the caller went before its end.
     """
-    content_type = request.headers.get("content-type", "")
+    content_type = headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != _MEDIA_TYPE:
         raise ApiError(
             415,
             "unsupported_content_type",
             f"The content type is {content_type[:80]!r}; needs {_MEDIA_TYPE}, with the recording in the field 'file'.",
         )
-    async with aclosing(request.stream()) as stream:
-        try:
-            data = await _Parser(request.headers, stream).parse()
-        except MultiPartException as error:
-            raise ApiError(400, "invalid_request", f"The form cannot be read: {error.message}") from error
+    parser = _Parser(headers, receive)
     try:
-        yield parse(data)
+        data = await parser.parse()
+    except MultiPartException as error:
+        raise ApiError(400, "invalid_request", f"The form cannot be read: {error.message}") from error
     finally:
+        await parser.stream.aclose()
+    try:
+        return parse(data), data.close
+    except BaseException:
         await data.close()
+        raise
 
 
 class _Parser(MultiPartParser):
     """Starlette's, which would take a form without its end, and would leave the file open that has none."""
 
-    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, headers: Headers, receive: Receive) -> None:
         super().__init__(
-            headers, self._whole(stream), max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES
+            headers, self._whole(receive), max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES
         )
         self._has_ended = False
 
     def on_end(self) -> None:
         self._has_ended = True
 
-    async def _whole(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        async for chunk in stream:
-            yield chunk
+    async def _whole(self, receive: Receive) -> AsyncGenerator[bytes, None]:
+        has_more = True
+        while has_more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            yield message.get("body", b"")
+            has_more = message.get("more_body", False)
         if not self._has_ended:
             raise MultiPartException("it ends before its last boundary")
 
@@ -161,6 +172,10 @@ class _Fields:
 
     def __init__(self, texts: dict[str, list[str]]) -> None:
         self._texts = texts
+
+    def has_any(self, beginning: str) -> bool:
+        """Return whether there is a field whose name begins so."""
+        return any(name.startswith(beginning) for name in self._texts)
 
     def all(self, name: str) -> list[str]:
         """Return every value of a field."""
@@ -239,6 +254,8 @@ def _speakers(fields: _Fields) -> tuple[str, ...]:
 
 def _uses_vad(fields: _Fields) -> bool:
     """Return whether the form asks for a voice detector, as text, as JSON, or as fields with brackets."""
+    if not fields.has_any(_STRATEGY):
+        return False
     strategy = fields.text(_STRATEGY).strip()
     if strategy.startswith("{"):
         try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
-from starlette.types import Message, Receive, Scope
+from starlette.types import Message, Receive
 
 from asr_gateway.errors import ApiError, retry_after
 
@@ -84,7 +84,7 @@ class Limits:
         finally:
             give_back()
 
-    def counted(self, scope: Scope, receive: Receive) -> Receive:
+    def counted(self, headers: Headers, receive: Receive) -> Receive:
         """Return `receive` for an upload: it counts bytes as they come, and waits only so long for the next ones.
 
         Raises:
@@ -92,7 +92,7 @@ class Limits:
                 comes.
         """
         most = self._options.upload_bytes
-        length = Headers(scope=scope).get("content-length", "")
+        length = headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > most:
             raise _too_large(most)
         received = 0
