@@ -110,7 +110,7 @@ bench-whisper-live: $(INSTALLED) ## Measure live streams of human speech; writes
 bench-spark: $(DEMO_EXPORT) ## Measure a Spark job beside the client (half an hour or more; needs Java 17); writes docs/benchmarks-spark.md
 	$(BIN)/python benchmarks/compare_spark.py $(DEMO_REPOSITORY) $(BENCH_OPTIONS)
 
-bench-gateway: $(DEMO_EXPORT) ## Measure what the gateway costs, beside direct gRPC (six minutes); writes docs/benchmarks.md
+bench-gateway: $(DEMO_EXPORT) ## Measure what the gateway costs, beside direct gRPC (6 to 25 minutes); writes docs/benchmarks.md
 	$(BIN)/python benchmarks/compare_gateway.py $(DEMO_REPOSITORY) $(BENCH_OPTIONS)
 
 faults: $(DEMO_EXPORT) ## Kill, restart and break things under load (a few minutes); `make test` has it in short

@@ -36,6 +36,7 @@ def _part(results: Found) -> str:
         "direct, requests/s",
         "gateway, requests/s",
         "gateway / direct",
+        "rounds",
         "range of rounds",
         "p50, direct and gateway, ms",
         "CPU of the gateway a request, ms",
@@ -46,7 +47,8 @@ def _part(results: Found) -> str:
             number,
             f"{one[DIRECT]['rate']['median']:.1f}",
             f"{one[GATEWAY]['rate']['median']:.1f}",
-            f"**{one['ratio']['median']:.2f}**",
+            f"**{one['ratio']['whole']:.3f}** ± {one['ratio']['error']:.3f}",
+            str(one["rounds"]),
             _range(one["ratio"], 2),
             f"{one[DIRECT]['p50_ms']['median']:.1f}, {one[GATEWAY]['p50_ms']['median']:.1f}",
             f"**{one[GATEWAY]['gateway_cpu_ms']['median']:.2f}**",
@@ -57,7 +59,7 @@ def _part(results: Found) -> str:
     machine = results["machine"]
     listed = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
-        f"{results['rounds']} rounds of {results['seconds']:g} s; recordings of {results['length_s']:g} s.\n\n"
+        f"Rounds of {results['seconds']:g} s; recordings of {results['length_s']:g} s.\n\n"
         f"{table(columns, rows)}\n"
         f"{_others(results)}\n"
         f"The gateway's process had {results['gateway_mb']} MB at the end.\n"

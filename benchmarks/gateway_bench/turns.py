@@ -1,5 +1,6 @@
 """Rounds in which both ways take turns, and the figures of all rounds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ DIRECT, GATEWAY = "direct", "gateway"
 Round = Mapping[str, dict[str, Any]]  # way -> its figures
 
 WARM_UP_S = 3.0
+SURE = 0.005  # standard error of the ratio; what single rounds differ by depends on who else uses the machine
 
 
 def in_turns(
@@ -20,10 +22,18 @@ def in_turns(
     gateway: Gateway,
     server: psutil.Process,
     numbers: Sequence[int],
-    rounds: int,
+    rounds: Sequence[int],
     seconds: float,
 ) -> dict[str, Any]:
     """Measure both ways with each number of callers, in rounds of alternating order.
+
+    Args:
+        ways: callers of each.
+        gateway: of the one way.
+        server: of both.
+        numbers: of callers at a time.
+        rounds: how many, and how many at most with the most callers: they go on until the ratio's error is `SURE`.
+        seconds: of each measurement.
 
     Returns:
         The figures by number of callers.
@@ -36,15 +46,20 @@ def in_turns(
     for callers in ways.values():
         callers.load(max(numbers), WARM_UP_S)
     found: dict[int, list[Round]] = {number: [] for number in numbers}
-    with tqdm(total=rounds * len(numbers) * len(ways)) as progress:
-        for turn in range(rounds):
-            order = list(ways) if turn % 2 == 0 else list(ways)[::-1]
-            for number in numbers:
-                one = {}
-                for way in order:
-                    one[way] = _measured(ways[way], gateway, server, number, seconds)
-                    progress.update()
-                found[number].append(one)
+    least, most = min(rounds), max(rounds)
+    kept = found[max(numbers)]
+
+    def measure(number: int) -> None:
+        order = list(ways) if len(found[number]) % 2 == 0 else list(ways)[::-1]
+        found[number].append({way: _measured(ways[way], gateway, server, number, seconds) for way in order})
+
+    for _ in tqdm(range(least), desc="rounds"):
+        for number in numbers:
+            measure(number)
+    with tqdm(total=most - least, desc="more rounds, until the ratio is sure") as progress:
+        while len(kept) < most and (len(kept) < 2 or ratio(kept)["error"] > SURE):
+            measure(max(numbers))
+            progress.update()
     return {str(number): figures(ones) for number, ones in found.items()}
 
 
@@ -59,7 +74,7 @@ def _measured(
 
 
 def figures(rounds: Sequence[Round]) -> dict[str, Any]:
-    """Return the median and the range of each figure over the rounds; a ratio pairs figures of one round."""
+    """Return the median and the range of each figure over the rounds, and the ratio of the throughputs."""
     names = ("rate", "p50_ms", "cpu_ms", "server_cpu_ms")
     ways: dict[str, dict[str, Any]] = {
         way: {name: spread(one[way][name] for one in rounds) for name in names} for way in (DIRECT, GATEWAY)
@@ -67,6 +82,24 @@ def figures(rounds: Sequence[Round]) -> dict[str, Any]:
     ways[GATEWAY]["gateway_cpu_ms"] = spread(one[GATEWAY]["gateway_cpu_ms"] for one in rounds)
     return {
         **ways,
-        "ratio": spread(one[GATEWAY]["rate"] / one[DIRECT]["rate"] for one in rounds),
+        "rounds": len(rounds),
+        "ratio": ratio(rounds),
         "errors": sum(one[way]["errors"] for one in rounds for way in ways),
+    }
+
+
+def ratio(rounds: Sequence[Round]) -> dict[str, float]:
+    """Return the ratio of both ways' requests in all rounds, its standard error, and the range of single rounds.
+
+    A median of the rounds' ratios would need half as many rounds again for the same error. The error is that of a ratio
+    of sums, from the rounds' differences to it (W. G. Cochran, Sampling Techniques, 3rd edition, section 6.3).
+    """
+    direct, through = ([float(one[way]["rate"]) for one in rounds] for way in (DIRECT, GATEWAY))
+    whole = sum(through) / sum(direct)
+    squares = sum((one - whole * other) ** 2 for one, other in zip(through, direct, strict=True))
+    error = math.sqrt(squares * len(rounds) / max(1, len(rounds) - 1)) / sum(direct)
+    singles = [one / other for one, other in zip(through, direct, strict=True)]
+    return {name: round(value, 4) for name, value in (("whole", whole), ("error", error))} | {
+        "min": round(min(singles), 3),
+        "max": round(max(singles), 3),
     }

@@ -40,9 +40,10 @@ def rounds(*pairs: tuple[float, float], gateway_cpu_ms: float = 2.0) -> dict[str
     )
 
 
-def test_a_ratio_pairs_figures_of_one_round() -> None:
+def test_a_ratio_is_that_of_all_rounds() -> None:
     found = rounds((100, 90), (50, 50), (80, 40))
-    assert found["ratio"] == {"median": 0.9, "min": 0.5, "max": 1.0}
+    assert found["ratio"] == {"whole": 0.7826, "error": 0.1475, "min": 0.5, "max": 1.0}
+    assert found["rounds"] == 3
     assert found[turns.DIRECT]["rate"]["median"] == 80
     assert "gateway_cpu_ms" not in found[turns.DIRECT]
 
@@ -66,13 +67,12 @@ def test_the_page_has_a_place_for_the_figures() -> None:
     results = {
         "machine": machine,
         "length_s": 5.0,
-        "rounds": 1,
         "seconds": 2.0,
         "gateway_mb": 90,
         "callers": {"4": rounds((100, 97)), "16": rounds((50, 50))},
     }
     text = page.page(page.PAGE.read_text(encoding="utf-8"), json.loads(json.dumps(results)))
-    assert "| 4 | 100.0 | 97.0 | **0.97** |" in text
+    assert "| 4 | 100.0 | 97.0 | **0.970** ± 0.000 | 1 |" in text
     assert "No request failed." in text
     with pytest.raises(ValueError, match="needs one"):
         page.page("a page without the place", results)
