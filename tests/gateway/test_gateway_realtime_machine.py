@@ -214,6 +214,36 @@ def test_what_is_cleared_is_forgotten(audio: dict[str, Any]) -> None:
     assert code(talker.send(COMMIT)) == "input_audio_buffer_commit_empty"
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_is_committed_is_answered_before_the_rest_is_cleared(more: int) -> None:
+    talker = talking()
+    assert talker.send(COMMIT) == []
+    for _ in range(more):
+        talker.send(append(SOUND))
+    assert talker.send(CLEAR) == []
+    events = talker.hear_final("HE IS", flushed=True)
+    assert kinds(events)[-2:] == ["completed", "cleared"]
+    assert transcript(events[-2]) == "HE IS"
+    assert "committed" in kinds(events)
+    assert [talker.hear_final("NOT HEARD", flushed=True) for _ in range(more)] == [[]] * more
+    assert kinds(talker.send(CLEAR)) == ["cleared"]
+
+
+def test_the_rest_is_cleared_when_what_is_committed_fails() -> None:
+    talker = talking()
+    talker.send(COMMIT)
+    talker.send(CLEAR)
+    events = talker.take(talker.machine.lost(ServerUnavailable("gone"), 1))
+    assert kinds(events)[-2:] == ["failed", "cleared"]
+
+
+def test_a_commit_by_hand_is_known_when_the_rest_is_cleared() -> None:
+    talker = talking(**BY_HAND)
+    assert kinds(talker.send(COMMIT))[0] == "committed"
+    assert kinds(talker.send(CLEAR)) == ["cleared"]
+    assert kinds(talker.hear_final("HE IS", flushed=True)) == ["delta", "completed"]
+
+
 def test_nothing_is_cleared_without_work() -> None:
     talker = Session()
     assert kinds(talker.send(CLEAR)) == ["cleared"]

@@ -37,12 +37,13 @@ class _Item:
         return max(0.0, self.end_s - self.start_s)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Mark:
     """The place of a commit, or of a `clear`, in the audio."""
 
     end_s: float  # of the session
     item: _Item | None  # to which all results before it belong; None: those after the last turn do
+    then: list[Event] = field(default_factory=list)  # events that may only come after the answer
 
 
 class Conversation:
@@ -103,6 +104,18 @@ class Conversation:
         item = self._current()
         item.is_over = True
         self._mark(item)
+
+    def after_commits(self, event: Event) -> Iterator[Event]:
+        """Yield the event now, or when the caller has heard of each item that it has committed.
+
+        Callers end when theirs is cleared and no committed item waits for its text:
+        https://github.com/openai/openai-agents-python/blob/main/src/agents/voice/models/openai_stt.py
+        """
+        unknown = [mark for mark in self._marks if mark.item is None]
+        if unknown:
+            unknown[-1].then.append(event)
+        else:
+            yield event
 
     # What the server does that hears.
 
@@ -208,6 +221,7 @@ class Conversation:
         yield from self._commit(item)
         yield from self._tell(item)
         yield from self._answer(item)
+        yield from mark.then
 
     # Items.
 

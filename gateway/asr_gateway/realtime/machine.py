@@ -146,7 +146,7 @@ class Machine:
             self._conversation.clear()
             yield Flush(is_wanted=False)
         self._half = b""
-        yield self._event({"type": "input_audio_buffer.cleared"})
+        yield from self._events(self._conversation.after_commits({"type": "input_audio_buffer.cleared"}))
 
     # What a server does.
 
