@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OPTIMUM := .venv-optimum
+PROGRAMS := .venv-programs
 PEERS := .venv-peers
 TENSORRT := .venv-tensorrt
 INSTALLED := $(VENV)/.installed
@@ -13,7 +14,7 @@ SERVE_OPTIONS ?=
 BENCH_OPTIONS ?=
 REAL ?= full
 
-.PHONY: help install demo page test test-exhaustive test-real check lint format serve bench bench-peers bench-speech bench-whisper bench-whisper-hour bench-whisper-live bench-spark bench-gateway faults bench-precision parity parity-optimum check-tensorrt train-demo clean
+.PHONY: help install demo page test test-exhaustive test-real test-programs check lint format serve bench bench-peers bench-speech bench-whisper bench-whisper-hour bench-whisper-live bench-spark bench-gateway faults bench-precision parity parity-optimum check-tensorrt train-demo clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -47,7 +48,7 @@ page: $(DEMO_EXPORT) ## Serve the demo with the gateway, and open its page in th
 WORKERS := $(shell n=$$(nproc); echo $$(( n < 4 ? n + 1 : 5 )))
 
 test: $(INSTALLED) ## Run all tests, against a real Triton where they need a server
-	$(PYTEST) -m "not exhaustive and not optimum and not real and not tensorrt" -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
+	$(PYTEST) -m "not exhaustive and not optimum and not real and not tensorrt and not programs" -n $(WORKERS) --dist loadgroup --cov --cov-report=term:skip-covered
 
 test-exhaustive: $(INSTALLED) ## Run what make test leaves out: the dynamo exporter for every kind of checkpoint
 	$(PYTEST) -m exhaustive -n $(WORKERS)
@@ -63,8 +64,17 @@ else
 	@echo "REAL is $(REAL); needs full or short" >&2; exit 2
 endif
 
+# Programs for OpenAI's API, which others have written. Packages alone, because numpy 2 is among what they need.
+$(PROGRAMS)/.installed: constraints-programs.txt
+	test -x $(PROGRAMS)/bin/python || $(PYTHON) -m venv $(PROGRAMS)
+	$(PROGRAMS)/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-programs.txt
+	touch $@
+
+test-programs: $(INSTALLED) $(PROGRAMS)/.installed ## Call the gateway by Pipecat, LiveKit, OpenAI's Agents SDK and LiteLLM (1.1 GB, four minutes)
+	$(PYTEST) -m programs tests/programs
+
 check: lint ## lint, and the tests that need no server and export nothing: before every commit
-	$(PYTEST) -m "not e2e and not optimum and not real and not tensorrt" --ignore tests/export --ignore tests/demo --ignore tests/cli -n $(WORKERS) --dist worksteal -q
+	$(PYTEST) -m "not e2e and not optimum and not real and not tensorrt and not programs" --ignore tests/export --ignore tests/demo --ignore tests/cli -n $(WORKERS) --dist worksteal -q
 
 lint: $(INSTALLED) ## ruff, mypy, who imports whom, and rumdl for Markdown
 	$(BIN)/ruff check .
@@ -148,5 +158,5 @@ train-demo: $(INSTALLED) ## Train the demo checkpoint again (needs the system pa
 	$(BIN)/python demo/train.py
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(OPTIMUM) $(PEERS) $(TENSORRT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OPTIMUM) $(PEERS) $(PROGRAMS) $(TENSORRT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
