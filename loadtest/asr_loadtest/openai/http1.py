@@ -38,6 +38,10 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._parser: httptools.HttpResponseParser
         self._answer: asyncio.Future[Answer] | None = None  # while a request waits for it
+        self._body: list[bytes] = []
+        self._received = 0  # bytes of the answer
+        self._has_length = False  # it tells where it ends
+        self._ends_with_connection = False
 
     async def ask(self, parts: Sequence[bytes]) -> Answer:
         """Send a request, whose bytes come in parts, and return the answer.
@@ -45,13 +49,13 @@ class Connection(asyncio.Protocol):
         Raises:
             Broken: there is none.
         """
+        if self._transport.is_closing():  # since it opened
+            raise Broken("it ended before the request was sent")
         self.is_free = False
         self._answer = self._loop.create_future()
         self._parser = httptools.HttpResponseParser(self)
-        self._received = 0
-        self._body: list[bytes] = []
-        self._ends_with_connection = False
-        self._has_length = False
+        self._body, self._received = [], 0
+        self._has_length = self._ends_with_connection = False
         self._transport.writelines(parts)
         try:
             return await self._answer

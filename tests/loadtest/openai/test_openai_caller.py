@@ -271,6 +271,27 @@ def test_a_service_that_does_not_connect(run: Run, monkeypatch: pytest.MonkeyPat
     run(check())
 
 
+@pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_a_connection_that_ends_before_the_request(run: Run, said: bytes) -> None:
+    async def greets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        writer.close()
+
+    async def check() -> None:
+        server = await asyncio.start_server(greets, "127.0.0.1")
+        host, port = server.sockets[0].getsockname()[:2]
+        async with server:
+            _, connection = await asyncio.get_running_loop().create_connection(http1.Connection, host, port)
+            await asyncio.sleep(0.05)
+            with pytest.raises(http1.Broken, match="before the request was sent"):
+                await connection.ask([AUDIO])
+            async with OpenAICaller(endpoint(f"http://{host}:{port}")) as caller:
+                with pytest.raises(RequestInterrupted):
+                    await caller.transcribe(AUDIO)
+
+    run(check())
+
+
 def test_nobody_listens(run: Run) -> None:
     async def check() -> None:
         async with OpenAICaller(endpoint("http://127.0.0.1:1")) as caller:
