@@ -70,7 +70,7 @@ $(PROGRAMS)/.installed: constraints-programs.txt
 	$(PROGRAMS)/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-programs.txt
 	touch $@
 
-test-programs: $(INSTALLED) $(PROGRAMS)/.installed ## Call the gateway by Pipecat, LiveKit, OpenAI's Agents SDK and LiteLLM (1.1 GB, four minutes)
+test-programs: $(INSTALLED) $(PROGRAMS)/.installed ## Call the gateway by Pipecat, LiveKit, OpenAI's Agents SDK and LiteLLM (1.1 GB, three minutes)
 	$(PYTEST) -m programs tests/programs
 
 check: lint ## lint, and the tests that need no server and export nothing: before every commit

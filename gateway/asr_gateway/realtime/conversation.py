@@ -37,7 +37,7 @@ class _Item:
         return max(0.0, self.end_s - self.start_s)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Mark:
     """The place of a commit, or of a `clear`, in the audio."""
 
